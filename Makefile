@@ -1,0 +1,90 @@
+# gfedge: `make run` starts the server, `make test` runs the tests. Only Python 3.11+ and make are needed.
+#
+#   make run ARGS="--port 9000"     make test ARGS="-k trace -x"     make run PYTHON=/opt/python3.12/bin/python3
+
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+VENV := .venv
+BIN := $(VENV)/bin
+ARGS ?=
+PYTHON ?=
+
+# Two stamps say what .venv holds: a second `make run` compares three times of files and starts.
+RUN_STAMP := $(VENV)/.run-installed
+DEV_STAMP := $(VENV)/.dev-installed
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --progress-bar off
+INSTALL_SELF = $(PIP) --no-deps --no-build-isolation --no-index --editable .
+UV_VERSION := 0.13.9
+COMPILE := UV_CUSTOM_COMPILE_COMMAND="make lock" $(VENV)-lock/bin/uv pip compile --quiet --universal \
+	--generate-hashes --no-emit-index-url --no-emit-find-links --python-version 3.11 pyproject.toml --group build
+
+.PHONY: help run test check format lock bench soak clean
+
+help: ## what can be made
+	@echo 'gfedge: make TARGET [ARGS="..."] [PYTHON=...]'
+	@sed -n 's/^\([a-z][a-z]*\):.*## \(.*\)/  \1|\2/p' Makefile | awk -F'|' '{ printf "%-10s %s\n", $$1, $$2 }'
+
+run: $(RUN_STAMP) ## install what is missing into .venv and start the server (ARGS="--port 9000")
+	@exec $(BIN)/gfedge serve $(ARGS)
+
+test: $(DEV_STAMP) ## run the tests (ARGS="-k trace -x")
+	@$(BIN)/python -m pytest $(ARGS)
+
+check: $(DEV_STAMP) ## format, lint, types and the import contracts
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(DEV_STAMP) ## put the code into its format and mend what the linter can
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(DEV_STAMP) ## every measurement in bench/ (BENCH=superres for one)
+	@set -e; ls bench/*.py >/dev/null 2>&1 || { echo 'bench: there are no measurements in bench/ yet'; exit 1; }; \
+	for file in bench/$(or $(BENCH),[a-z]*).py; do echo "== $$file"; $(BIN)/python "$$file" $(ARGS); done
+
+soak: $(DEV_STAMP) ## the long run under load (ARGS are its options)
+	@test -f bench/soak.py || { echo 'soak: bench/soak.py does not exist yet'; exit 1; }
+	@$(BIN)/python bench/soak.py $(ARGS)
+
+lock: ## write both lock files anew (needs the network)
+	@$(MAKE) --no-print-directory $(VENV)-lock/bin/uv
+	$(COMPILE) --upgrade --output-file requirements.lock
+	$(COMPILE) --upgrade --group dev --constraint requirements.lock --output-file requirements-dev.lock
+
+clean: ## remove .venv, caches and build folders (never your data)
+	rm -rf $(VENV) $(VENV)-lock build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(VENV)/bin/python:
+	@set -e; found=; \
+	for python in $(if $(PYTHON),'$(PYTHON)',python3 python3.14 python3.13 python3.12 python3.11 python); do \
+	  if "$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then found=$$python; break; fi; \
+	done; \
+	if [ -z "$$found" ]; then \
+	  echo 'make: gfedge needs Python 3.11 or newer and found none$(if $(PYTHON), at $(PYTHON)).' >&2; \
+	  echo 'Install one, or say where it is: make run PYTHON=/path/to/python3' >&2; exit 1; \
+	fi; \
+	if ! "$$found" -c 'import venv, ensurepip' 2>/dev/null; then \
+	  echo "make: $$found has no venv module. On Debian or Ubuntu: apt-get install python3-venv" >&2; exit 1; \
+	fi; \
+	echo "making $(VENV) with $$("$$found" --version)"; \
+	"$$found" -m venv --clear $(VENV)
+
+$(RUN_STAMP): $(VENV)/bin/python requirements.lock pyproject.toml
+	@echo 'installing requirements.lock into $(VENV) (once; about 320 MB to download, 560 MB on disk)'
+	@$(PIP) --require-hashes --requirement requirements.lock
+	@$(INSTALL_SELF)
+	@touch $@
+
+$(DEV_STAMP): requirements-dev.lock $(RUN_STAMP)
+	@echo 'installing requirements-dev.lock into $(VENV)'
+	@$(PIP) --require-hashes --requirement requirements-dev.lock
+	@touch $@
+
+$(VENV)-lock/bin/uv: | $(VENV)/bin/python
+	@$(BIN)/python -m venv $(VENV)-lock
+	@$(VENV)-lock/bin/python -m pip --disable-pip-version-check install --quiet uv==$(UV_VERSION)
