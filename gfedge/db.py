@@ -1,0 +1,338 @@
+"""The database door: the only module that holds a DuckDB connection.
+
+One writer thread commits what many callers ask for together (group commit); a caller's answer comes after the commit
+that holds its write. A few reader threads have a cursor of their own each, because one connection shared by threads
+returns wrong rows silently. Statements cost more than rows in DuckDB, so rows of structs are collected per table over
+all callers of a group and go in by one appender each.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import queue
+import re
+import secrets
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Concatenate, ParamSpec, Protocol, TypeVar
+
+import duckdb
+import msgspec
+
+from gfedge import errors
+
+log = logging.getLogger(__name__)
+
+Cursor = duckdb.DuckDBPyConnection
+P = ParamSpec("P")
+T = TypeVar("T")
+
+GROUP_ROWS = 5000
+"""Rows after which a group is committed though more are waiting."""
+MAX_WAITING = 20_000
+"""Writes that may wait; past it the caller is told to come back."""
+READERS = 2
+
+
+class Row(Protocol):
+    """A msgspec struct whose fields are the columns of `table`, in any order."""
+
+    table: ClassVar[str]
+    __struct_fields__: ClassVar[tuple[str, ...]]
+
+
+class DatabaseFailed(errors.Unavailable):
+    """The database could not do it now (closing, reopening, or too many writes waiting)."""
+
+    code = "database_unavailable"
+
+
+_last_id = 0
+
+
+def new_id() -> str:
+    """A time-ordered id (UUIDv7, RFC 9562), each greater than the one before in this process.
+
+    So newest-first is an order of ids, and zone maps prune by it.
+    """
+    global _last_id
+    milliseconds = time.time_ns() // 1_000_000
+    _last_id = max(_last_id + 1, milliseconds << 74 | secrets.randbits(74))
+    milliseconds, high, low = _last_id >> 74, _last_id >> 62 & 0xFFF, _last_id & (1 << 62) - 1
+    text = f"{milliseconds:012x}7{high:03x}{0b10 << 62 | low:016x}"
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+
+
+class DatabaseInUse(Exception):
+    """Another process has the file; the text names it."""
+
+
+@dataclass(slots=True, eq=False)
+class _Write:
+    """What one caller wants in the next commit: rows, or a function of a cursor."""
+
+    rows: Sequence[Row]
+    function: Callable[[Cursor], Any] | None
+    future: asyncio.Future[Any]
+    outcome: Any = None
+
+    def resolve(self) -> None:
+        """Gives the caller its result or its error; runs on the event loop."""
+        if self.future.done():
+            return
+        if isinstance(self.outcome, Exception):
+            self.future.set_exception(self.outcome)
+        else:
+            self.future.set_result(self.outcome)
+
+
+class Database:
+    """One DuckDB file; `open` it, then `read`, `insert` and `write` from the event loop."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._inbox: queue.SimpleQueue[_Write | None] = queue.SimpleQueue()
+        self._loop: asyncio.AbstractEventLoop
+        self._waiting = 0
+        self._closing = False
+        self._opened = 0
+        self._connection: Cursor | None = None
+        self._local = threading.local()
+        self._reopen = threading.Lock()
+        self._readers = ThreadPoolExecutor(READERS, "db-reader")
+        self._writer = threading.Thread(target=self._write_loop, name="db-writer")
+
+    def open(self, prepare: Callable[[Cursor], None] = lambda cursor: None) -> None:
+        """Opens the file, lets `prepare` make or migrate its tables, and starts the writer thread."""
+        try:
+            self._connect()
+        except duckdb.IOException as error:
+            if "lock" not in str(error):
+                raise
+            owner = re.search(r"PID (\d+)", str(error))
+            raise DatabaseInUse(
+                f"{self.path} is in use by another gfedge (process {owner.group(1) if owner else 'unknown'}): "
+                "stop that one, or take another folder with --data"
+            ) from None
+        assert self._connection is not None
+        prepare(self._connection)
+        self._connection.execute("CHECKPOINT")
+        self._writer.start()
+
+    def close(self) -> None:
+        """Commits what is waiting, writes a checkpoint and closes the file."""
+        self._closing = True
+        if self._writer.is_alive():
+            self._inbox.put(None)
+            self._writer.join()
+        self._readers.shutdown(cancel_futures=True)
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    async def read(
+        self, function: Callable[Concatenate[Cursor, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """Runs a reading function of a cursor in a reader thread."""
+        return await asyncio.get_running_loop().run_in_executor(
+            self._readers, lambda: self._read(function, *args, **kwargs)
+        )
+
+    async def insert(self, *rows: Row) -> None:
+        """Appends rows of structs, all of them or none; returns when they are committed."""
+        await self._enqueue(rows, None)
+
+    async def write(
+        self, function: Callable[Concatenate[Cursor, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """Runs a writing function of a cursor in the next commit and returns its result.
+
+        The function may run twice: a group with a failing member is rolled back and run again one by one.
+        """
+        result: T = await self._enqueue((), lambda cursor: function(cursor, *args, **kwargs))
+        return result
+
+    async def _enqueue(self, rows: Sequence[Row], function: Callable[[Cursor], Any] | None) -> Any:
+        if self._closing:
+            raise DatabaseFailed("the server is stopping")
+        if self._waiting >= MAX_WAITING:
+            raise DatabaseFailed(
+                "too many writes are waiting: try again", headers={"Retry-After": "1"}
+            )
+        self._waiting += 1
+        try:
+            self._loop = asyncio.get_running_loop()
+            write = _Write(rows, function, self._loop.create_future())
+            self._inbox.put(write)
+            return await write.future
+        finally:
+            self._waiting -= 1
+
+    # The file
+
+    def _connect(self) -> None:
+        connection = duckdb.connect(
+            str(self.path),
+            config={
+                "threads": 2,
+                "async_threads": 2,
+                "memory_limit": "512MB",
+                "checkpoint_threshold": "64MB",
+                "storage_compatibility_version": "v1.5.0",
+                "temp_directory": str(self.path.parent / "tmp"),
+                "autoinstall_known_extensions": False,
+                "autoload_known_extensions": False,
+            },
+        )
+        connection.execute("SET enable_external_access=false")
+        connection.execute("SET lock_configuration=true")
+        self._connection = connection
+        self._opened += 1
+
+    def _cursor(self) -> Cursor:
+        """This thread's own cursor, made anew after the file was reopened."""
+        if getattr(self._local, "opened", 0) != self._opened:
+            with self._reopen:
+                if self._connection is None:
+                    raise DatabaseFailed("the database is being reopened: try again")
+                self._local.cursor = self._connection.cursor()
+                self._local.opened = self._opened
+        cursor: Cursor = self._local.cursor
+        return cursor
+
+    def _read(
+        self, function: Callable[Concatenate[Cursor, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        try:
+            return function(self._cursor(), *args, **kwargs)
+        except duckdb.FatalException as error:
+            raise DatabaseFailed("the database is being reopened: try again") from error
+
+    def _reconnect(self) -> None:
+        """After a FatalException every cursor is dead: close the file and open it again."""
+        log.error("the database failed and is reopened: %s", self.path)
+        with self._reopen:
+            if self._connection is not None:
+                self._connection.close()
+                self._connection = None
+            self._connect()
+
+    # The writer thread
+
+    def _write_loop(self) -> None:
+        while (first := self._inbox.get()) is not None:
+            group, stop = self._gather(first)
+            self._commit(group)
+            self._loop.call_soon_threadsafe(_resolve, group)
+            if stop:
+                return
+
+    def _gather(self, first: _Write) -> tuple[list[_Write], bool]:
+        """What is waiting now. No timer: the queue fills while the commit before this one runs."""
+        group, rows = [first], len(first.rows)
+        while rows < GROUP_ROWS:
+            try:
+                write = self._inbox.get_nowait()
+            except queue.Empty:
+                break
+            if write is None:
+                return group, True
+            group.append(write)
+            rows += len(write.rows) + 1
+        return group, False
+
+    def _commit(self, group: list[_Write]) -> None:
+        try:
+            self._transact(group)
+        except Exception as error:
+            if len(group) == 1:
+                group[0].outcome = _explained(error)
+                return
+            for write in group:
+                self._commit([write])
+
+    def _transact(self, group: list[_Write]) -> None:
+        """One transaction. COMMIT reports nothing after a failed statement, so any error must get out of here."""
+        try:
+            cursor = self._cursor()
+            cursor.execute("BEGIN")
+            try:
+                _apply(cursor, group)
+                cursor.execute("COMMIT")
+            except duckdb.FatalException:
+                raise
+            except BaseException:
+                _rollback(cursor)
+                raise
+        except duckdb.FatalException:
+            self._reconnect()
+            raise
+
+
+def _resolve(group: list[_Write]) -> None:
+    for write in group:
+        write.resolve()
+
+
+def _apply(cursor: Cursor, group: list[_Write]) -> None:
+    """Runs the group in order; rows wait for each other until a function has to see them."""
+    waiting: dict[type, list[Row]] = {}
+    for write in group:
+        for row in write.rows:
+            waiting.setdefault(type(row), []).append(row)
+        if write.function is not None:
+            append(cursor, waiting)
+            write.outcome = write.function(cursor)
+    append(cursor, waiting)
+
+
+def append(cursor: Cursor, waiting: dict[type, list[Row]]) -> None:
+    """Appends rows by type and empties `waiting`."""
+    for kind, rows in waiting.items():
+        columns: tuple[str, ...] = kind.__struct_fields__  # type: ignore[attr-defined]
+        values = [[_value(getattr(row, name)) for name in columns] for row in rows]
+        with cursor.appender(kind.table, columns=list(columns)) as appender:  # type: ignore[attr-defined]
+            appender.append_rows(values)
+    waiting.clear()
+
+
+def _value(value: Any) -> Any:
+    """A column's value: scalars as they are, everything structured as JSON text."""
+    if value is None or isinstance(value, (str, int, float, bool, bytes)):
+        return value
+    return msgspec.json.encode(value).decode()
+
+
+def _rollback(cursor: Cursor) -> None:
+    try:
+        cursor.execute("ROLLBACK")
+    except duckdb.Error:
+        log.debug("nothing to roll back", exc_info=True)
+
+
+def _explained(error: Exception) -> Exception:
+    """The same failure in words that a client can act on, where there are some."""
+    if "No space left" in str(error) or getattr(error, "errno", None) == 28:
+        return errors.NoSpace(
+            "the disk is full: nothing was recorded; free some space and try again"
+        )
+    if isinstance(error, duckdb.FatalException):
+        return DatabaseFailed("the database failed and was reopened: try again")
+    return error
+
+
+def rows(cursor: Cursor, sql: str, args: Sequence[object] = ()) -> list[dict[str, Any]]:
+    """All rows of a query as dictionaries; `sql` is constant text, `args` are bound."""
+    result = cursor.execute(sql, list(args))
+    names = [column[0] for column in result.description or ()]
+    return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
+
+
+def file_bytes(path: Path) -> int:
+    """Size of the database file and its write-ahead log."""
+    return sum(p.stat().st_size for p in (path, Path(f"{path}.wal")) if p.exists())

@@ -1,0 +1,89 @@
+"""The whole error story: what handlers and rules raise, and the one shape in which clients see it (RFC 9457)."""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class Problem(msgspec.Struct, kw_only=True, omit_defaults=True, frozen=True):
+    """The body of every error answer, `application/problem+json`."""
+
+    status: int
+    title: str
+    detail: str
+    code: str
+    """Stable and machine-readable; texts may change, codes do not."""
+    type: str = "about:blank"
+    instance: str = ""
+    field: str = ""
+    """JSON path of the value that was refused, or the name of a query parameter."""
+
+
+class ApiError(Exception):
+    """An answer that is not the one hoped for; raised anywhere below a handler."""
+
+    status = 500
+    title = "Internal Server Error"
+    code = "internal"
+
+    def __init__(
+        self,
+        detail: str,
+        *,
+        code: str = "",
+        field: str = "",
+        headers: dict[str, str] | None = None,
+    ) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.code = code or type(self).code
+        self.field = field
+        self.headers = headers or {}
+
+    def problem(self, instance: str = "") -> Problem:
+        return Problem(
+            status=self.status,
+            title=self.title,
+            detail=self.detail,
+            code=self.code,
+            instance=instance,
+            field=self.field,
+        )
+
+
+class BadRequest(ApiError):
+    status, title, code = 400, "Bad Request", "bad_request"
+
+
+class NotFound(ApiError):
+    status, title, code = 404, "Not Found", "not_found"
+
+
+class Conflict(ApiError):
+    status, title, code = 409, "Conflict", "conflict"
+
+
+class TooLarge(ApiError):
+    status, title, code = 413, "Content Too Large", "too_large"
+
+
+class UnsupportedMedia(ApiError):
+    status, title, code = 415, "Unsupported Media Type", "unsupported_media_type"
+
+
+class Invalid(ApiError):
+    """Understood, but not acceptable: a value out of range, an unknown field, a picture that is none."""
+
+    status, title, code = 422, "Unprocessable Content", "invalid"
+
+
+class TooBusy(ApiError):
+    status, title, code = 429, "Too Many Requests", "queue_full"
+
+
+class Unavailable(ApiError):
+    status, title, code = 503, "Service Unavailable", "unavailable"
+
+
+class NoSpace(ApiError):
+    status, title, code = 507, "Insufficient Storage", "disk_full"

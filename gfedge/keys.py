@@ -1,0 +1,11 @@
+"""Where handlers find what every slice shares: the typed keys of the application. A slice's own stand in its routes."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from gfedge.db import Database
+from gfedge.settings import Settings
+
+SETTINGS = web.AppKey("settings", Settings)
+DB = web.AppKey("db", Database)

@@ -1,0 +1,113 @@
+"""The wire: a table of routes, JSON in and out by msgspec, errors as problem+json (RFC 9457).
+
+A handler is called with the request, then the decoded body and query where its route names their structs, and
+returns a struct (or a whole response). Every route answers under `/api/v1/X` and `/api/X`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any
+
+import msgspec
+from aiohttp import web
+
+from gfedge import errors
+
+JSON = "application/json"
+PROBLEM = "application/problem+json"
+PREFIXES = ("/api/v1", "/api")
+Handler = Callable[..., Awaitable[Any]]
+
+_encode = msgspec.json.Encoder().encode
+_at = re.compile(r" - at `(?:key in )?\$(.*?)`$")
+
+
+class Route(msgspec.Struct, frozen=True, kw_only=True):
+    """One row of a slice's table of contents."""
+
+    method: str
+    path: str
+    handler: Handler
+    summary: str
+    body: Any = None
+    query: Any = None
+    reply: Any = None
+    status: int = 200
+    rooted: bool = False
+    """Stands at `path` itself (`/health`), not below the API's prefixes."""
+
+
+class Page(msgspec.Struct, kw_only=True):
+    """What listings share: pass `next` as `cursor` for the following page; absent on the last one."""
+
+    next: str | None = None
+
+
+def mount(app: web.Application, routes: Iterable[Route]) -> None:
+    """Adds every route under each prefix."""
+    for route in routes:
+        handler = _handler(route)
+        for prefix in ("",) if route.rooted else PREFIXES:
+            app.router.add_route(route.method, prefix + route.path, handler)
+            if route.method == "GET":
+                app.router.add_route("HEAD", prefix + route.path, handler)
+
+
+def reply(value: Any, status: int = 200, headers: dict[str, str] | None = None) -> web.Response:
+    """A JSON answer."""
+    return web.Response(body=_encode(value), status=status, headers=headers, content_type=JSON)
+
+
+def problem(error: errors.ApiError, instance: str) -> web.Response:
+    """The answer for an error."""
+    body = _encode(error.problem(instance))
+    return web.Response(body=body, status=error.status, headers=error.headers, content_type=PROBLEM)
+
+
+def decode(data: bytes, kind: Any) -> Any:
+    """JSON bytes as a struct; BadRequest where it is no JSON, Invalid where it does not fit."""
+    try:
+        return msgspec.json.decode(data or b"{}", type=kind)
+    except msgspec.ValidationError as error:
+        raise _refused(error, "") from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        text = "nested too deeply" if isinstance(error, RecursionError) else str(error)
+        raise errors.BadRequest(f"the body is not JSON: {text}", code="malformed_json") from None
+
+
+def convert(values: dict[str, str], kind: Any, what: str = "query parameter") -> Any:
+    """Text values (a query, a form) as a struct; Invalid where they do not fit."""
+    try:
+        return msgspec.convert(values, kind, strict=False)
+    except msgspec.ValidationError as error:
+        raise _refused(error, what) from None
+
+
+def _refused(error: msgspec.ValidationError, what: str) -> errors.Invalid:
+    text = str(error)
+    found = _at.search(text)
+    field = found.group(1).lstrip(".") if found else ""
+    text = _at.sub("", text)
+    subject = f"{what} {field}".strip() or "the body"
+    return errors.Invalid(f"{subject}: {text}", field=field)
+
+
+def _handler(route: Route) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+    async def handle(request: web.Request) -> web.StreamResponse:
+        arguments = []
+        if route.body is not None:
+            if request.content_type != JSON:
+                raise errors.UnsupportedMedia(
+                    f"send the body as {JSON}, not {request.content_type} (curl: use --json instead of -d)"
+                )
+            arguments.append(decode(await request.read(), route.body))
+        if route.query is not None:
+            arguments.append(convert(dict(request.query), route.query))
+        answer = await route.handler(request, *arguments)
+        if isinstance(answer, web.StreamResponse):
+            return answer
+        return reply(answer, route.status)
+
+    return handle
