@@ -15,7 +15,7 @@ PYTHON ?=
 RUN_STAMP := $(VENV)/.run-installed
 DEV_STAMP := $(VENV)/.dev-installed
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --progress-bar off
-INSTALL_SELF = $(PIP) --no-deps --no-build-isolation --no-index --editable .
+INSTALL_SELF = $(PIP) --no-deps --config-settings editable_mode=compat --no-build-isolation --no-index --editable .
 UV_VERSION := 0.13.9
 COMPILE := UV_CUSTOM_COMPILE_COMMAND="make lock" $(VENV)-lock/bin/uv pip compile --quiet --universal \
 	--generate-hashes --no-emit-index-url --no-emit-find-links --python-version 3.11 pyproject.toml --group build

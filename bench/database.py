@@ -1,0 +1,79 @@
+"""Acknowledged durable writes: 64 concurrent callers against a single one, and the appender against executemany."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+from gfedge import migrate
+from gfedge.db import Cursor, Database, new_id
+from gfedge.tracking.types import MetricRow
+
+
+def point() -> MetricRow:
+    return MetricRow(run_id=new_id(), key="loss", value=0.5, step=1, logged_at=time.time())
+
+
+async def rate(db: Database, callers: int, seconds: float, batch: int = 1) -> float:
+    """Rows a second, each call acknowledged after its commit."""
+    written, ends = 0, time.perf_counter() + seconds
+
+    async def caller() -> None:
+        nonlocal written
+        while time.perf_counter() < ends:
+            await db.insert(*(point() for _ in range(batch)))
+            written += batch
+
+    began = time.perf_counter()
+    await asyncio.gather(*(caller() for _ in range(callers)))
+    return written / (time.perf_counter() - began)
+
+
+def many(cursor: Cursor, rows: list[list[object]]) -> None:
+    cursor.executemany("insert into metrics values (?, ?, ?, ?, ?)", rows)
+
+
+async def executemany_rate(db: Database, seconds: float) -> float:
+    written, began = 0, time.perf_counter()
+    while time.perf_counter() < began + seconds:
+        rows = [
+            [p.run_id, p.key, p.value, p.step, p.logged_at] for p in (point() for _ in range(100))
+        ]
+        await db.write(many, rows)
+        written += 100
+    return written / (time.perf_counter() - began)
+
+
+async def measure(args: argparse.Namespace, folder: Path) -> None:
+    db = Database(folder / "bench.duckdb")
+    db.open(migrate.migrate)
+    await rate(db, 64, 0.5)
+    ratios = []
+    for number in range(args.rounds):
+        alone, together = await rate(db, 1, args.seconds), await rate(db, 64, args.seconds)
+        ratios.append(together / alone)
+        print(
+            f"round {number + 1}: 1 caller {alone:.0f}/s, 64 callers {together:.0f}/s, ratio {ratios[-1]:.1f}"
+        )
+    batches, slow = await rate(db, 1, args.seconds, 100), await executemany_rate(db, args.seconds)
+    print(f"64 callers over one: {statistics.median(ratios):.1f} (to hold: 20)")
+    print(
+        f"batches of 100: appender {batches:.0f} rows/s, executemany {slow:.0f}, ratio {batches / slow:.0f}"
+    )
+    await asyncio.to_thread(db.close)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seconds", type=float, default=2)
+    parser.add_argument("--rounds", type=int, default=3)
+    with tempfile.TemporaryDirectory() as folder:
+        asyncio.run(measure(parser.parse_args(), Path(folder)))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,80 @@
+"""A real server in a process of its own, for the measurements."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Server:
+    host: str
+    port: int
+    pid: int
+    started: float
+    """Seconds from starting the process to its first 200."""
+
+    def cpu_seconds(self) -> float:
+        """User and system time of the process so far."""
+        fields = Path(f"/proc/{self.pid}/stat").read_text().rsplit(")", 1)[1].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def resident_bytes(self) -> int:
+        return int(Path(f"/proc/{self.pid}/statm").read_text().split()[1]) * os.sysconf(
+            "SC_PAGE_SIZE"
+        )
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        return int(listening.getsockname()[1])
+
+
+def get(host: str, port: int, path: str = "/health") -> tuple[int, bytes]:
+    connection = http.client.HTTPConnection(host, port, timeout=5)
+    try:
+        connection.request("GET", path)
+        answer = connection.getresponse()
+        return answer.status, answer.read()
+    finally:
+        connection.close()
+
+
+@contextlib.contextmanager
+def server(*command: str, port: int | None = None, path: str = "/health") -> Iterator[Server]:
+    """Starts `command` (by default `gfedge serve` on a new data folder) and waits for its first 200."""
+    port = port or free_port()
+    with tempfile.TemporaryDirectory() as data:
+        line = command or (
+            *(sys.executable, "-m", "gfedge", "serve"),
+            *("--port", str(port), "--data", data),
+        )
+        began = time.perf_counter()
+        process = subprocess.Popen(line, stderr=subprocess.DEVNULL)
+        try:
+            while True:
+                with contextlib.suppress(OSError):
+                    if get("127.0.0.1", port, path)[0] == 200:
+                        break
+                if process.poll() is not None:
+                    raise SystemExit(f"the server ended with {process.returncode}")
+                time.sleep(0.002)
+            yield Server("127.0.0.1", port, process.pid, time.perf_counter() - began)
+        finally:
+            process.terminate()
+            process.wait(30)
+
+
+def wait_until_ready(found: Server) -> None:
+    """Until every model is loaded."""
+    while b'"registered"' in (body := get(found.host, found.port)[1]) or b'"loading"' in body:
+        time.sleep(0.05)

@@ -1,0 +1,110 @@
+"""A job between its acknowledgement and its end, and how it looks to clients before and after."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+from gfedge.ai.types import EndedJob, Job, JobError, JobQuery, Progress, Status, Submission, Timings
+from gfedge.assets.types import AssetRow, Output
+from gfedge.inference.types import Cancel
+
+SHARES = {"sampling": (0.0, 0.8), "upscaling": (0.8, 1.0)}
+"""Where the stages of a generating job stand in the whole, roughly as their times do."""
+
+
+@dataclass(eq=False)
+class Live:
+    """A job that has not ended."""
+
+    submission: Submission
+    acknowledged: asyncio.Future[None]
+    done: asyncio.Future[EndedJob]
+    status: Status = "queued"
+    started_at: float | None = None
+    progress: Progress = field(default_factory=Progress)
+    timings: Timings = field(default_factory=Timings)
+    cancel: Cancel = field(default_factory=Cancel)
+    stopped: bool = False
+    """Cancelled by the server's stop, not by its owner: it stays durable and runs again at the next start."""
+
+    @property
+    def id(self) -> str:
+        return self.submission.id
+
+    def report(self, stage: str, done: int, total: int) -> None:
+        """Notes the progress within a stage."""
+        low, high = SHARES[stage] if self.submission.kind == "generate" else (0.0, 1.0)
+        ratio = low + (high - low) * done / max(total, 1)
+        self.progress = Progress(step=done, steps=total, ratio=round(ratio, 4), stage=stage)
+
+    def matches(self, query: JobQuery) -> bool:
+        """Whether a listing with that query shows it."""
+        job = self.submission
+        return (
+            self.acknowledged.done()
+            and (not query.cursor or job.id < query.cursor)
+            and query.status in (None, self.status)
+            and query.kind in (None, job.kind)
+            and (not query.model or (job.model is not None and job.model.name == query.model))
+            and (query.after is None or job.created_at >= query.after)
+            and (query.before is None or job.created_at < query.before)
+        )
+
+
+def ended(
+    live: Live,
+    status: Status,
+    outputs: list[AssetRow],
+    error: JobError | None,
+    unknown_words: tuple[str, ...],
+) -> EndedJob:
+    submission = live.submission
+    finished = time.time()
+    live.timings.total_seconds = max(0.0, finished - submission.created_at)
+    return EndedJob(
+        **{name: getattr(submission, name) for name in submission.__struct_fields__},
+        status=status,
+        model_name=submission.model.name if submission.model else None,
+        started_at=live.started_at,
+        finished_at=finished,
+        timings=live.timings,
+        outputs=[Output.of(row) for row in outputs],
+        unknown_words=list(unknown_words),
+        error=error,
+    )
+
+
+def wire_ended(job: EndedJob) -> Job:
+    ratio = 1.0 if job.status == "succeeded" else 0.0
+    values: dict[str, Any] = {
+        name: getattr(job, name) for name in Job.__struct_fields__ if hasattr(job, name)
+    }
+    return Job(**values, queue_position=None, progress=Progress(ratio=ratio, stage=job.status))
+
+
+def wire_live(live: Live, position: int | None) -> Job:
+    submission = live.submission
+    return Job(
+        id=submission.id,
+        kind=submission.kind,
+        status=live.status,
+        queue_position=position,
+        progress=live.progress,
+        params=submission.params,
+        seed=submission.seed,
+        model=submission.model,
+        upscaler=submission.upscaler,
+        inputs=submission.inputs,
+        experiment_id=submission.experiment_id,
+        run_id=submission.run_id,
+        created_at=submission.created_at,
+        started_at=live.started_at,
+        finished_at=None,
+        timings=live.timings,
+        outputs=[],
+        unknown_words=[],
+        error=None,
+    )

@@ -1,0 +1,230 @@
+"""The pipelines: what each kind of job takes, checks and does. One table, `PIPELINES`, says all."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from gfedge import errors, inference
+from gfedge.ai.types import GenerateParams, Kind, Submission, SuperresParams, Timings
+from gfedge.inference.types import (
+    Cancel,
+    GenerateRequest,
+    ModelFolder,
+    Pixels,
+    Result,
+    UpscaleRequest,
+)
+from gfedge.registry.registry import Registry
+from gfedge.registry.types import ModelRef
+from gfedge.settings import Settings
+
+if TYPE_CHECKING:
+    from gfedge.inference.engine import Engine
+
+Params = GenerateParams | SuperresParams
+Report = Callable[[str, int, int], None]
+"""Called with (stage, done, all), from any thread."""
+
+
+@dataclass(kw_only=True)
+class Work:
+    """One job while it runs: what its pipeline may use, and what it leaves for the record."""
+
+    submission: Submission
+    engine: Engine
+    registry: Registry
+    settings: Settings
+    read_asset: Callable[[str], Awaitable[bytes]]
+    report: Report
+    cancel: Cancel
+    timings: Timings
+    measures: dict[str, float] = field(default_factory=dict)
+    """Metrics of the run besides its timings."""
+    unknown_words: tuple[str, ...] = ()
+
+    def progress(self, stage: str) -> Callable[[int, int], None]:
+        return lambda done, total: self.report(stage, done, total)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pipeline:
+    """A kind of job."""
+
+    params: type[Params]
+    model: str
+    """Name of the model that runs when the request names none."""
+    prepare: Callable[[Any, ModelFolder | None, Settings], Params]
+    """Fills in the model's defaults and checks the limits; raises Invalid."""
+    run: Callable[[Work, Any], Awaitable[list[Pixels]]]
+    needs_model: Callable[[Any], bool] = lambda params: True
+
+
+# generate
+
+
+def prepare_generate(
+    params: GenerateParams, model: ModelFolder | None, settings: Settings
+) -> GenerateParams:
+    assert model is not None
+    filled = msgspec.structs.replace(
+        params,
+        steps=params.steps or int(model.defaults.get("steps", 20)),
+        guidance_scale=_first(
+            params.guidance_scale, float(model.defaults.get("guidance_scale", 2.0))
+        ),
+    )
+    most_steps = min(settings.max_steps, int(model.limits.get("max_steps", settings.max_steps)))
+    _at_most("prompt", len(filled.prompt), settings.max_prompt, "characters")
+    _at_most("negative_prompt", len(filled.negative_prompt), settings.max_prompt, "characters")
+    _at_most("n", filled.n, settings.max_images, "pictures")
+    _at_most("steps", filled.steps or 0, most_steps, "steps")
+    if not filled.prompt.strip():
+        raise errors.Invalid(
+            "prompt: say what the picture shows, for instance `a red dragon`", field="prompt"
+        )
+    return filled
+
+
+async def run_generate(work: Work, params: GenerateParams) -> list[Pixels]:
+    model = _model(work, work.submission.model)
+    assert params.steps is not None
+    assert params.guidance_scale is not None
+    request = GenerateRequest(
+        prompt=params.prompt,
+        negative_prompt=params.negative_prompt,
+        seed=work.submission.seed or 0,
+        n=params.n,
+        steps=params.steps,
+        guidance_scale=params.guidance_scale,
+    )
+    sampled = await asyncio.wrap_future(
+        work.engine.generate(model, request, work.progress("sampling"), work.cancel)
+    )
+    _account(work, sampled)
+    work.unknown_words = sampled.unknown_words
+    palette = _first(params.palette, model.defaults.get("palette"))
+    images = await asyncio.to_thread(_coloured, sampled.images, palette, None)
+    if params.scale > 1:
+        images = await _upscale_all(work, images, params)
+    # Upscaling makes in-between colours: who named a palette wants no others, who named none likes them.
+    return await asyncio.to_thread(_coloured, images, params.palette, params.background)
+
+
+async def _upscale_all(work: Work, images: list[Pixels], params: GenerateParams) -> list[Pixels]:
+    upscaler = _model(work, work.submission.upscaler)
+    request = UpscaleRequest(scale=params.scale)  # type: ignore[arg-type]  # 1 does not come here
+    done = [0] * len(images)
+    totals = [1] * len(images)
+
+    def progress(i: int) -> Callable[[int, int], None]:
+        def tell(tiles: int, of: int) -> None:
+            done[i], totals[i] = tiles, of
+            work.report("upscaling", sum(done), sum(totals))
+
+        return tell
+
+    results = await asyncio.gather(
+        *(
+            asyncio.wrap_future(
+                work.engine.upscale(upscaler, image, request, progress(i), work.cancel)
+            )
+            for i, image in enumerate(images)
+        )
+    )
+    for result in results:
+        work.timings.load_seconds += result.load_seconds
+    work.timings.inference_seconds += max(result.inference_seconds for result in results)
+    work.measures["tiles"] = sum(result.tiles for result in results)
+    return [result.images[0] for result in results]
+
+
+def _coloured(
+    images: list[Pixels], palette: int | list[str] | None, background: str | None
+) -> list[Pixels]:
+    """Reduces to the palette and lays over the background, where there are any."""
+    if palette is not None:
+        colours = (
+            palette
+            if isinstance(palette, int)
+            else [inference.palette.parse_colour(c) for c in palette]
+        )
+        images = [inference.palette.quantise(image, colours) for image in images]
+    if background not in (None, "transparent"):
+        images = [
+            inference.palette.flatten(image, inference.palette.parse_colour(str(background)))
+            for image in images
+        ]
+    return images
+
+
+# superres
+
+
+def prepare_superres(
+    params: SuperresParams, model: ModelFolder | None, settings: Settings
+) -> SuperresParams:
+    return params
+
+
+async def run_superres(work: Work, params: SuperresParams) -> list[Pixels]:
+    data = await work.read_asset(work.submission.inputs[0])
+    began = time.perf_counter()
+    image = await asyncio.to_thread(inference.png.decode, data, work.settings.max_pixels)
+    work.timings.decode_seconds = time.perf_counter() - began
+    model = None if params.mode == "pixel" else _model(work, work.submission.model)
+    request = UpscaleRequest(scale=params.scale, mode=params.mode, tileable=params.tileable)
+    result = await asyncio.wrap_future(
+        work.engine.upscale(model, image, request, work.progress("upscaling"), work.cancel)
+    )
+    _account(work, result)
+    work.measures["tiles"] = result.tiles
+    work.measures["input_pixels"] = image.shape[0] * image.shape[1]
+    return result.images
+
+
+def _account(work: Work, result: Result) -> None:
+    work.timings.load_seconds += result.load_seconds
+    work.timings.inference_seconds += result.inference_seconds
+    work.measures["batch_size"] = result.batch_size
+
+
+def _model(work: Work, ref: ModelRef | None) -> ModelFolder:
+    """The very version that the job was acknowledged with; a restart may have lost it."""
+    assert ref is not None
+    if (model := work.registry.exact(ref)) is None:
+        raise errors.Invalid(
+            f"model {ref.id} with digest {ref.digest} is no longer here: restore its folder and send the job again",
+            code="model_gone",
+        )
+    return model
+
+
+def _at_most(name: str, value: int, limit: int, unit: str) -> None:
+    if value > limit:
+        raise errors.Invalid(
+            f"{name}: {value} {unit} are more than the {limit} that this server takes", field=name
+        )
+
+
+def _first(value: Any, default: Any) -> Any:
+    return default if value is None else value
+
+
+PIPELINES: dict[Kind, Pipeline] = {
+    "generate": Pipeline(
+        params=GenerateParams, model="sprite", prepare=prepare_generate, run=run_generate
+    ),
+    "superres": Pipeline(
+        params=SuperresParams,
+        model="superres",
+        prepare=prepare_superres,
+        run=run_superres,
+        needs_model=lambda params: params.mode != "pixel",
+    ),
+}

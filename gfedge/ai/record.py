@@ -1,0 +1,92 @@
+"""The record of a job: the rows that are written, all together, when it ends. Pure: no clock, no database."""
+
+from __future__ import annotations
+
+import msgspec
+
+from gfedge.ai.types import EndedJob, Submission
+from gfedge.assets.types import AssetRow, Output
+from gfedge.db import Row
+from gfedge.lineage.types import EdgeRow, Kind
+from gfedge.tracking.types import MetricRow, ParamRow, RunRow
+
+RUN_STATUS = {"succeeded": "finished", "failed": "failed", "cancelled": "killed"}
+
+
+def rows(job: EndedJob, outputs: list[AssetRow], measures: dict[str, float]) -> list[Row]:
+    """The job, its run with params and metrics, its output assets and its lineage edges."""
+    return [
+        job,
+        run(job),
+        *params(job),
+        *metrics(job, measures),
+        *outputs,
+        *edges(job, job.outputs, job.finished_at),
+    ]
+
+
+def run(job: EndedJob) -> RunRow:
+    return RunRow(
+        id=job.run_id,
+        experiment_id=job.experiment_id,
+        name=f"{job.kind} {job.id[-12:]}",
+        kind=f"ai-{job.kind}",
+        status=RUN_STATUS[job.status],
+        created_at=job.created_at,
+        started_at=job.started_at,
+        ended_at=job.finished_at,
+    )
+
+
+def params(job: EndedJob) -> list[ParamRow]:
+    """What was asked for, as text; with the seed and the models that answered."""
+    values: dict[str, object] = {k: v for k, v in job.params.items() if v not in (None, "")}
+    values |= {"job": job.id, "seed": job.seed}
+    for name, ref in (("model", job.model), ("upscaler", job.upscaler)):
+        if ref is not None:
+            values |= {name: ref.id, f"{name}_digest": ref.digest}
+    return [
+        ParamRow(run_id=job.run_id, key=key, value=_text(value))
+        for key, value in values.items()
+        if value is not None
+    ]
+
+
+def metrics(job: EndedJob, measures: dict[str, float]) -> list[MetricRow]:
+    """Where the time went, and what came of it."""
+    values = {k: float(v) for k, v in msgspec.structs.asdict(job.timings).items()} | measures
+    pixels = sum(output.width * output.height for output in job.outputs)
+    if job.timings.inference_seconds > 0 and pixels:
+        values["pixels_per_second"] = pixels / job.timings.inference_seconds
+    return [
+        MetricRow(run_id=job.run_id, key=key, value=value, step=0, logged_at=job.finished_at)
+        for key, value in values.items()
+    ]
+
+
+def edges(job: EndedJob | Submission, outputs: list[Output], at: float) -> list[EdgeRow]:
+    """What the job came from and what came from it."""
+    found = [_edge("asset", sha256, "job", job.id, "input", at) for sha256 in job.inputs]
+    models = dict.fromkeys(ref.id for ref in (job.model, job.upscaler) if ref is not None)
+    found += [_edge("model_version", model, "job", job.id, "ran", at) for model in models]
+    found += [_edge("job", job.id, "asset", output.sha256, "output", at) for output in outputs]
+    found.append(_edge("job", job.id, "run", job.run_id, "recorded_as", at))
+    found.append(_edge("run", job.run_id, "experiment", job.experiment_id, "belongs_to", at))
+    return found
+
+
+def _edge(
+    source_kind: Kind, source: str, target_kind: Kind, target: str, relation: str, at: float
+) -> EdgeRow:
+    return EdgeRow(
+        source_kind=source_kind,
+        source_id=source,
+        target_kind=target_kind,
+        target_id=target,
+        relation=relation,
+        made_at=at,
+    )
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else msgspec.json.encode(value).decode()

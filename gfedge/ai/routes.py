@@ -1,0 +1,213 @@
+"""Jobs over HTTP: generate, superres, and what became of them."""
+
+from __future__ import annotations
+
+import asyncio
+
+from aiohttp import web
+
+from gfedge import errors, keys
+from gfedge.ai import requests, trace
+from gfedge.ai.live import Live
+from gfedge.ai.queue import JobQueue
+from gfedge.ai.requests import Intake
+from gfedge.ai.types import GenerateParams, Job, JobError, JobPage, JobQuery, Submission
+from gfedge.assets.routes import ASSETS, send
+from gfedge.assets.types import AssetRow
+from gfedge.lineage.types import Trace
+from gfedge.registry.routes import REGISTRY
+from gfedge.wire import Route, reply
+
+QUEUE = web.AppKey("queue", JobQueue)
+INTAKE = web.AppKey("intake", Intake)
+
+FAILED_STATUS = {
+    "cancelled": 409,
+    "bad_image": 422,
+    "model_gone": 422,
+    "too_many_pixels": 413,
+    "disk_full": 507,
+}
+"""Status of an answer that should have been a picture, by the job's error code; 500 for the rest."""
+
+
+def routes() -> list[Route]:
+    jobs = "/ml-platform/ai-jobs"
+    return [
+        Route(
+            method="POST",
+            path="/ai/generate",
+            handler=generate,
+            summary="Turn a prompt into pictures",
+            body=GenerateParams,
+            reply=Job,
+            status=202,
+        ),
+        Route(
+            method="POST",
+            path="/ai/superres",
+            handler=superres,
+            summary="Upscale a picture: a form with a file, the raw picture with options in the query, or JSON",
+            reply=Job,
+            status=202,
+        ),
+        Route(
+            method="GET",
+            path=jobs,
+            handler=list_jobs,
+            summary="Jobs, newest first, live ones included",
+            query=JobQuery,
+            reply=JobPage,
+        ),
+        Route(method="GET", path=f"{jobs}/{{id}}", handler=get_job, summary="One job", reply=Job),
+        Route(
+            method="DELETE",
+            path=f"{jobs}/{{id}}",
+            handler=cancel_job,
+            summary="Cancel a job",
+            reply=Job,
+        ),
+        Route(
+            method="POST",
+            path=f"{jobs}/{{id}}/cancel",
+            handler=cancel_job,
+            summary="Cancel a job",
+            reply=Job,
+        ),
+        Route(
+            method="GET",
+            path=f"{jobs}/{{id}}/trace",
+            handler=trace_job,
+            summary="Where a job's pictures came from, as a graph and in words",
+            reply=Trace,
+        ),
+        Route(
+            method="GET",
+            path="/assets/{sha256}/trace",
+            handler=trace_asset,
+            summary="Where an asset came from",
+            reply=Trace,
+        ),
+        Route(
+            method="POST",
+            path="/trace",
+            handler=trace_file,
+            summary="Where a picture came from: send the file",
+            reply=Trace,
+        ),
+    ]
+
+
+async def generate(request: web.Request, body: GenerateParams) -> web.StreamResponse:
+    request.app[ASSETS].check_space()
+    submission = await request.app[INTAKE].generate(request, body)
+    return await _submit(request, submission, [])
+
+
+async def superres(request: web.Request) -> web.StreamResponse:
+    request.app[ASSETS].check_space()
+    params, data, sha256 = await requests.picture(request)
+    image, new = await (
+        _stored(request, sha256) if data is None else _store(request, data, params.scale)
+    )
+    submission = await request.app[INTAKE].superres(request, params, image)
+    return await _submit(request, submission, new)
+
+
+async def list_jobs(request: web.Request, query: JobQuery) -> JobPage:
+    jobs, following = await request.app[QUEUE].page(query)
+    return JobPage(jobs=jobs, next=following)
+
+
+async def get_job(request: web.Request) -> Job:
+    return await request.app[QUEUE].get(request.match_info["id"])
+
+
+async def cancel_job(request: web.Request) -> Job:
+    return await request.app[QUEUE].cancel(request.match_info["id"])
+
+
+async def trace_job(request: web.Request) -> Trace:
+    job = await request.app[QUEUE].find(request.match_info["id"])
+    return await request.app[keys.DB].read(trace.of_job, job, request.app[REGISTRY])
+
+
+async def trace_asset(request: web.Request) -> Trace:
+    sha256 = request.match_info["sha256"]
+    if (row := await request.app[ASSETS].find(sha256)) is None:
+        raise errors.NotFound(f"asset {sha256} is not known here", code="asset_not_found")
+    return await _trace_asset(request, row, "bytes")
+
+
+async def trace_file(request: web.Request) -> Trace:
+    _, data, _ = await requests.picture(request)
+    if data is None:
+        raise errors.BadRequest("send the picture itself", code="no_file")
+    found = await trace.recognise(data, request.app[ASSETS], request.app[keys.SETTINGS].max_pixels)
+    if isinstance(found, str):
+        job = await request.app[QUEUE].find(found)
+        graph = await request.app[keys.DB].read(trace.of_job, job, request.app[REGISTRY])
+        return trace.matched(graph, "metadata")
+    return await _trace_asset(request, *found)
+
+
+# Inside
+
+
+async def _trace_asset(request: web.Request, row: AssetRow, how: str) -> Trace:
+    graph = await request.app[keys.DB].read(trace.of_asset, row, request.app[REGISTRY])
+    return trace.matched(graph, how)
+
+
+async def _stored(request: web.Request, sha256: str) -> tuple[AssetRow, list[AssetRow]]:
+    if (row := await request.app[ASSETS].find(sha256)) is None:
+        raise errors.Invalid(f"asset {sha256!r} is not here", code="asset_not_found", field="asset")
+    return row, []
+
+
+async def _store(request: web.Request, data: bytes, scale: int) -> tuple[AssetRow, list[AssetRow]]:
+    """Checks the picture and makes it durable, before the job that needs it is acknowledged."""
+    intake, assets = request.app[INTAKE], request.app[ASSETS]
+    row = await intake.take(data, scale, assets.put)
+    known = await assets.find(row.sha256)
+    return (known, []) if known is not None else (row, [row])
+
+
+async def _submit(
+    request: web.Request, submission: Submission, inputs: list[AssetRow]
+) -> web.StreamResponse:
+    """Acknowledges the job and answers as the client prefers: at once, when done, or with the picture."""
+    queue = request.app[QUEUE]
+    job, replayed = await queue.submit(submission, inputs)
+    for row in inputs:
+        request.app[ASSETS].remember(row)
+    headers = {"Location": f"/api/v1/ml-platform/ai-jobs/{job.id}"}
+    if replayed:
+        headers["Idempotent-Replayed"] = "true"
+    if (wait := requests.wait_seconds(request)) is None:
+        return reply(queue.snapshot(job), 202, headers)
+    headers["Preference-Applied"] = f"wait={wait:g}"
+    if isinstance(job, Live):
+        await asyncio.wait([job.done], timeout=wait)
+    shown = queue.snapshot(job)
+    if shown.finished_at is None:
+        return reply(shown, 202, headers)
+    if requests.wants_picture(request):
+        return await _picture(request, shown, headers)
+    return reply(shown, 200, headers)
+
+
+async def _picture(request: web.Request, job: Job, headers: dict[str, str]) -> web.StreamResponse:
+    if job.status != "succeeded":
+        raise _failure(job, headers)
+    if len(job.outputs) > 1:
+        headers["Link"] = ", ".join(f'<{o.url}>; rel="item"' for o in job.outputs)
+    return send(request, job.outputs[0].sha256, headers)
+
+
+def _failure(job: Job, headers: dict[str, str]) -> errors.ApiError:
+    """The answer where a picture was wanted and the job has none."""
+    error = job.error or JobError(code="cancelled", detail="it was cancelled")
+    failure = errors.ApiError(f"job {job.id}: {error.detail}", code=error.code, headers=headers)
+    failure.status, failure.title = FAILED_STATUS.get(error.code, 500), f"Job {job.status}"
+    return failure

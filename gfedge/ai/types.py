@@ -1,0 +1,202 @@
+"""Jobs and the requests that start them, as rows and on the wire."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, ClassVar, Literal
+
+import msgspec
+from msgspec import Meta
+
+from gfedge.assets.types import Output
+from gfedge.registry.types import ModelRef, ModelReference
+from gfedge.tracking.types import ListQuery, Name
+from gfedge.wire import Page
+
+Kind = Literal["generate", "superres"]
+Status = Literal["queued", "running", "succeeded", "failed", "cancelled"]
+ENDED = ("succeeded", "failed", "cancelled")
+
+MAX_SEED = 2**63 - 1
+Seed = Annotated[
+    int, Meta(ge=-1, le=MAX_SEED, description="Absent or -1 draws one; the job says which.")
+]
+Colour = Annotated[str, Meta(pattern=r"^#[0-9a-fA-F]{6}$", description="A colour as #rrggbb.")]
+Palette = (
+    Annotated[int, Meta(ge=2, le=256)] | Annotated[list[Colour], Meta(min_length=1, max_length=256)]
+)
+Background = Annotated[
+    str,
+    Meta(
+        pattern=r"^(transparent|#[0-9a-fA-F]{6})$",
+        description="transparent, or a colour as #rrggbb.",
+    ),
+]
+
+
+class GenerateParams(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """What to generate. Absent values come from the model's own defaults."""
+
+    prompt: Annotated[
+        str, Meta(min_length=1, description="What the picture shows: `a red dragon`.")
+    ]
+    negative_prompt: Annotated[str, Meta(description="What it should not show.")] = ""
+    seed: Seed | None = None
+    n: Annotated[int, Meta(ge=1, description="Pictures; picture i has the seed plus i.")] = 1
+    steps: Annotated[int, Meta(ge=1, description="Sampling steps.")] | None = None
+    guidance_scale: (
+        Annotated[
+            float,
+            Meta(ge=0, le=30, description="How strongly the prompt pulls; 1 is none beyond it."),
+        ]
+        | None
+    ) = None
+    scale: Annotated[
+        Literal[1, 2, 3, 4, 8], Meta(description="Upscaling after generating, in the same job.")
+    ] = 1
+    palette: Annotated[
+        Palette | None, Meta(description="Number of colours, or the colours themselves.")
+    ] = None
+    background: Background = "transparent"
+    model: ModelReference | None = None
+    experiment: Name | None = None
+
+
+class SuperresParams(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """How to upscale."""
+
+    scale: Annotated[Literal[2, 3, 4, 8], Meta(description="8 is two passes.")] = 4
+    mode: Annotated[
+        Literal["smooth", "pixel"],
+        Meta(
+            description="smooth runs the net; pixel repeats pixels, for art that must stay pixel art."
+        ),
+    ] = "smooth"
+    tileable: Annotated[
+        bool, Meta(description="The texture repeats: its edges must still meet.")
+    ] = False
+    model: ModelReference | None = None
+    experiment: Name | None = None
+
+
+class SuperresBody(SuperresParams, kw_only=True, forbid_unknown_fields=True):
+    """Upscaling asked for in JSON: the picture as base64, or an asset that is here already."""
+
+    image: Annotated[
+        str, Meta(description="The picture's bytes in base64; a data: URL is fine too.")
+    ] = ""
+    asset: Annotated[str, Meta(description="sha256 of an asset.")] = ""
+
+
+class JobError(msgspec.Struct, kw_only=True, frozen=True):
+    """Why a job failed."""
+
+    code: str
+    detail: str
+
+
+class Progress(msgspec.Struct, kw_only=True, frozen=True):
+    """How far a job is: step or tile k of n, and the whole as a ratio."""
+
+    step: int = 0
+    steps: int = 0
+    ratio: float = 0.0
+    stage: str = ""
+
+
+class Timings(msgspec.Struct, kw_only=True):
+    """Where a job's time went, in seconds."""
+
+    queue_seconds: float = 0.0
+    load_seconds: float = 0.0
+    decode_seconds: float = 0.0
+    inference_seconds: float = 0.0
+    encode_seconds: float = 0.0
+    total_seconds: float = 0.0
+
+
+class Job(msgspec.Struct, kw_only=True):
+    """A job as clients see it."""
+
+    id: str
+    kind: Kind
+    status: Status
+    queue_position: Annotated[int | None, Meta(description="1 is next; absent once it runs.")]
+    progress: Progress
+    params: dict[str, Any]
+    seed: int | None
+    model: ModelRef | None
+    upscaler: Annotated[ModelRef | None, Meta(description="What enlarged a generated picture.")]
+    inputs: Annotated[list[str], Meta(description="sha256 of each input asset.")]
+    experiment_id: str
+    run_id: str
+    created_at: float
+    started_at: float | None
+    finished_at: float | None
+    timings: Timings
+    outputs: list[Output]
+    unknown_words: Annotated[
+        list[str], Meta(description="Words of the prompt that the model never saw in training.")
+    ]
+    error: JobError | None
+
+
+class Submission(msgspec.Struct, kw_only=True, frozen=True):
+    """What was acknowledged: all that is needed to run the job, also after a restart."""
+
+    table: ClassVar[str] = "submissions"
+
+    id: str
+    kind: Kind
+    params: dict[str, Any]
+    seed: int | None
+    model: ModelRef | None
+    upscaler: ModelRef | None
+    inputs: list[str]
+    experiment_id: str
+    run_id: str
+    requester: str
+    idempotency_key: str | None
+    request_digest: str
+    created_at: float
+
+
+class EndedJob(msgspec.Struct, kw_only=True, frozen=True):
+    """A job as it ended."""
+
+    table: ClassVar[str] = "jobs"
+
+    id: str
+    kind: Kind
+    status: Status
+    model_name: str | None
+    params: dict[str, Any]
+    seed: int | None
+    model: ModelRef | None
+    upscaler: ModelRef | None
+    inputs: list[str]
+    experiment_id: str
+    run_id: str
+    requester: str
+    idempotency_key: str | None
+    request_digest: str
+    created_at: float
+    started_at: float | None
+    finished_at: float
+    timings: Timings
+    outputs: list[Output]
+    unknown_words: list[str]
+    error: JobError | None
+
+
+class JobPage(Page, kw_only=True):
+    jobs: list[Job]
+
+
+class JobQuery(ListQuery, kw_only=True, forbid_unknown_fields=True):
+    """Which jobs to list."""
+
+    status: Status | None = None
+    kind: Kind | None = None
+    model: Annotated[str, Meta(max_length=200, description="Name of a model.")] = ""
+    after: Annotated[float | None, Meta(description="Created at or after this Unix time.")] = None
+    before: Annotated[float | None, Meta(description="Created before this Unix time.")] = None

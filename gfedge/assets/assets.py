@@ -1,0 +1,74 @@
+"""The asset store: bytes to files, files to rows."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import time
+from collections import OrderedDict
+from pathlib import Path
+
+from gfedge import errors
+from gfedge.assets import files, store
+from gfedge.assets.types import AssetRow
+from gfedge.db import Database
+
+REMEMBERED = 10_000
+"""Rows kept in memory, so that a picture sent again is not looked up again."""
+
+
+class Assets:
+    """Stores pictures by content under one folder."""
+
+    def __init__(self, db: Database, root: Path, min_free: int) -> None:
+        self._db = db
+        self.root = root
+        self._min_free = min_free
+        self._recent: OrderedDict[str, AssetRow] = OrderedDict()
+
+    def open(self) -> None:
+        self.root.mkdir(parents=True, exist_ok=True)
+        files.remove_parts(self.root)
+
+    def check_space(self) -> None:
+        """Refuses new work before the disk is full."""
+        free = shutil.disk_usage(self.root).free
+        if free < self._min_free:
+            raise errors.NoSpace(
+                f"only {free >> 20} MiB are free under {self.root}, and {self._min_free >> 20} MiB must stay "
+                "(setting min_free_disk): free some space and try again"
+            )
+
+    async def find(self, sha256: str) -> AssetRow | None:
+        if (row := self._recent.get(sha256)) is not None:
+            return row
+        if (row := await self._db.read(store.find_asset, sha256)) is not None:
+            self.remember(row)
+        return row
+
+    async def find_same_pixels(self, pixels_sha256: str) -> AssetRow | None:
+        return await self._db.read(store.find_same_pixels, pixels_sha256)
+
+    def remember(self, row: AssetRow) -> None:
+        self._recent[row.sha256] = row
+        self._recent.move_to_end(row.sha256)
+        if len(self._recent) > REMEMBERED:
+            self._recent.popitem(last=False)
+
+    async def read(self, sha256: str) -> bytes:
+        """The bytes of an asset; NotFound where the file is gone."""
+        return await asyncio.to_thread(lambda: files.find(self.root, sha256).read_bytes())
+
+    def put(
+        self, data: bytes, *, pixels_sha256: str, media_type: str, width: int, height: int
+    ) -> AssetRow:
+        """Writes the file and returns the row that its job has to insert. Blocks: call it in a thread."""
+        return AssetRow(
+            sha256=files.write(self.root, data, media_type),
+            pixels_sha256=pixels_sha256,
+            media_type=media_type,
+            width=width,
+            height=height,
+            bytes=len(data),
+            created_at=time.time(),
+        )

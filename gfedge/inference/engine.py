@@ -1,0 +1,232 @@
+"""The engine: runs sprite and superres requests on one device with a few threads.
+
+Requests of one model form a lane; the threads take units of work (a denoising step, a tile) from the lanes in turn, so
+a long job holds nobody up and a cancelled one stops within a unit. On a CPU there is a thread per core, each running
+graphs by itself; a GPU has one. No HTTP, no database, no event loop: futures come in and results go out.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+from concurrent.futures import Future
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from gfedge.inference.denoise import DenoiseLane, GenerateJob, OnPreview
+from gfedge.inference.device import closer_look, first_look, on_cpu
+from gfedge.inference.jobs import Job
+from gfedge.inference.lanes import Lane, ModelLane, Place, Unit, settle_loads
+from gfedge.inference.pixelart import PixelJob, PixelLane
+from gfedge.inference.sessions import Key, Sessions, key_of, reason
+from gfedge.inference.tiles import TileLane, UpscaleJob
+from gfedge.inference.types import (
+    Cancel,
+    Cancelled,
+    Device,
+    EngineError,
+    EngineOptions,
+    GenerateRequest,
+    LoadedModel,
+    ModelFolder,
+    Pixels,
+    Progress,
+    Result,
+    UpscaleRequest,
+)
+
+log = logging.getLogger(__name__)
+
+REST_SECONDS = 20.0
+"""After this long without work the memory arenas are shrunk."""
+CLOSED = "the engine is closed"
+LOOKING = "looking for a CUDA device"
+PIXEL_LANE: Key = ("", "", "")
+
+AnyLane = Lane[Any]
+
+
+class Engine:
+    """Runs requests on the models of this machine. Its methods may be called from any thread and do not wait.
+
+    Futures end with a Result, or with Cancelled or EngineError; callbacks come from engine threads.
+    """
+
+    def __init__(self, options: EngineOptions) -> None:
+        self.options = options
+        self.changed = threading.Condition()
+        self.lanes: OrderedDict[Key, AnyLane] = OrderedDict()
+        self.threads: list[threading.Thread] = []
+        self.place: Place | None = None
+        self.found: Device | None = None
+        self.closing = False
+        self.rested = True
+
+    @property
+    def device(self) -> Device:
+        """Where graphs run. Known right after `start` on a machine without a GPU, a second or two later with one."""
+        return self.found or on_cpu(LOOKING)
+
+    def start(self) -> None:
+        """Look for the device and start the threads. Does not wait, nor import ONNX Runtime."""
+        device = first_look(self.options)
+        if device is not None:
+            self._begin(device)
+        else:
+            self._spawn("engine-look", self._look)
+
+    def close(self) -> None:
+        """Cancel every job, let the units in flight end (a step, a tile), stop the threads, unload the models."""
+        with self.changed:
+            self.closing = True
+            lanes, self.lanes = list(self.lanes.values()), OrderedDict()
+            self.changed.notify_all()
+        for lane in lanes:
+            lane.abandon(Cancelled())
+        while self.threads:
+            self.threads.pop().join()
+        if self.place is not None:
+            self.place.sessions.clear()
+
+    def generate(
+        self,
+        model: ModelFolder,
+        request: GenerateRequest,
+        progress: Progress,
+        cancel: Cancel,
+        on_preview: OnPreview | None = None,
+    ) -> Future[Result]:
+        """Sample `request.n` sprites, uint8 [size, size, 4] each. Raises ValueError for a request that makes no sense."""
+        if model.kind != "generate":
+            raise ValueError(f"{model.name}/{model.version} is a {model.kind} model")
+        if request.n < 1 or request.steps < 1 or request.seed < 0:
+            raise ValueError("n and steps must be at least 1, and the seed not negative")
+        job = GenerateJob(request, progress, cancel, on_preview)
+        self._add(key_of(model), partial(self._lane_of, model), job)
+        return job.future
+
+    def upscale(
+        self,
+        model: ModelFolder | None,
+        image: Pixels,
+        request: UpscaleRequest,
+        progress: Progress,
+        cancel: Cancel,
+    ) -> Future[Result]:
+        """Enlarge a picture. `model` may be None for mode "pixel". Raises ValueError as `generate` does."""
+        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 4 or not image.size:
+            raise ValueError("a picture is uint8 [height, width, 4] with at least one pixel")
+        if request.mode == "pixel":
+            pixels = PixelJob(image, request.scale, progress, cancel)
+            self._add(PIXEL_LANE, partial(PixelLane, self.changed), pixels)
+            return pixels.future
+        if model is None or model.kind != "superres":
+            raise ValueError("mode smooth needs a superres model")
+        job = UpscaleJob(image, request, progress, cancel)
+        self._add(key_of(model), partial(self._lane_of, model), job)
+        return job.future
+
+    def load(self, model: ModelFolder) -> Future[float]:
+        """Load a model and warm it up; the seconds it took. It stays until others need its room."""
+        future: Future[float] = Future()
+        with self.changed:
+            if not self.closing:
+                lane = self._lane(key_of(model), partial(self._lane_of, model))
+                assert isinstance(lane, ModelLane)
+                lane.loads.append(future)
+                self.changed.notify()
+                return future
+        settle_loads([future], EngineError(CLOSED))
+        return future
+
+    def loaded(self) -> list[LoadedModel]:
+        """The models in memory now."""
+        return self.place.sessions.loaded() if self.place is not None else []
+
+    def _lane_of(self, model: ModelFolder) -> AnyLane:
+        if model.kind == "generate":
+            return DenoiseLane(model, self.changed, self.options.max_batch)
+        return TileLane(model, self.changed)
+
+    def _lane(self, key: Key, make: Callable[[], AnyLane]) -> AnyLane:
+        if key not in self.lanes:
+            self.lanes[key] = make()
+        return self.lanes[key]
+
+    def _add(self, key: Key, make: Callable[[], AnyLane], job: Job) -> None:
+        with self.changed:
+            if not self.closing:
+                self._lane(key, make).add(job)
+                self.changed.notify()
+                return
+        job.settle(EngineError(CLOSED))
+
+    def _spawn(self, name: str, work: Callable[[], None]) -> None:
+        thread = threading.Thread(target=work, name=name, daemon=True)
+        self.threads.append(thread)
+        thread.start()
+
+    def _look(self) -> None:
+        try:
+            device = closer_look(self.options)
+        except Exception as error:
+            log.exception("looking for a CUDA device failed")
+            device = on_cpu(f"CUDA cannot be used ({error}): running on CPU")
+        self._begin(device)
+
+    def _begin(self, device: Device) -> None:
+        """Start as many threads as the device can use."""
+        on_gpu = device.provider == "CUDAExecutionProvider"
+        workers = 1 if on_gpu else self.options.workers or os.cpu_count() or 1
+        sessions = Sessions(self.options, device)
+        self.place = Place(options=self.options, sessions=sessions, workers=workers, on_gpu=on_gpu)
+        self.found = device
+        for number in range(workers):
+            self._spawn(f"engine-{number}", partial(self._work, self.place))
+
+    def _work(self, place: Place) -> None:
+        """What each thread does: take a unit from the lane whose turn it is, run it, look again."""
+        while unit := self._take(place):
+            unit()
+
+    def _take(self, place: Place) -> Unit | None:
+        """Wait for something to do; None when the engine closes."""
+        with self.changed:
+            while not self.closing:
+                if found := self._next_unit(place):
+                    lane, unit = found
+                    lane.in_flight += 1
+                    self.rested = False
+                    return partial(self._run, lane, unit)
+                woken = self.changed.wait(None if self.rested else REST_SECONDS)
+                if not woken and not self.lanes and not self.rested:
+                    self.rested = True
+                    return place.sessions.shrink
+        return None
+
+    def _run(self, lane: AnyLane, unit: Unit) -> None:
+        """Run a unit. That one raises is a mistake in the lane; its jobs fail rather than wait for ever."""
+        try:
+            unit()
+        except Exception as error:
+            log.exception("a unit of work raised, which no unit may")
+            lane.abandon(EngineError(f"the engine made a mistake: {reason(error)}"))
+        with self.changed:
+            lane.in_flight -= 1
+            self.changed.notify_all()
+
+    def _next_unit(self, place: Place) -> tuple[AnyLane, Unit] | None:
+        """A unit of the next lane that has one, in turn; lanes without jobs give their models back."""
+        for key, lane in list(self.lanes.items()):
+            self.lanes.move_to_end(key)
+            if unit := lane.take(place):
+                return lane, unit
+            if lane.idle():
+                lane.close(place.sessions)
+                del self.lanes[key]
+        return None

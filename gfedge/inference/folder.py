@@ -1,0 +1,239 @@
+"""Model folders: `models/<name>/<version>/` with a model.toml and the files it names, read and verified.
+
+A folder is refused, with a text that says why and what to do, if anything in it is not what model.toml promises:
+a digest, a name, a missing file, data or code from outside the folder.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, cast, get_args
+
+from gfedge.inference.scan import ScanError, scan
+from gfedge.inference.types import Kind, ModelFolder, ModelRefused
+
+NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+SHA256 = re.compile(r"[0-9a-f]{64}")
+LIBRARY_KEY = re.compile(r"custom.?op|op.?librar")
+LIBRARY_FILE = re.compile(r"\.(so|dll|dylib|pyd)(\.|$)", re.IGNORECASE)
+DOMAINS = frozenset({"", "ai.onnx.ml", "com.microsoft"})
+"""Operators of ONNX and of ONNX Runtime itself ("ai.onnx" is another name of "")."""
+REFUSED_OPS = frozenset({("com.microsoft", "EPContext")})
+"""Loads a compiled blob from a path of the node's choosing."""
+REQUIRED: dict[str, tuple[str, ...]] = {
+    "generate": ("model.onnx", "vocab.json"),
+    "superres": ("model.onnx",),
+}
+MAX_TOML_BYTES = 1 << 16
+MAX_FILE_BYTES = 2 << 30
+MAX_EXPANDED_NODES = 1_000_000
+
+
+def read_folder(path: Path) -> ModelFolder:
+    """Read and verify one folder. Raises ModelRefused; never anything else for what a folder may hold."""
+    where = "/".join(path.parts[-3:])
+    try:
+        return _read(path)
+    except ModelRefused as error:
+        raise ModelRefused(f"{where}: {error}") from None
+    except OSError as error:
+        raise ModelRefused(f"{where}: cannot be read: {error.strerror or error}") from error
+
+
+def graph_bytes(folder: ModelFolder, name: str) -> bytes:
+    """The bytes of one of the folder's files, hashed again as they are read: what is loaded is what was verified."""
+    try:
+        data = (folder.path / name).read_bytes()
+    except OSError as error:
+        raise ModelRefused(f"{name} cannot be read: {error.strerror or error}") from error
+    _check_digest(name, folder.files[name], hashlib.sha256(data).hexdigest())
+    return data
+
+
+def external_files(folder: ModelFolder) -> list[str]:
+    """Files that hold tensors of the graphs: those that are neither a graph nor a vocabulary."""
+    return [name for name in folder.files if not name.endswith((".onnx", ".json"))]
+
+
+def _read(path: Path) -> ModelFolder:
+    table = _read_toml(path / "model.toml")
+    name, version, kind = _identity(table, path)
+    files = _files(table, kind)
+    _refuse_libraries(table, files)
+    _check_pipeline(kind, _table(table, "pipeline"))
+    size = sum(_verify(path, file, digest, files) for file, digest in files.items())
+    return ModelFolder(
+        name=name,
+        version=version,
+        kind=kind,
+        path=path,
+        digest=folder_digest(files),
+        files=files,
+        bytes=size,
+        title=_text(table, "title"),
+        description=_text(table, "description"),
+        licence=_text(table, "licence"),
+        source=_text(table, "source"),
+        created_at=_text(table, "created_at"),
+        inputs=_table(table, "inputs"),
+        defaults=_table(table, "defaults"),
+        limits=_table(table, "limits"),
+        pipeline=_table(table, "pipeline"),
+        training=_table(table, "training"),
+        dataset=_table(table, "dataset"),
+    )
+
+
+def folder_digest(files: dict[str, str]) -> str:
+    """One digest for a whole folder: sha256 over its sorted "<sha256>  <name>" lines, as sha256sum writes them."""
+    lines = sorted(f"{digest}  {name}\n" for name, digest in files.items())
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise ModelRefused("there is no model.toml: add one, or move the folder away")
+    if path.stat().st_size > MAX_TOML_BYTES:
+        raise ModelRefused(f"model.toml is larger than {MAX_TOML_BYTES // 1024} KiB")
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise ModelRefused(f"model.toml is not valid TOML: {error}") from None
+
+
+def _identity(table: dict[str, Any], path: Path) -> tuple[str, str, Kind]:
+    name, version, kind = (_text(table, key) for key in ("name", "version", "kind"))
+    if not NAME.fullmatch(name) or not NAME.fullmatch(version):
+        raise ModelRefused(
+            "name and version in model.toml are made of small letters, digits, '.', '_' and '-'"
+        )
+    if (path.parent.name, path.name) != (name, version):
+        raise ModelRefused(
+            f"model.toml says {name}/{version}: rename the folder, or correct name and version"
+        )
+    if kind not in get_args(Kind):
+        known = ", ".join(get_args(Kind))
+        raise ModelRefused(f"kind {kind!r} is not known: one of {known}")
+    return name, version, cast("Kind", kind)
+
+
+def _text(table: dict[str, Any], key: str) -> str:
+    value = table.get(key, "")
+    if not isinstance(value, str):
+        raise ModelRefused(f"{key} in model.toml must be a text")
+    return value
+
+
+def _table(table: dict[str, Any], key: str) -> dict[str, Any]:
+    value = table.get(key, {})
+    if not isinstance(value, dict):
+        raise ModelRefused(f"[{key}] in model.toml must be a table")
+    return value
+
+
+def _files(table: dict[str, Any], kind: Kind) -> dict[str, str]:
+    files = _table(table, "files")
+    for name, digest in files.items():
+        if not FILE_NAME.fullmatch(name):
+            raise ModelRefused(f"[files] names {name!r}: only plain names of files in the folder")
+        if not isinstance(digest, str) or not SHA256.fullmatch(digest):
+            raise ModelRefused(f"[files] {name} needs its sha256 as 64 small hex digits")
+    for name in REQUIRED[kind]:
+        if name not in files:
+            raise ModelRefused(f"a {kind} model needs {name}: name it in [files] with its sha256")
+    return files
+
+
+def _refuse_libraries(table: dict[str, Any], files: dict[str, str]) -> None:
+    """Custom-op libraries run code of their own when loaded; no folder may bring one."""
+    for key in _keys(table):
+        if LIBRARY_KEY.search(key.lower()):
+            raise ModelRefused(
+                f"model.toml names a custom-op library ({key}): these are not loaded"
+            )
+    for name in files:
+        if LIBRARY_FILE.search(name):
+            raise ModelRefused(f"{name} is a program library: these are not loaded")
+
+
+def _keys(table: dict[str, Any]) -> Iterator[str]:
+    for key, value in table.items():
+        yield key
+        inner = value if isinstance(value, list) else [value]
+        for item in inner:
+            if isinstance(item, dict):
+                yield from _keys(item)
+
+
+def _check_pipeline(kind: Kind, pipeline: dict[str, Any]) -> None:
+    """The numbers that the engine computes with."""
+    wanted = {
+        "superres": {"scale": range(4, 5), "radius": range(257)},
+        "generate": {"size": range(8, 257), "channels": range(4, 5)},
+    }[kind]
+    for key, allowed in wanted.items():
+        value = pipeline.get(key)
+        if not isinstance(value, int) or value not in allowed:
+            raise ModelRefused(
+                f"[pipeline] {key} must be a whole number from {allowed[0]} to {allowed[-1]}"
+            )
+
+
+def _verify(path: Path, name: str, digest: str, files: dict[str, str]) -> int:
+    """Check one file's place, digest and, for a graph, its contents; gives its size in bytes."""
+    file = path / name
+    if not file.is_file():
+        raise ModelRefused(f"{name} is missing: restore the file")
+    if file.resolve().parent != path.resolve():
+        raise ModelRefused(f"{name} is a link that leaves the folder: put the file itself there")
+    size = file.stat().st_size
+    if not name.endswith(".onnx"):
+        with file.open("rb") as stream:
+            found = hashlib.file_digest(stream, "sha256").hexdigest()
+        _check_digest(name, digest, found)
+        return size
+    if size > MAX_FILE_BYTES:
+        raise ModelRefused(f"{name} is larger than 2 GiB: keep its tensors in a file of their own")
+    data = file.read_bytes()
+    _check_digest(name, digest, hashlib.sha256(data).hexdigest())
+    _check_graph(name, data, files)
+    return size
+
+
+def _check_digest(name: str, expected: str, found: str) -> None:
+    if expected != found:
+        raise ModelRefused(
+            f"{name} does not match its digest (expected {expected[:8]}…, found {found[:8]}…):"
+            " restore the file or make a new version folder"
+        )
+
+
+def _check_graph(name: str, data: bytes, files: dict[str, str]) -> None:
+    """Refuse a graph that wants data or operators from outside its folder."""
+    try:
+        seen = scan(data)
+    except ScanError as error:
+        raise ModelRefused(f"{name} cannot be loaded: {error}") from None
+    for location in sorted(seen.locations):
+        if not FILE_NAME.fullmatch(location):
+            raise ModelRefused(f"{name} keeps data at {location!r:.200}, outside its folder")
+        if location not in files:
+            raise ModelRefused(
+                f"{name} keeps data in {location}: name that file in [files] with its sha256"
+            )
+    for domain, op in sorted(seen.ops):
+        if domain not in DOMAINS or (domain, op) in REFUSED_OPS:
+            raise ModelRefused(
+                f"{name} uses the operator {op!r:.80} of {domain!r:.80}, which ONNX Runtime itself does not"
+                " have: export it with standard operators"
+            )
+    if seen.expanded_nodes > MAX_EXPANDED_NODES:
+        raise ModelRefused(
+            f"{name} grows to {seen.expanded_nodes:,} nodes when its functions are put in place:"
+            f" at most {MAX_EXPANDED_NODES:,} are loaded"
+        )

@@ -1,0 +1,161 @@
+"""What goes into the engine and what comes out of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+if TYPE_CHECKING:  # numpy is imported where it works, see the package
+    import numpy as np
+    from numpy.typing import NDArray
+
+Kind = Literal["generate", "superres"]
+Pixels: TypeAlias = "NDArray[np.uint8]"
+"""A picture: uint8 [height, width, 4], straight-alpha RGBA."""
+
+Progress = Callable[[int, int], None]
+"""Called from an engine thread with (units done, units in all): steps of a sampler or tiles of a picture."""
+
+
+class Cancelled(Exception):
+    """The job was cancelled; it stopped within one step or tile."""
+
+
+class ModelRefused(Exception):
+    """A model folder that will not be loaded; the text says why and what to do."""
+
+
+class EngineError(Exception):
+    """A run that failed inside the engine (out of memory, a broken graph); fails its own job alone."""
+
+
+class ImageError(Exception):
+    """A picture that cannot be read; the text says what is wrong with it."""
+
+
+class ImageTooLarge(ImageError):
+    """A picture with more pixels than the limit; refused before it is decoded."""
+
+
+class Cancel:
+    """A flag that its owner raises and the engine looks at between steps and tiles."""
+
+    __slots__ = ("raised",)
+
+    def __init__(self) -> None:
+        self.raised = False
+
+    def cancel(self) -> None:
+        self.raised = True
+
+    def check(self) -> None:
+        if self.raised:
+            raise Cancelled
+
+
+@dataclass(frozen=True, kw_only=True)
+class EngineOptions:
+    """How the engine uses the machine."""
+
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    workers: int = 0
+    """Threads that run graphs on the CPU, one core each; 0 means one per core. A GPU has one."""
+    tile: int = 256
+    """Side of a superres tile in input pixels, without its surroundings."""
+    max_batch: int = 64
+    """Images in one denoising batch, guidance pairs not counted."""
+    memory_bytes: int = 2 << 30
+    """Budget for loaded models; the least recently used is unloaded beyond it."""
+    gpu_memory_bytes: int = 0
+    """CUDA arena limit; 0 leaves it to the provider."""
+    cudnn_search: Literal["HEURISTIC", "EXHAUSTIVE", "DEFAULT"] = "HEURISTIC"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelFolder:
+    """A model folder as read and verified: `models/<name>/<version>/model.toml` and the files it names."""
+
+    name: str
+    version: str
+    kind: Kind
+    path: Path
+    digest: str
+    """sha256 (hex) over the sorted lines "<file sha256>  <file name>\\n" of the files the pipeline loads."""
+    files: dict[str, str]
+    """File name to sha256 (hex)."""
+    title: str = ""
+    description: str = ""
+    licence: str = ""
+    source: str = ""
+    created_at: str = ""
+    inputs: dict[str, str] = field(default_factory=dict)
+    defaults: dict[str, Any] = field(default_factory=dict)
+    limits: dict[str, Any] = field(default_factory=dict)
+    pipeline: dict[str, Any] = field(default_factory=dict)
+    training: dict[str, Any] = field(default_factory=dict)
+    dataset: dict[str, Any] = field(default_factory=dict)
+    bytes: int = 0
+    """Size of the named files together."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoadedModel:
+    """A model that is in memory now."""
+
+    name: str
+    version: str
+    digest: str
+    load_seconds: float
+    memory_bytes: int
+    """What it counts for in the engine's budget; an estimate from the sizes of its files."""
+    busy: bool
+    """A job is using it, so it is not unloaded."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Device:
+    """Where graphs run, and one calm line about it."""
+
+    provider: Literal["CUDAExecutionProvider", "CPUExecutionProvider"]
+    note: str
+    """For the start's one line: "no CUDA device: running on CPU"."""
+    missing: tuple[str, ...] = ()
+    """What keeps CUDA from being used, for `gfedge doctor`: each entry says how to mend it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class GenerateRequest:
+    """Images to sample. Image i has its own noise stream, from `seed + i`, whatever batch it runs in."""
+
+    prompt: str
+    negative_prompt: str = ""
+    seed: int = 0
+    n: int = 1
+    steps: int = 20
+    guidance_scale: float = 2.5
+
+
+@dataclass(frozen=True, kw_only=True)
+class UpscaleRequest:
+    """One upscaling. `smooth` runs the net; `pixel` repeats pixels and needs none."""
+
+    scale: Literal[2, 3, 4, 8] = 4
+    mode: Literal["smooth", "pixel"] = "smooth"
+    tileable: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """What a run gave, and where its time went."""
+
+    images: list[Pixels]
+    load_seconds: float = 0.0
+    inference_seconds: float = 0.0
+    """Wall time from the first to the last graph call of this run."""
+    batch_size: float = 1.0
+    """Mean number of images (or tiles) in the graph calls that this run shared."""
+    tiles: int = 0
+    unknown_words: tuple[str, ...] = ()
+    """Words of the prompt that the model has never seen; they act through their sub-words alone."""

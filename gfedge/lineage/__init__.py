@@ -1,0 +1,1 @@
+"""What came from what: typed nodes and the edges between them."""

@@ -1,0 +1,1 @@
+"""The model registry: which versions there are, and which one a reference means."""
