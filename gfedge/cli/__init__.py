@@ -1,0 +1,229 @@
+"""The `gfedge` command: what it understands, and which module does it.
+
+Modules are imported when their command runs, so that a client command starts in a few hundredths of a second.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import gfedge
+from gfedge.cli.errors import FAILED, INTERRUPTED, UNUSABLE, CommandError
+
+DEFAULT_SERVER = "http://127.0.0.1:8000"
+
+EXAMPLES = """\
+examples:
+  gfedge serve                                          start the server on http://127.0.0.1:8000
+  gfedge generate "a red dragon" -o dragon.png --scale 4
+  gfedge superres dragon.png -o large.png --scale 2
+  gfedge trace dragon.png                               where a picture came from
+  gfedge doctor                                         what works here, and how to mend the rest
+
+`gfedge COMMAND --help` says more about each.
+"""
+
+GENERATE_EXAMPLES = """\
+examples:
+  gfedge generate "a red dragon" -o dragon.png
+  gfedge generate "long sword" -o sword.png -n 4 --seed 7           sword-1.png to sword-4.png
+  gfedge generate "blue potion" -o potion.png --scale 4 --palette 16
+  gfedge generate "a green slime" -o - --background 203040 > slime.png
+"""
+
+SUPERRES_EXAMPLES = """\
+examples:
+  gfedge superres in.png -o out.png
+  gfedge superres grass.png -o grass4.png --tileable                the result still tiles
+  gfedge superres icon.png -o icon8.png --scale 8 --mode pixel      stays pixel art
+"""
+
+TRACE_EXAMPLES = """\
+examples:
+  gfedge trace dragon.png              by what is in the file, whatever it is called now
+  gfedge trace JOB                     by the job's id, as `gfedge generate` prints it
+  gfedge trace dragon.png --json       nodes, edges and chain as JSON
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; returns its exit code."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")
+    args = parser().parse_args(argv)
+    try:
+        return _run(args)
+    except CommandError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:
+        # The reader (head, less) has seen enough; keep Python from complaining about it at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
+
+
+def _run(args: argparse.Namespace) -> int:
+    match args.command:
+        case "serve":
+            from gfedge.cli import serve
+
+            return serve.run(args)
+        case "generate":
+            from gfedge.cli import jobs
+
+            return jobs.generate(args)
+        case "superres":
+            from gfedge.cli import jobs
+
+            return jobs.superres(args)
+        case "trace":
+            from gfedge.cli import trace
+
+            return trace.run(args)
+        case "doctor":
+            from gfedge.cli import doctor
+
+            return doctor.run(args)
+        case _:
+            parser().print_help()
+            return UNUSABLE
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose help may end with what is worked out only when somebody asks."""
+
+    ending: Callable[[], str] | None = None
+
+    def format_help(self) -> str:
+        ending = "" if self.ending is None else "\n" + self.ending()
+        return super().format_help() + ending
+
+
+def parser() -> argparse.ArgumentParser:
+    """The whole tree of commands and options."""
+    root = Parser(
+        prog="gfedge",
+        description="Prompts to game sprites, upscaling, and a record of where each picture came from.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    root.add_argument("--version", action="version", version=f"gfedge {gfedge.__version__}")
+    commands = root.add_subparsers(dest="command", metavar="COMMAND", title="commands")
+    _add_serve(commands)
+    _add_generate(commands)
+    _add_superres(commands)
+    _add_trace(commands)
+    _add_doctor(commands)
+    return root
+
+
+def _serve_help() -> str:
+    from gfedge.cli import serve
+
+    return serve.environment_help()
+
+
+def _add_serve(commands: Any) -> None:
+    serve = commands.add_parser("serve", help="start the server", description="Start the server.")
+    serve.ending = _serve_help
+    _flag(serve, "--host", "HOST", "address to listen on (default 127.0.0.1: this machine only)")
+    _flag(serve, "--port", "PORT", "port to listen on (default 8000; 0 picks a free one)")
+    _add_settings(serve)
+
+
+def _add_settings(command: argparse.ArgumentParser) -> None:
+    _flag(command, "--data", "DIR", "all that the server writes (default ~/.local/share/gfedge)")
+    _flag(command, "--models", "DIR", "the models (default: those that come with gfedge)")
+    text = "where models run (default auto: the GPU if it can)"
+    _flag(command, "--device", "auto|cpu|cuda", text)
+
+
+def _flag(command: argparse.ArgumentParser, name: str, metavar: str, text: str) -> None:
+    command.add_argument(name, metavar=metavar, help=text)
+
+
+def _add_generate(commands: Any) -> None:
+    generate = _client(commands, "generate", "make a sprite from a prompt", GENERATE_EXAMPLES)
+    generate.add_argument("prompt", metavar="PROMPT", help='what to draw: "a red dragon"')
+    _add_output(generate)
+    number = generate.add_argument
+    number("-n", type=int, metavar="N", help="how many pictures; -o x.png then names x-1.png, ...")
+    number(
+        "--seed", type=int, metavar="SEED", help="the same prompt and seed give the same picture"
+    )
+    number("--steps", type=int, metavar="STEPS", help="sampling steps")
+    number("--guidance-scale", type=float, metavar="G", help="how closely to follow the prompt")
+    number("--scale", type=int, choices=(1, 2, 3, 4, 8), help="upscale in the same job")
+    _flag(generate, "--negative-prompt", "WORDS", "what the picture should not be")
+    _flag(generate, "--palette", "N|COLOURS", "number of colours, or hex colours: ff0000,203040")
+    _flag(generate, "--background", "COLOUR", "transparent, or a hex colour")
+    _flag(generate, "--model", "NAME", "the model (default: the server's)")
+    _flag(generate, "--experiment", "NAME", "the experiment that records the run")
+
+
+def _add_superres(commands: Any) -> None:
+    superres = _client(commands, "superres", "enlarge a picture", SUPERRES_EXAMPLES)
+    superres.add_argument("image", metavar="IMAGE", help="the picture; - reads it from stdin")
+    _add_output(superres)
+    superres.add_argument("--scale", type=int, choices=(2, 3, 4, 8), help="how much (default 4)")
+    superres.add_argument(
+        "--mode", choices=("smooth", "pixel"), help="smooth uses the net, pixel repeats pixels"
+    )
+    superres.add_argument(
+        "--tileable", action="store_true", help="the picture repeats; keep its edges matching"
+    )
+    _flag(superres, "--model", "NAME", "the model (default: the server's)")
+    _flag(superres, "--experiment", "NAME", "the experiment that records the run")
+
+
+def _add_trace(commands: Any) -> None:
+    trace = _client(commands, "trace", "where a picture came from", TRACE_EXAMPLES)
+    trace.add_argument(
+        "subject", metavar="FILE|JOB", help="a picture, a job id, or an asset's sha256"
+    )
+    trace.add_argument("--json", action="store_true", help="print the whole trace as JSON")
+
+
+def _add_doctor(commands: Any) -> None:
+    text = "what works on this machine, and how to mend what does not"
+    doctor = commands.add_parser("doctor", help=text, description=text.capitalize() + ".")
+    _add_settings(doctor)
+    _add_server(doctor)
+    doctor.add_argument("--json", action="store_true", help="print the findings as JSON")
+
+
+def _client(commands: Any, name: str, text: str, examples: str) -> argparse.ArgumentParser:
+    """A command that talks to a running server."""
+    command: argparse.ArgumentParser = commands.add_parser(
+        name,
+        help=text,
+        description=text.capitalize() + ". Talks to a running server.",
+        epilog=examples,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    _add_server(command)
+    return command
+
+
+def _add_server(command: argparse.ArgumentParser) -> None:
+    found = os.environ.get("GFEDGE_SERVER") or DEFAULT_SERVER
+    text = f"the server (default GFEDGE_SERVER, or {DEFAULT_SERVER})"
+    command.add_argument("--server", metavar="URL", default=found, help=text)
+
+
+def _add_output(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "-o",
+        "--output",
+        metavar="FILE",
+        required=True,
+        help="the PNG to write; - writes to stdout",
+    )

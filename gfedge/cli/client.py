@@ -1,0 +1,175 @@
+"""One HTTP connection to a gfedge server, with the standard library alone so that commands start fast."""
+
+from __future__ import annotations
+
+import http.client
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+from urllib.parse import SplitResult, urlencode, urlsplit
+
+import gfedge
+from gfedge.cli.errors import UNUSABLE, CommandError
+
+CONNECT_SECONDS = 5.0
+ANSWER_SECONDS = 60.0
+
+
+class NoServer(CommandError):
+    """Nothing answers at the address, or it stopped answering."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reply:
+    """One answer of the server."""
+
+    status: int
+    headers: Mapping[str, str]
+    """By names in lower case."""
+    body: bytes
+
+    def json(self) -> dict[str, Any]:
+        """The body as a JSON object; raises CommandError where it is something else."""
+        try:
+            found = json.loads(self.body)
+        except ValueError:
+            found = None
+        if not isinstance(found, dict):
+            raise CommandError(
+                f"the server answered {self.status} with something that is not a JSON object:"
+                " is another program listening at this address? (--server URL says where gfedge is)"
+            )
+        return found
+
+
+class Server:
+    """A server by its address. One connection is kept; it is made anew when the server closed it."""
+
+    def __init__(self, address: str, timeout: float = ANSWER_SECONDS) -> None:
+        self.address = address.rstrip("/")
+        self._url = _checked(address)
+        self._timeout = timeout
+        self._connection: http.client.HTTPConnection | None = None
+
+    def get(self, path: str) -> Reply:
+        return self.request("GET", path)
+
+    def post(
+        self,
+        path: str,
+        body: bytes,
+        *,
+        media_type: str,
+        query: Mapping[str, str] | None = None,
+        key: str = "",
+    ) -> Reply:
+        """Send a body; with an idempotency key it is safe to send it again, so a lost answer is asked for once more."""
+        headers = {"Content-Type": media_type}
+        if key:
+            headers["Idempotency-Key"] = key
+        path = f"{path}?{urlencode(query)}" if query else path
+        return self.request("POST", path, body, headers, again=bool(key))
+
+    def delete(self, path: str) -> Reply:
+        return self.request("DELETE", path)
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        body: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+        *,
+        again: bool = True,
+    ) -> Reply:
+        """One request and its answer; raises NoServer, or CommandError with the server's own words."""
+        try:
+            reply = self._exchange(method, path, body, headers or {})
+        except (OSError, http.client.HTTPException) as error:
+            self.close()
+            if not again or isinstance(error, ConnectionRefusedError | TimeoutError):
+                raise self._lost(error) from None
+            reply = self._second_try(method, path, body, headers or {})
+        if reply.status >= 400:
+            raise CommandError(problem_text(reply))
+        return reply
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def _second_try(
+        self, method: str, path: str, body: bytes | None, headers: Mapping[str, str]
+    ) -> Reply:
+        try:
+            return self._exchange(method, path, body, headers)
+        except (OSError, http.client.HTTPException) as error:
+            self.close()
+            raise self._lost(error) from None
+
+    def _exchange(
+        self, method: str, path: str, body: bytes | None, headers: Mapping[str, str]
+    ) -> Reply:
+        if self._connection is None:
+            self._connection = _connect(self._url, self._timeout)
+        fixed = {"User-Agent": f"gfedge/{gfedge.__version__}", "Accept": "application/json, */*"}
+        self._connection.request(
+            method, self._url.path.rstrip("/") + path, body, {**fixed, **headers}
+        )
+        answer = self._connection.getresponse()
+        headers = {name.lower(): value for name, value in answer.headers.items()}
+        return Reply(status=answer.status, headers=headers, body=answer.read())
+
+    def _lost(self, error: Exception) -> NoServer:
+        if isinstance(error, TimeoutError):
+            text = f"the server at {self.address} did not answer in time"
+            return NoServer(f"{text}: is it very busy, or the address wrong?", UNUSABLE)
+        if isinstance(error, http.client.HTTPException):
+            text = f"the connection to {self.address} ended in the middle of an answer"
+            return NoServer(f"{text} ({type(error).__name__})", UNUSABLE)
+        reason = "" if isinstance(error, ConnectionRefusedError) else f" ({error})"
+        return NoServer(
+            f"no gfedge server answers at {self.address}{reason}:"
+            " start one with `gfedge serve` or `make run`",
+            UNUSABLE,
+        )
+
+
+def problem_text(reply: Reply) -> str:
+    """What the server said is wrong, in one line."""
+    try:
+        problem = json.loads(reply.body)
+    except ValueError:
+        problem = None
+    said = problem if isinstance(problem, dict) else {}
+    text = str(said.get("detail") or said.get("title") or f"the server answered {reply.status}")
+    wait = reply.headers.get("retry-after")
+    return f"{text} (try again in {wait} s)" if wait else text
+
+
+def _checked(address: str) -> SplitResult:
+    url = urlsplit(address)
+    try:
+        usable = url.scheme in ("http", "https") and bool(url.hostname) and url.port != 0
+    except ValueError:
+        usable = False
+    if not usable or url.query or url.fragment:
+        text = f"{address!r} is not a server address: it looks like http://127.0.0.1:8000"
+        raise CommandError(text, UNUSABLE)
+    return url
+
+
+def _connect(url: SplitResult, timeout: float) -> http.client.HTTPConnection:
+    kind = http.client.HTTPSConnection if url.scheme == "https" else http.client.HTTPConnection
+    connection = kind(url.hostname or "", url.port, timeout=min(timeout, CONNECT_SECONDS))
+    connection.connect()
+    connection.sock.settimeout(timeout)
+    return connection

@@ -1,0 +1,225 @@
+"""`gfedge generate` and `gfedge superres`: send a job, wait for it, write its pictures."""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import re
+import shlex
+import sys
+import tempfile
+import uuid
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from gfedge.cli import DEFAULT_SERVER
+from gfedge.cli.client import Server
+from gfedge.cli.errors import UNUSABLE, CommandError
+from gfedge.cli.progress import finish
+
+SENT_AS_GIVEN = (
+    "prompt", "negative_prompt", "seed", "steps", "guidance_scale", "n", "scale", "model", "experiment",
+)  # fmt: skip
+STDOUT = "-"
+SIGNATURES = {
+    b"\x89PNG\r\n\x1a\n": "image/png",
+    b"\xff\xd8\xff": "image/jpeg",
+    b"GIF8": "image/gif",
+    b"BM": "image/bmp",
+}
+
+
+def generate(args: argparse.Namespace) -> int:
+    """Prompt to picture."""
+    check_output(args.output, args.n or 1)
+    body = json.dumps(parameters(args)).encode()
+    return _do("/api/v1/ai/generate", body, "application/json", {}, args)
+
+
+def superres(args: argparse.Namespace) -> int:
+    """Picture to larger picture."""
+    check_output(args.output, 1)
+    body = read_picture(args.image)
+    query = {name: str(value) for name in ("scale", "mode", "model", "experiment")
+             if (value := getattr(args, name)) is not None}  # fmt: skip
+    if args.tileable:
+        query["tileable"] = "true"
+    return _do("/api/v1/ai/superres", body, media_type(body), query, args)
+
+
+def _do(path: str, body: bytes, kind: str, query: dict[str, str], args: argparse.Namespace) -> int:
+    """Send the job and see it through; the key makes sending it twice harmless."""
+    with Server(args.server) as server:
+        reply = server.post(path, body, media_type=kind, query=query, key=str(uuid.uuid4()))
+        return _deliver(server, reply.json(), args)
+
+
+def parameters(args: argparse.Namespace) -> dict[str, Any]:
+    """The body of a generate request: what was given and nothing else, so that the server's defaults hold."""
+    found = {name: value for name in SENT_AS_GIVEN if (value := getattr(args, name)) is not None}
+    if args.palette is not None:
+        found["palette"] = palette(args.palette)
+    if args.background is not None:
+        transparent = args.background == "transparent"
+        found["background"] = "transparent" if transparent else colour(args.background)
+    return found
+
+
+def palette(text: str) -> int | list[str]:
+    """`16`, or `ff0000,203040`."""
+    if text.isascii() and text.isdigit() and len(text) < 6:
+        return int(text)
+    return [colour(part) for part in text.split(",")]
+
+
+def colour(text: str) -> str:
+    """`#rrggbb` from `rrggbb` with or without its `#`, which a shell would take for a comment."""
+    if not re.fullmatch(r"#?[0-9a-fA-F]{6}", text.strip()):
+        raise CommandError(f"{text!r} is not a colour: write one as ff8800", UNUSABLE)
+    return "#" + text.strip().lstrip("#").lower()
+
+
+def media_type(body: bytes) -> str:
+    """What a picture is by its first bytes; the server says if it takes it."""
+    if body[:4] == b"RIFF" and body[8:12] == b"WEBP":
+        return "image/webp"
+    kinds = (kind for start, kind in SIGNATURES.items() if body.startswith(start))
+    return next(kinds, "application/octet-stream")
+
+
+def read_picture(name: str) -> bytes:
+    """The bytes of a file, or of stdin for `-`."""
+    try:
+        body = sys.stdin.buffer.read() if name == STDOUT else Path(name).read_bytes()
+    except OSError as error:
+        text = f"cannot read {name}: {error.strerror or error}"
+        raise CommandError(text, UNUSABLE) from None
+    if not body:
+        raise CommandError(f"{name} is empty: it holds no picture", UNUSABLE)
+    return body
+
+
+def check_output(name: str, count: int) -> None:
+    """Refuse before any work is done what could not be written after it."""
+    if name == STDOUT:
+        if count > 1:
+            raise CommandError("-o - writes one picture: leave out -n, or name a file", UNUSABLE)
+        if sys.stdout.isatty():
+            text = "a picture is not written to a terminal: use -o FILE, or a pipe"
+            raise CommandError(text, UNUSABLE)
+        return
+    path = Path(name)
+    if path.suffix.lower() not in (".png", ""):
+        text = f"gfedge writes PNG: name the output {path.with_suffix('.png')}"
+        raise CommandError(text, UNUSABLE)
+    if path.is_dir():
+        raise CommandError(f"{name} is a folder: name a file, as {path / 'out.png'}", UNUSABLE)
+    if not path.parent.is_dir():
+        text = f"the folder {path.parent} does not exist: make it first (mkdir -p {path.parent})"
+        raise CommandError(text, UNUSABLE)
+    if not os.access(path.parent, os.W_OK):
+        raise CommandError(f"the folder {path.parent} cannot be written to", UNUSABLE)
+
+
+def names(output: str, count: int) -> list[Path]:
+    """One name for each picture: x.png, or x-1.png, x-2.png."""
+    path = Path(output)
+    if count == 1:
+        return [path]
+    return [path.with_name(f"{path.stem}-{i}{path.suffix}") for i in range(1, count + 1)]
+
+
+def write_atomically(path: Path, body: bytes) -> None:
+    """All of the file or nothing of it; an older one is there until the new one is whole."""
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    temporary = Path(name)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(body)
+        temporary.chmod(0o666 & ~_umask())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink()
+        raise
+
+
+def _umask() -> int:
+    mask = os.umask(0o022)
+    os.umask(mask)
+    return mask
+
+
+def _deliver(server: Server, job: dict[str, Any], args: argparse.Namespace) -> int:
+    """Wait, warn, fetch, write, and say what was made."""
+    if not job.get("id"):
+        raise CommandError(f"{server.address} took the job but gave no id: is this gfedge?")
+    job = finish(server, job)
+    _warn_of_unknown_words(job)
+    outputs: list[dict[str, Any]] = job.get("outputs") or []
+    if not outputs:
+        raise CommandError(f"job {job['id']} succeeded but has no pictures: see the server's log")
+    if args.output == STDOUT:
+        sys.stdout.buffer.write(fetch(server, outputs[0]))
+        sys.stdout.buffer.flush()
+        _describe(job, outputs, [Path(STDOUT)], args.server, sys.stderr)
+        return 0
+    paths = names(args.output, len(outputs))
+    for path, output in zip(paths, outputs, strict=True):
+        _save(path, fetch(server, output), job)
+    _describe(job, outputs, paths, args.server, sys.stdout)
+    return 0
+
+
+def fetch(server: Server, output: dict[str, Any]) -> bytes:
+    """The bytes of an output, checked against their digest."""
+    path = urlsplit(str(output.get("url") or "")).path or f"/api/v1/assets/{output['sha256']}"
+    body = server.get(path).body
+    if hashlib.sha256(body).hexdigest() != output["sha256"]:
+        raise CommandError(f"the picture {path} came back damaged (its sha256 differs): try again")
+    return body
+
+
+def _save(path: Path, body: bytes, job: dict[str, Any]) -> None:
+    try:
+        write_atomically(path, body)
+    except OSError as error:
+        text = f"cannot write {path}: {error.strerror or error}; the server keeps job {job['id']}"
+        raise CommandError(text) from None
+
+
+def _warn_of_unknown_words(job: dict[str, Any]) -> None:
+    if words := job.get("unknown_words"):
+        text = ", ".join(str(word) for word in words)
+        print(
+            f"warning: the model has not learned: {text} (it goes by their parts)", file=sys.stderr
+        )
+
+
+def _describe(
+    job: dict[str, Any], outputs: list[dict[str, Any]], paths: list[Path], address: str, out: Any
+) -> None:
+    for number, (path, output) in enumerate(zip(paths, outputs, strict=True)):
+        seed = None if job.get("seed") is None else job["seed"] + number
+        facts = [f"{output.get('width')}x{output.get('height')}"]
+        facts += [f"seed {seed}"] if seed is not None else []
+        facts += [model] if (model := _model(job)) else []
+        print(f"{path}  {'  '.join(facts)}", file=out)
+    print(f"trace: {trace_command(job, paths[0], address)}", file=out)
+
+
+def _model(job: dict[str, Any]) -> str:
+    model = job.get("model")
+    if not isinstance(model, dict) or not model.get("name"):
+        return ""
+    digest = f" (sha256 {str(model['digest'])[:12]})" if model.get("digest") else ""
+    return f"{model['name']}/{model.get('version')}{digest}"
+
+
+def trace_command(job: dict[str, Any], path: Path, address: str) -> str:
+    """The command that shows where the picture came from."""
+    subject = str(job["id"]) if str(path) == STDOUT else str(path)
+    where = [] if address == DEFAULT_SERVER else ["--server", address]
+    return shlex.join(["gfedge", "trace", subject, *where])

@@ -1,0 +1,36 @@
+"""`gfedge serve`: flags over environment, then the application."""
+
+from __future__ import annotations
+
+import argparse
+
+from gfedge.cli.errors import UNUSABLE, CommandError
+
+FLAGS = ("host", "port", "data", "models", "device")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Serve until a signal ends it."""
+    from gfedge.settings import Settings, SettingsError
+
+    try:
+        settings = Settings.load(flags(args))
+    except SettingsError as error:
+        raise CommandError(str(error), UNUSABLE) from None
+    from gfedge.app import serve
+
+    return serve(settings)
+
+
+def flags(args: argparse.Namespace) -> dict[str, str]:
+    """The flags that were given, by the names of their settings."""
+    given = {name: getattr(args, name, None) for name in FLAGS}
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def environment_help() -> str:
+    """Every setting with its variable, default and meaning."""
+    from gfedge.settings import table
+
+    lines = [f"  GFEDGE_{name.upper()}={default}\n      {text}" for name, default, text in table()]
+    return "environment variables (flags win over them):\n" + "\n".join(lines) + "\n"
