@@ -300,7 +300,9 @@ def test_a_trace_reads_as_a_tree() -> None:
         "└─ job 1 ran",
         "   ├─ model sprite@1 has digest 000000000000",
         "   └─ run r",
-        "",
+    ]
+    facts = trace.readable(TRACE, facts=True)[5:]
+    assert [line for line in facts if line] == [
         "asset ab",
         "job 1",
         "    seed: 0",

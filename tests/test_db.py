@@ -72,7 +72,11 @@ async def test_a_failure_is_its_callers_alone(db: Database) -> None:
     """COMMIT says nothing after a failed statement, so a group with a failure is run again one by one."""
     work = [db.insert(Point(name=str(i), value=i)) for i in range(20)]
     outcomes = await asyncio.gather(
-        *work[:10], db.write(fail), *work[10:], db.write(insert_point, "last"), return_exceptions=True
+        *work[:10],
+        db.write(fail),
+        *work[10:],
+        db.write(insert_point, "last"),
+        return_exceptions=True,
     )
     assert isinstance(outcomes[10], duckdb.BinderException)
     assert [o for i, o in enumerate(outcomes) if i != 10] == [None] * 20 + ["last"]

@@ -7,6 +7,8 @@ import time
 from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
+
 from gfedge.ai.types import EndedJob, Job, JobError, JobQuery, Progress, Status, Submission, Timings
 from gfedge.assets.types import AssetRow, Output
 from gfedge.inference.types import Cancel
@@ -71,6 +73,7 @@ def ended(
         started_at=live.started_at,
         finished_at=finished,
         timings=live.timings,
+        progress=_final(live.progress, status),
         outputs=[Output.of(row) for row in outputs],
         unknown_words=list(unknown_words),
         error=error,
@@ -78,11 +81,8 @@ def ended(
 
 
 def wire_ended(job: EndedJob) -> Job:
-    ratio = 1.0 if job.status == "succeeded" else 0.0
-    values: dict[str, Any] = {
-        name: getattr(job, name) for name in Job.__struct_fields__ if hasattr(job, name)
-    }
-    return Job(**values, queue_position=None, progress=Progress(ratio=ratio, stage=job.status))
+    values: dict[str, Any] = {name: getattr(job, name, None) for name in Job.__struct_fields__}
+    return Job(**values)
 
 
 def wire_live(live: Live, position: int | None) -> Job:
@@ -108,3 +108,9 @@ def wire_live(live: Live, position: int | None) -> Job:
         unknown_words=[],
         error=None,
     )
+
+
+def _final(progress: Progress, status: Status) -> Progress:
+    if status != "succeeded":
+        return msgspec.structs.replace(progress, stage=status)
+    return Progress(step=progress.steps, steps=progress.steps, ratio=1.0, stage=status)

@@ -16,6 +16,7 @@ JSON_COLUMNS = (
     "upscaler",
     "inputs",
     "timings",
+    "progress",
     "outputs",
     "unknown_words",
     "error",

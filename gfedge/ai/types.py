@@ -183,6 +183,7 @@ class EndedJob(msgspec.Struct, kw_only=True, frozen=True):
     started_at: float | None
     finished_at: float
     timings: Timings
+    progress: Progress
     outputs: list[Output]
     unknown_words: list[str]
     error: JobError | None

@@ -272,7 +272,7 @@ def models(settings: Settings) -> Iterator[Finding]:
             mend = f"restore {path} (`git checkout -- {path}`), or remove it"
             yield _broken("model", f"{name}: {error}", mend)
         else:
-            text = f"{name}: {found.kind}, {found.bytes / 1e6:.1f} MB, sha256 {found.digest}"
+            text = f"{found.name}@{found.version}: {found.kind}, {found.bytes / 1e6:.1f} MB, sha256 {found.digest}"
             yield Finding(level="ok", subject="model", text=text)
 
 

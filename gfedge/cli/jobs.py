@@ -215,7 +215,7 @@ def _model(job: dict[str, Any]) -> str:
     if not isinstance(model, dict) or not model.get("name"):
         return ""
     digest = f" (sha256 {str(model['digest'])[:12]})" if model.get("digest") else ""
-    return f"{model['name']}/{model.get('version')}{digest}"
+    return f"{model['name']}@{model.get('version')}{digest}"
 
 
 def trace_command(job: dict[str, Any], path: Path, address: str) -> str:

@@ -28,7 +28,7 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps(trace, indent=2, ensure_ascii=False))
     else:
-        print("\n".join(readable(trace, _draws(sys.stdout.encoding))))
+        print("\n".join(readable(trace, _draws(sys.stdout.encoding), args.facts)))
     return 0
 
 
@@ -52,14 +52,13 @@ def _draws(encoding: str | None) -> bool:
     return True
 
 
-def readable(trace: dict[str, Any], draws: bool = True) -> list[str]:
-    """The trace as a tree from its subject back to the sources, then every node with its facts."""
+def readable(trace: dict[str, Any], draws: bool = True, facts: bool = False) -> list[str]:
+    """The trace as a tree from its subject back to the sources, with `facts` every node's besides."""
     how = trace.get("matched")
     return [
         *([f"recognised by its {how}"] if how and how != "bytes" else []),
         *Tree(trace, draws).lines(),
-        "",
-        *(text for node in trace.get("nodes") or [] for text in _node(node)),
+        *(text for node in (trace.get("nodes") or []) * facts for text in ("", *_node(node))),
     ]
 
 
@@ -94,14 +93,11 @@ class Tree:
 
     def _from(self, key: str) -> list[str]:
         self._drawn.add(key)
+        below = [self._from(child) for child in self._below(key) if child not in self._drawn]
         drawn = [self._texts[key]]
-        below = self._below(key)
-        for number, child in enumerate(below):
-            if child in self._drawn:
-                continue
-            last = number == len(below) - 1
+        for number, (top, *others) in enumerate(below, 1):
+            last = number == len(below)
             first, rest = (self._last, "   ") if last else (self._branch, self._stem)
-            top, *others = self._from(child)
             drawn += [first + top, *(rest + other for other in others)]
         return drawn
 

@@ -35,6 +35,7 @@ create table jobs (
     started_at double,
     finished_at double not null,
     timings json not null,
+    progress json not null,          -- how far it came
     outputs json not null,
     unknown_words json not null,
     error json
