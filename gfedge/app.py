@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import logging
+import os
 import signal
 import socket
 import sys
@@ -20,7 +22,7 @@ from gfedge.ai.queue import JobQueue
 from gfedge.ai.requests import Intake
 from gfedge.assets import routes as assets
 from gfedge.assets.assets import Assets
-from gfedge.db import Database, DatabaseInUse
+from gfedge.db import Database, DatabaseRefused
 from gfedge.inference.types import EngineOptions, ModelFolder
 from gfedge.registry import routes as registry
 from gfedge.registry.registry import Registry, version_id
@@ -103,7 +105,12 @@ def make_app(settings: Settings) -> web.Application:
 async def database(app: web.Application) -> AsyncIterator[None]:
     """The database, and what is held in memory of it."""
     settings = app[keys.SETTINGS]
-    settings.data.mkdir(parents=True, exist_ok=True)
+    try:
+        settings.data.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StartError(
+            f"cannot make the data folder {settings.data}: {error.strerror}; take another with --data"
+        ) from None
     db = app[keys.DB] = Database(settings.data / "gfedge.duckdb")
     await asyncio.to_thread(db.open, migrate.migrate)
     try:
@@ -157,7 +164,9 @@ class Warm:
         self.engine = await asyncio.to_thread(_engine, settings)
         queue.start(self.engine)
         log.info(self.engine.device.note)
-        for model in known.serving():
+        if not (serving := known.serving()):
+            log.warning("no model is here: put some under %s (--models)", settings.models)
+        for model in serving:
             await self._load(self.engine, model, known)
 
     async def _load(self, engine: Engine, model: ModelFolder, known: Registry) -> None:
@@ -201,25 +210,33 @@ def serve(settings: Settings) -> int:
     )
     try:
         listening = _listen(settings)
-    except OSError as error:
-        print(
-            f"error: cannot listen on {settings.host}:{settings.port}: {error.strerror}; "
-            "is another server running there? take another port with --port",
-            file=sys.stderr,
-        )
-        return 2
-    settings = msgspec.structs.replace(settings, port=listening.getsockname()[1])
-    try:
+        settings = msgspec.structs.replace(settings, port=listening.getsockname()[1])
         _run(_serve(settings, listening))
-    except (DatabaseInUse, migrate.SchemaRefused, PermissionError) as error:
+    except (StartError, DatabaseRefused, migrate.SchemaRefused) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     return 0
 
 
+class StartError(Exception):
+    """Why the server cannot start; the text says what to do."""
+
+
 def _listen(settings: Settings) -> socket.socket:
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    return socket.create_server((settings.host, settings.port), family=family, backlog=1024)
+    try:
+        return socket.create_server((settings.host, settings.port), family=family, backlog=1024)
+    except OSError as error:
+        taken = error.errno == errno.EADDRINUSE
+        advice = (
+            "is another server running there? Take another port with --port"
+            if taken
+            else "check --host"
+        )
+        reason = os.strerror(errno.EADDRINUSE) if taken else str(error.strerror or error)
+        raise StartError(
+            f"cannot listen on {settings.host}:{settings.port}: {reason}; {advice}"
+        ) from None
 
 
 async def _serve(settings: Settings, listening: socket.socket) -> None:

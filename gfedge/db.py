@@ -68,7 +68,11 @@ def new_id() -> str:
     return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
 
-class DatabaseInUse(Exception):
+class DatabaseRefused(Exception):
+    """A file that cannot be opened as it is; the text says why and what to do."""
+
+
+class DatabaseInUse(DatabaseRefused):
     """Another process has the file; the text names it."""
 
 
@@ -111,14 +115,8 @@ class Database:
         """Opens the file, lets `prepare` make or migrate its tables, and starts the writer thread."""
         try:
             self._connect()
-        except duckdb.IOException as error:
-            if "lock" not in str(error):
-                raise
-            owner = re.search(r"PID (\d+)", str(error))
-            raise DatabaseInUse(
-                f"{self.path} is in use by another gfedge (process {owner.group(1) if owner else 'unknown'}): "
-                "stop that one, or take another folder with --data"
-            ) from None
+        except duckdb.Error as error:
+            raise _refusal(self.path, str(error)) from error
         assert self._connection is not None
         prepare(self._connection)
         self._connection.execute("CHECKPOINT")
@@ -272,6 +270,19 @@ class Database:
         except duckdb.FatalException:
             self._reconnect()
             raise
+
+
+def _refusal(path: Path, reason: str) -> DatabaseRefused:
+    """Why DuckDB would not open a file, in words for an operator."""
+    if "lock" in reason:
+        owner = re.search(r"PID (\d+)", reason)
+        return DatabaseInUse(
+            f"{path} is in use by another gfedge (process {owner.group(1) if owner else 'unknown'}): "
+            "stop that one, or take another folder with --data"
+        )
+    return DatabaseRefused(
+        f"{path} cannot be opened: {reason}; restore it from a backup, or take another folder with --data"
+    )
 
 
 def _resolve(group: list[_Write]) -> None:

@@ -95,7 +95,10 @@ class Settings(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=
         try:
             found = msgspec.convert(given, cls, strict=False, dec_hook=_path)
         except msgspec.ValidationError as error:
-            raise SettingsError(f"setting refused: {error}; see gfedge serve --help") from None
+            text, _, name = str(error).partition(" - at `$.")
+            raise SettingsError(
+                f"setting {name.rstrip('`')}: {text}; `gfedge serve --help` says what it takes"
+            ) from None
         data, models = found.data.expanduser().absolute(), found.models.expanduser().absolute()
         return msgspec.structs.replace(found, data=data, models=models)
 

@@ -104,7 +104,7 @@ async def run_generate(work: Work, params: GenerateParams) -> list[Pixels]:
         guidance_scale=params.guidance_scale,
     )
     sampled = await asyncio.wrap_future(
-        work.engine.generate(model, request, work.progress("sampling"), work.cancel)
+        work.engine.generate(model, request, _steps(work, params.n), work.cancel)
     )
     _account(work, sampled)
     work.unknown_words = sampled.unknown_words
@@ -114,6 +114,11 @@ async def run_generate(work: Work, params: GenerateParams) -> list[Pixels]:
         images = await _upscale_all(work, images, params)
     # Upscaling makes in-between colours: who named a palette wants no others, who named none likes them.
     return await asyncio.to_thread(_coloured, images, params.palette, params.background)
+
+
+def _steps(work: Work, n: int) -> Callable[[int, int], None]:
+    """The engine counts the steps of every picture; people ask for steps and expect as many."""
+    return lambda done, total: work.report("sampling", done // n, total // n)
 
 
 async def _upscale_all(work: Work, images: list[Pixels], params: GenerateParams) -> list[Pixels]:

@@ -11,7 +11,7 @@ import logging
 import sys
 import time
 from collections import OrderedDict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
@@ -36,7 +36,17 @@ log = logging.getLogger(__name__)
 REMEMBERED = 1000
 """Ended jobs kept in memory, for the clients that still look at them."""
 KEY_SECONDS = 24 * 3600.0
-"""How long an Idempotency-Key is remembered over a restart."""
+"""How long an Idempotency-Key is remembered."""
+PRUNE_SECONDS = 3600.0
+"""How often submissions whose jobs have ended are removed."""
+
+
+class Key(NamedTuple):
+    """What an Idempotency-Key was used for."""
+
+    request_digest: str
+    job_id: str
+    created_at: float
 
 
 class JobQueue:
@@ -55,16 +65,16 @@ class JobQueue:
         self._pending: OrderedDict[str, Live] = OrderedDict()
         self._running = 0
         self._ended: OrderedDict[str, EndedJob] = OrderedDict()
-        self._keys: dict[str, tuple[str, str]] = {}
+        self._keys: OrderedDict[str, Key] = OrderedDict()
         self._stopping = False
 
     # The life of the queue
 
     async def open(self) -> None:
         """Takes up what a stop or a crash left undone."""
-        await self._db.write(store.prune_submissions)
-        for key, digest, job_id in await self._db.read(store.idempotency_keys, KEY_SECONDS):
-            self._keys[key] = (digest, job_id)
+        await self._prune()
+        for key, *used in await self._db.read(store.idempotency_keys, time.time() - KEY_SECONDS):
+            self._keys[key] = Key(*used)
         for submission in await self._db.read(store.unfinished):
             live = self._remember(submission)
             live.acknowledged.set_result(None)
@@ -75,6 +85,7 @@ class JobQueue:
     def start(self, engine: Engine) -> None:
         """Begins to run jobs; taking them was possible before."""
         self._engine = engine
+        self._tasks.every("prune submissions", PRUNE_SECONDS, self._prune)
         self._dispatch()
 
     async def drain(self) -> None:
@@ -170,9 +181,17 @@ class JobQueue:
         live = Live(submission, loop.create_future(), loop.create_future())
         self._live[submission.id] = live
         if submission.idempotency_key:
-            self._keys[submission.idempotency_key] = (submission.request_digest, submission.id)
+            self._remember_key(submission, submission.idempotency_key)
         self._count()
         return live
+
+    def _remember_key(self, job: Submission, key: str) -> None:
+        while self._keys and next(iter(self._keys.values())).created_at < time.time() - KEY_SECONDS:
+            self._keys.popitem(last=False)
+        self._keys[key] = Key(job.request_digest, job.id, job.created_at)
+
+    async def _prune(self) -> None:
+        await self._db.write(store.prune_submissions)
 
     def _forget(self, live: Live) -> None:
         """A submission that could not be made durable was never taken."""
@@ -185,7 +204,7 @@ class JobQueue:
         """The job that an Idempotency-Key was used for first, durable by now."""
         if not submission.idempotency_key or submission.idempotency_key not in self._keys:
             return None
-        digest, job_id = self._keys[submission.idempotency_key]
+        digest, job_id, _ = self._keys[submission.idempotency_key]
         if digest != submission.request_digest:
             raise errors.Conflict(
                 f"this Idempotency-Key was used for another request (job {job_id}): use a new key",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 import msgspec
@@ -37,16 +36,15 @@ def prune_submissions(cursor: Cursor) -> None:
     cursor.execute("delete from submissions where id in (select id from jobs)")
 
 
-def idempotency_keys(cursor: Cursor, seconds: float) -> list[tuple[str, str, str]]:
-    """(key, request digest, job id) of the jobs of the last `seconds`."""
-    found = cursor.execute(
+def idempotency_keys(cursor: Cursor, since: float) -> list[tuple[str, str, str, float]]:
+    """(key, request digest, job id, time) of the jobs created since then, oldest first."""
+    return cursor.execute(
         """
-        select idempotency_key, request_digest, id from jobs
-        where idempotency_key is not null and created_at > $1
+        select idempotency_key, request_digest, id, created_at from jobs
+        where idempotency_key is not null and created_at > $1 order by id
         """,
-        [time.time() - seconds],
+        [since],
     ).fetchall()
-    return [(str(key), str(digest), str(job_id)) for key, digest, job_id in found]
 
 
 def find_job(cursor: Cursor, job_id: str) -> EndedJob | None:

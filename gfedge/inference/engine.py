@@ -182,7 +182,7 @@ class Engine:
     def _begin(self, device: Device) -> None:
         """Start as many threads as the device can use."""
         on_gpu = device.provider == "CUDAExecutionProvider"
-        workers = 1 if on_gpu else self.options.workers or os.cpu_count() or 1
+        workers = 1 if on_gpu else self.options.workers or cores()
         sessions = Sessions(self.options, device)
         self.place = Place(options=self.options, sessions=sessions, workers=workers, on_gpu=on_gpu)
         self.found = device
@@ -230,3 +230,10 @@ class Engine:
                 lane.close(place.sessions)
                 del self.lanes[key]
         return None
+
+
+def cores() -> int:
+    """Cores that this process may use; a container or taskset may allow fewer than there are."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

@@ -49,19 +49,31 @@ def _median_cut(pixels: Pixels, visible: NDArray[np.bool_], count: int) -> list[
     """At most `count` colours of the opaque pixels, or of the visible ones if none is opaque."""
     opaque = pixels[..., 3] == 255
     chosen = pixels[opaque if opaque.any() else visible, :3]
-    if not len(chosen):
-        return []
-    strip = np.ascontiguousarray(chosen[:: -(-len(chosen) // SAMPLE)])[None]
-    cut = Image.fromarray(strip).quantize(count, method=Image.Quantize.MEDIANCUT)
-    found = cut.getpalette() or []
-    used = np.unique(np.asarray(cut))
-    return [(found[3 * i], found[3 * i + 1], found[3 * i + 2]) for i in used.tolist()]
+    chosen = np.ascontiguousarray(chosen[:: max(1, -(-len(chosen) // SAMPLE))])
+    distinct = np.unique(_packed(chosen))
+    if len(distinct) <= count:
+        return [_unpacked(int(colour)) for colour in distinct]
+    cut = Image.fromarray(chosen[None]).quantize(count, method=Image.Quantize.MEDIANCUT)
+    found = bytes(cut.getpalette() or [])
+    used = np.unique(np.asarray(cut)).tolist()
+    return [(found[3 * i], found[3 * i + 1], found[3 * i + 2]) for i in used]
+
+
+def _packed(colours: NDArray[np.uint8]) -> NDArray[np.uint32]:
+    """[n, 3] colours as one number each."""
+    packed: NDArray[np.uint32] = colours.astype(np.uint32) @ np.array(
+        [1 << 16, 1 << 8, 1], np.uint32
+    )
+    return packed
+
+
+def _unpacked(colour: int) -> Colour:
+    return colour >> 16, colour >> 8 & 255, colour & 255
 
 
 def _nearest(colours: NDArray[np.uint8], palette: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Each of [n, 3] colours as the palette's nearest in RGB, the first of equals. Each distinct one is looked up once."""
-    packed = colours.astype(np.uint32) @ np.array([1 << 16, 1 << 8, 1], np.uint32)
-    distinct, places = np.unique(packed, return_inverse=True)
+    distinct, places = np.unique(_packed(colours), return_inverse=True)
     split = np.stack([distinct >> 16, distinct >> 8 & 255, distinct & 255], axis=-1).astype(
         np.int32
     )

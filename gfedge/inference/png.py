@@ -73,9 +73,9 @@ def probe(data: bytes) -> tuple[str, int, int]:
 
 
 def _png_size(data: bytes) -> tuple[int, int]:
-    if data[12:16] != b"IHDR":
+    kind, width, height = struct.unpack_from(">4sII", data, 12)
+    if kind != b"IHDR":
         raise ImageError("the PNG does not begin with its header chunk")
-    width, height = struct.unpack_from(">II", data, 16)
     return width, height
 
 

@@ -6,6 +6,7 @@ graph runs on the thread that calls it, and the memory arena can be shrunk when 
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from dataclasses import dataclass, field
@@ -25,6 +26,8 @@ from gfedge.inference.types import (
     ModelRefused,
 )
 from gfedge.inference.words import Vocabulary
+
+log = logging.getLogger(__name__)
 
 Tensors = dict[str, NDArray[Any]]
 Key = tuple[str, str, str]
@@ -171,7 +174,10 @@ class Sessions:
         with self.lock:
             idle = [model for model in self.models.values() if not model.users]
         for model in idle:
-            model.shrink()
+            try:
+                model.shrink()
+            except Exception:
+                log.exception("the memory of %s was not shrunk", model.folder.name)
 
     def clear(self) -> None:
         with self.lock:
