@@ -73,8 +73,10 @@ class JobQueue:
     async def open(self) -> None:
         """Takes up what a stop or a crash left undone."""
         await self._prune()
-        for key, *used in await self._db.read(store.idempotency_keys, time.time() - KEY_SECONDS):
-            self._keys[key] = Key(*used)
+        for key, digest, job_id, created_at in await self._db.read(
+            store.idempotency_keys, time.time() - KEY_SECONDS
+        ):
+            self._keys[key] = Key(digest, job_id, created_at)
         for submission in await self._db.read(store.unfinished):
             live = self._remember(submission)
             live.acknowledged.set_result(None)

@@ -59,7 +59,7 @@ class UpscaleJob(Job):
     def begin_pass(self, folder: ModelFolder) -> Pass:
         """The next pass, or this one again with smaller tiles."""
         if self.is_opaque is None:
-            self.is_opaque = opaque(self.source[:8])
+            self.is_opaque = opaque(self.source)
         factor = self.factors[0]
         height, width, _ = self.source.shape
         tiles = self._cut(height, width, folder)
