@@ -160,26 +160,13 @@ class Submission(msgspec.Struct, kw_only=True, frozen=True):
     created_at: float
 
 
-class EndedJob(msgspec.Struct, kw_only=True, frozen=True):
+class EndedJob(Submission, kw_only=True, frozen=True):
     """A job as it ended."""
 
     table: ClassVar[str] = "jobs"
 
-    id: str
-    kind: Kind
     status: Status
     model_name: str | None
-    params: dict[str, Any]
-    seed: int | None
-    model: ModelRef | None
-    upscaler: ModelRef | None
-    inputs: list[str]
-    experiment_id: str
-    run_id: str
-    requester: str
-    idempotency_key: str | None
-    request_digest: str
-    created_at: float
     started_at: float | None
     finished_at: float
     timings: Timings

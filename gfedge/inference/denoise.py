@@ -188,7 +188,7 @@ class DenoiseLane(ModelLane[GenerateJob]):
             self.away -= len(batch)
             if len(batch) > 1:
                 for sample in batch:
-                    sample.alone = False
+                    sample.alone = True
                 self.running.extendleft(reversed(batch))
                 if is_out_of_memory(error):
                     self.share = max(1, len(batch) // 2)

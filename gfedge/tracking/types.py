@@ -35,23 +35,17 @@ class ExperimentRow(msgspec.Struct, kw_only=True, frozen=True):
 
     id: str
     name: str
-    kind: str
-    description: str
-    tags: dict[str, str]
-    created_at: float
-
-
-class Experiment(msgspec.Struct, kw_only=True, frozen=True):
-    """An experiment: a named collection of runs."""
-
-    id: str
-    name: str
     kind: Annotated[
         str, Meta(description="What makes its runs: ai-generate, ai-superres, or user.")
     ]
     description: str
     tags: dict[str, str]
     created_at: float
+
+
+class Experiment(ExperimentRow, kw_only=True, frozen=True):
+    """An experiment: a named collection of runs."""
+
     run_count: int = 0
     last_activity_at: float | None = None
 
@@ -93,17 +87,9 @@ class MetricRow(msgspec.Struct, kw_only=True, frozen=True):
     logged_at: float
 
 
-class Run(msgspec.Struct, kw_only=True, frozen=True):
+class Run(RunRow, kw_only=True, frozen=True):
     """A run with its params and the latest value of each metric."""
 
-    id: str
-    experiment_id: str
-    name: str
-    kind: str
-    status: str
-    created_at: float
-    started_at: float | None
-    ended_at: float | None
     params: dict[str, str] = {}
     metrics: dict[str, float] = {}
 

@@ -20,6 +20,7 @@ import struct
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -82,7 +83,9 @@ class Weights:
         """`count` float16 numbers behind their tag, padded to 4 bytes: convolution weights."""
         (tag,) = struct.unpack_from("<I", self.data, self.offset)
         if tag != FP16_TAG:
-            raise ValueError(f"weight tag {tag:#x} at byte {self.offset}: only fp16 weights are read")
+            raise ValueError(
+                f"weight tag {tag:#x} at byte {self.offset}: only fp16 weights are read"
+            )
         values = np.frombuffer(self.data, "<f2", count, self.offset + 4)
         self.offset += 4 + (2 * count + 3) // 4 * 4
         return values.astype(np.float16)
@@ -112,7 +115,7 @@ class Graph:
         self.casts.append(helper.make_node("Cast", [f"{name}.half"], [name], to=TensorProto.FLOAT))
         return name
 
-    def node(self, op: str, layer: Layer, *constants: str, **attributes: object) -> None:
+    def node(self, op: str, layer: Layer, *constants: str, **attributes: Any) -> None:
         inputs = [self.names.get(name, name) for name in layer.inputs]
         self.nodes.append(
             helper.make_node(op, [*inputs, *constants], layer.outputs, layer.name, **attributes)
