@@ -270,7 +270,7 @@ def models(settings: Settings) -> Iterator[Finding]:
             found = folder.read_folder(path)
         except ModelRefused as error:
             mend = f"restore {path} (`git checkout -- {path}`), or remove it"
-            yield _broken("model", f"{name}: {error}", mend)
+            yield _broken("model", str(error), mend)
         else:
             text = f"{found.name}@{found.version}: {found.kind}, {found.bytes / 1e6:.1f} MB, sha256 {found.digest}"
             yield Finding(level="ok", subject="model", text=text)

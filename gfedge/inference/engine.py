@@ -193,6 +193,7 @@ class Engine:
         """What each thread does: take a unit from the lane whose turn it is, run it, look again."""
         while unit := self._take(place):
             unit()
+            del unit  # it holds its job and so its pictures, and the next one may be long in coming
 
     def _take(self, place: Place) -> Unit | None:
         """Wait for something to do; None when the engine closes."""

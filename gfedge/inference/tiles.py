@@ -106,7 +106,8 @@ class TileLane(ModelLane[UpscaleJob]):
 
     def take_work(self, model: Model, place: Place) -> Unit | None:
         for job in self.jobs:
-            if job.current is None and not job.preparing:
+            # No factor is left between the last tile and the job's end, which comes without the lock.
+            if job.factors and job.current is None and not job.preparing:
                 job.preparing = True
                 job.tile = job.tile or place.options.tile
                 return partial(self._prepare, job)

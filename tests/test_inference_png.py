@@ -1,0 +1,254 @@
+"""Pictures in and out: files that other programs wrote, hostile files, text chunks, palettes."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import struct
+import zlib
+
+import builders
+import numpy as np
+import pytest
+from PIL import Image, PngImagePlugin
+
+from gfedge.inference import png
+from gfedge.inference.palette import flatten, parse_colour, quantise
+from gfedge.inference.types import ImageError, ImageTooLarge, Pixels
+
+LIMIT = 1 << 20
+
+
+@pytest.mark.parametrize("size", [(1, 1), (3, 500), (300, 2000)])
+@pytest.mark.parametrize("alpha", [False, True])
+def test_what_is_written_is_what_is_read(size: tuple[int, int], alpha: bool) -> None:
+    pixels = builders.noise(*size, alpha=alpha)
+    data = png.encode(pixels, {})
+    assert png.probe(data) == ("image/png", size[1], size[0])
+    assert np.array_equal(png.decode(data, LIMIT), pixels)
+    with Image.open(io.BytesIO(data)) as image:
+        image.verify()
+        assert image.mode == ("RGBA" if (pixels[..., 3] < 255).any() else "RGB")
+
+
+def test_a_view_is_written_as_it_looks() -> None:
+    pixels = builders.noise(40, 40, alpha=True)[::2, 39:3:-1]
+    assert np.array_equal(png.decode(png.encode(pixels, {}), LIMIT), pixels)
+    assert png.pixels_sha256(pixels) == hashlib.sha256(pixels.tobytes()).hexdigest()
+
+
+def test_the_standard_library_can_take_isals_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(png, "deflate", zlib)
+    pixels = builders.noise(64, 64)
+    assert np.array_equal(png.decode(png.encode(pixels), LIMIT), pixels)
+
+
+def modes() -> list[Image.Image]:
+    picture = Image.fromarray(builders.noise(20, 30, alpha=True))
+    palette = picture.convert("RGB").quantize(16)
+    palette.info["transparency"] = 3
+    return [picture, palette, *(picture.convert(mode) for mode in ("1", "L", "LA", "RGB", "P"))]
+
+
+@pytest.mark.parametrize("image", modes(), ids=lambda image: image.mode)
+def test_every_mode_becomes_rgba(image: Image.Image) -> None:
+    out = io.BytesIO()
+    image.save(out, "PNG")
+    with Image.open(io.BytesIO(out.getvalue())) as read:
+        expected = np.array(read.convert("RGBA"))
+    assert np.array_equal(png.decode(out.getvalue(), LIMIT), expected)
+
+
+def test_sixteen_bit_grey_is_scaled_not_clipped() -> None:
+    deep = np.array([[0, 257, 32896, 65535]], np.uint16)
+    out = io.BytesIO()
+    Image.fromarray(deep).save(out, "PNG")
+    assert png.decode(out.getvalue(), LIMIT)[0, :, 0].tolist() == [0, 1, 128, 255]
+
+
+@pytest.mark.parametrize(
+    ("format", "options", "media_type"),
+    [
+        ("JPEG", {}, "image/jpeg"),
+        ("JPEG", {"progressive": True}, "image/jpeg"),
+        ("WEBP", {}, "image/webp"),
+        ("WEBP", {"lossless": True, "exact": True}, "image/webp"),
+    ],
+)
+def test_other_formats(format: str, options: dict[str, object], media_type: str) -> None:  # noqa: A002
+    for alpha in (False, True):
+        pixels = builders.noise(33, 21, alpha=alpha)
+        data = builders.picture_file(pixels, format, **options)
+        assert png.probe(data) == (media_type, 21, 33)
+        made = png.decode(data, LIMIT)
+        assert made.shape == pixels.shape
+        if "lossless" in options:
+            assert np.array_equal(made, pixels)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_exif_turns_the_picture_upright(orientation: int) -> None:
+    upright = np.zeros((24, 16, 4), np.uint8)
+    upright[:8, :8] = (255, 0, 0, 255)
+    upright[..., 3] = 255
+    turn = png.TURNS.get(orientation)
+    inverse = {Image.Transpose.ROTATE_90: Image.Transpose.ROTATE_270}
+    inverse |= {there: back for back, there in inverse.items()}
+    stored = Image.fromarray(upright)
+    if turn is not None:
+        stored = stored.transpose(inverse.get(turn, turn))
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    out = io.BytesIO()
+    stored.save(out, "PNG", exif=exif)
+    assert np.array_equal(png.decode(out.getvalue(), LIMIT), upright)
+
+
+def chunk(kind: bytes, body: bytes) -> bytes:
+    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+
+def bomb(width: int, height: int) -> bytes:
+    """A PNG header of this size, with next to nothing behind it."""
+    header = struct.pack(">IIBBBBB", width, height, 8, 6, 0, 0, 0)
+    return (
+        png.SIGNATURE
+        + chunk(b"IHDR", header)
+        + chunk(b"IDAT", zlib.compress(b""))
+        + chunk(b"IEND", b"")
+    )
+
+
+def test_a_bomb_is_refused_before_it_is_decoded() -> None:
+    with pytest.raises(
+        ImageTooLarge, match=r"50000x50000 = 2,500,000,000 pixels, the limit is 1,048,576"
+    ):
+        png.decode(bomb(50_000, 50_000), LIMIT)
+    with pytest.raises(ImageTooLarge):  # our limit raised above Pillow's own
+        png.decode(bomb(10_000, 10_000), 1 << 40)
+    assert png.decode(builders.png_file(8, 8), 64).shape == (8, 8, 4)
+    with pytest.raises(ImageTooLarge):
+        png.decode(builders.png_file(8, 8), 63)
+
+
+@pytest.mark.parametrize("format", ["PNG", "JPEG", "WEBP"])
+def test_every_cut_and_every_flipped_bit_is_an_image_error_or_a_picture(format: str) -> None:  # noqa: A002
+    data = builders.picture_file(builders.noise(16, 16, alpha=True), format)
+    rng = np.random.default_rng(0)
+    for length in range(0, len(data) - 16, 23):  # behind the pixels nothing is missed
+        with pytest.raises(ImageError):
+            png.decode(data[:length], LIMIT)
+    for _ in range(150):
+        broken = bytearray(data)
+        broken[rng.integers(len(data))] ^= 1 << rng.integers(8)
+        with contextlib.suppress(ImageError):
+            assert png.decode(bytes(broken), LIMIT).shape[2] == 4
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"GIF89a", b"<svg/>", b"\x89PNG\r\n\x1a\n", bomb(0, 5), bomb(5, 0)]
+)
+def test_what_is_no_picture_is_said_so(data: bytes) -> None:
+    with pytest.raises(ImageError, match=r"the picture|this is not"):
+        png.probe(data)
+
+
+TEXTS = {
+    "parameters": "a red dragon\nSteps: 20, Seed: 7",
+    "gfedge": '{"job": "01J…", "prompt": "дракон 🐉"}',
+    "Latin": "Drachenhöhle",
+    "NUL": "a\0b",
+    "": "",
+}
+
+
+def test_texts_go_in_and_come_out() -> None:
+    texts = {key: text for key, text in TEXTS.items() if key}
+    data = png.encode(builders.noise(9, 9), texts)
+    read = png.texts(data)
+    assert read == {**texts, "NUL": "a\ufffdb"}
+    with Image.open(io.BytesIO(data)) as image:
+        assert isinstance(image, PngImagePlugin.PngImageFile)
+        assert {key: str(text) for key, text in image.text.items()} == read
+    for key in ("", "x" * 80, "a\0b"):
+        with pytest.raises(ValueError, match="keyword"):
+            png.encode(builders.noise(2, 2), {key: "text"})
+
+
+def test_texts_that_others_wrote_are_read() -> None:
+    info = PngImagePlugin.PngInfo()
+    info.add_text("plain", "one")
+    info.add_text("packed", "two " * 500, zip=True)
+    info.add_itxt("wide", "drei…", lang="de", tkey="weit", zip=True)
+    data = builders.picture_file(builders.noise(4, 4), pnginfo=info)
+    assert png.texts(data) == {"plain": "one", "packed": "two " * 500, "wide": "drei…"}
+
+
+def test_hostile_texts_are_left_out() -> None:
+    start = png.SIGNATURE + chunk(b"IHDR", bytes(13))
+    huge = zlib.compress(bytes(png.MAX_TEXT_BYTES + 1))
+    hostile = [
+        chunk(b"zTXt", b"bomb\0\0" + huge),
+        chunk(b"iTXt", b"bomb\0\1\0\0\0" + huge),
+        chunk(b"zTXt", b"broken\0\0not deflate"),
+        chunk(b"iTXt", b"bad utf-8\0\0\0\0\0\xff\xfe"),
+        chunk(b"tEXt", b"long\0" + bytes(png.MAX_TEXT_BYTES)),
+        chunk(b"tEXt", b"good\0yes"),
+        chunk(b"tEXt", b"good\0no"),
+        b"\xff\xff\xff\xfftEXtnever",
+    ]
+    assert png.texts(start + b"".join(hostile)) == {"good": "yes"}
+    many = b"".join(chunk(b"tEXt", b"%d\0x" % i) for i in range(500))
+    assert len(png.texts(start + many)) == png.MAX_TEXTS
+    for data in (b"", b"no PNG", png.SIGNATURE, start[:20]):
+        assert png.texts(data) == {}
+
+
+def colours_of(pixels: Pixels) -> set[tuple[int, ...]]:
+    return {tuple(c) for c in pixels[pixels[..., 3] > 0][:, :3].tolist()}
+
+
+def test_a_number_of_colours() -> None:
+    pixels = builders.noise(40, 40, alpha=True)
+    for count in (1, 2, 7, 256):
+        few = quantise(pixels, count)
+        assert 1 <= len(colours_of(few)) <= count
+        assert np.array_equal(few[..., 3], pixels[..., 3])
+        assert (few[pixels[..., 3] == 0] == 0).all()
+    disc = builders.sprite()
+    assert np.array_equal(quantise(disc, 2), disc)  # what has few colours stays what it is
+
+
+def test_only_opaque_pixels_choose_the_palette() -> None:
+    pixels = builders.noise(40, 40)
+    pixels[..., 3] = 128
+    pixels[0, 0] = (10, 20, 30, 255)
+    assert colours_of(quantise(pixels, 4)) == {(10, 20, 30)}
+    pixels[..., 3] = 0
+    assert not quantise(pixels, 4).any()
+
+
+def test_a_given_palette() -> None:
+    palette = [parse_colour(text) for text in ("#000000", "#FF0000", "#00ff80")]
+    pixels = builders.noise(30, 50, alpha=True)
+    few = quantise(pixels, palette)
+    away = pixels[..., None, :3].astype(int) - np.array(palette)
+    nearest = np.array(palette)[(away**2).sum(-1).argmin(-1)]
+    visible = pixels[..., 3] > 0
+    assert np.array_equal(few[visible][:, :3], nearest[visible])
+    for wrong in (0, 257, []):
+        with pytest.raises(ValueError, match="1 to 256 colours"):
+            quantise(pixels, wrong)  # type: ignore[arg-type]
+    for text in ("red", "#12345", "#1234567", "#gggggg", "123456", "#123456\n"):
+        with pytest.raises(ValueError, match="#rrggbb"):
+            parse_colour(text)
+
+
+def test_a_plain_background() -> None:
+    pixels = builders.noise(50, 50, alpha=True)
+    flat = flatten(pixels, (0, 128, 255))
+    share = pixels[..., 3:] / 255
+    exact = pixels[..., :3] * share + np.array([0, 128, 255]) * (1 - share)
+    assert (flat[..., 3] == 255).all()
+    assert np.abs(flat[..., :3] - exact).max() <= 0.5 + 1e-9
