@@ -265,7 +265,6 @@ def models(settings: Settings) -> Iterator[Finding]:
         mend = "fetch the repository again, or name the folder with --models DIR"
         yield _broken("models", f"there is no model in {settings.models}", mend)
     for path in (path.parent for path in paths):
-        name = f"{path.parent.name}/{path.name}"
         try:
             found = folder.read_folder(path)
         except ModelRefused as error:
