@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from aiohttp import web
 
-from gfedge import __version__, inference, keys, metrics, middleware, migrate, wire
+from gfedge import __version__, inference, keys, metrics, middleware, migrate, openapi, wire
 from gfedge.ai import routes as ai
 from gfedge.ai.queue import JobQueue
 from gfedge.ai.requests import Intake
@@ -37,6 +37,7 @@ log = logging.getLogger("gfedge")
 if TYPE_CHECKING:
     from gfedge.inference.engine import Engine
 
+OPENAPI = web.AppKey("openapi", dict[str, Any])
 WARM: web.AppKey[Warm] = web.AppKey("warm")
 
 
@@ -63,9 +64,18 @@ def routes() -> list[Route]:
         Route(method="GET", path="/health", handler=health, summary="What is ready", reply=Health),
         Route(
             method="GET",
+            path="/openapi.json",
+            handler=openapi_document,
+            summary="This interface, as OpenAPI 3.1",
+            produces=("application/json",),
+            rooted=True,
+        ),
+        Route(
+            method="GET",
             path="/metrics",
             handler=exposition,
             summary="Prometheus metrics",
+            produces=("text/plain", "application/openmetrics-text"),
             rooted=True,
         ),
         *ai.routes(),
@@ -91,6 +101,10 @@ async def exposition(request: web.Request) -> web.Response:
     return web.Response(body=body, headers={"Content-Type": kind})
 
 
+async def openapi_document(request: web.Request) -> web.Response:
+    return wire.reply(request.app[OPENAPI])
+
+
 def make_app(settings: Settings) -> web.Application:
     """The application; its parts open when it starts."""
     app = web.Application(middlewares=[middleware.outermost], client_max_size=settings.max_body)
@@ -98,7 +112,8 @@ def make_app(settings: Settings) -> web.Application:
     app.on_response_prepare.append(middleware.add_headers)
     app.cleanup_ctx.extend((database, jobs, models))
     app.on_shutdown.append(drain)
-    wire.mount(app, routes())
+    wire.mount(app, table := routes())
+    app[OPENAPI] = openapi.document(table)
     return app
 
 

@@ -35,6 +35,10 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     query: Any = None
     reply: Any = None
     status: int = 200
+    accepts: tuple[str, ...] = ()
+    """Media types of bodies besides JSON, which the handler reads itself."""
+    produces: tuple[str, ...] = ()
+    """Media types of answers besides JSON."""
     rooted: bool = False
     """Stands at `path` itself (`/health`), not below the API's prefixes."""
 

@@ -42,6 +42,7 @@ def routes() -> list[Route]:
             body=GenerateParams,
             reply=Job,
             status=202,
+            produces=("image/png",),
         ),
         Route(
             method="POST",
@@ -50,6 +51,8 @@ def routes() -> list[Route]:
             summary="Upscale a picture: a form with a file, the raw picture with options in the query, or JSON",
             reply=Job,
             status=202,
+            accepts=("multipart/form-data", *requests.IMAGE_TYPES, "application/json"),
+            produces=("image/png",),
         ),
         Route(
             method="GET",
@@ -94,6 +97,7 @@ def routes() -> list[Route]:
             handler=trace_file,
             summary="Where a picture came from: send the file",
             reply=Trace,
+            accepts=("multipart/form-data", *requests.IMAGE_TYPES),
         ),
     ]
 

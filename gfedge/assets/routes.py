@@ -18,6 +18,7 @@ def routes() -> list[Route]:
             path="/assets/{sha256}",
             handler=get_asset,
             summary="The bytes of a picture; immutable, with ETag and ranges",
+            produces=tuple(files.SUFFIXES),
         )
     ]
 
