@@ -63,12 +63,20 @@ class Conflict(ApiError):
     status, title, code = 409, "Conflict", "conflict"
 
 
+class PreconditionFailed(ApiError):
+    status, title, code = 412, "Precondition Failed", "precondition_failed"
+
+
 class TooLarge(ApiError):
     status, title, code = 413, "Content Too Large", "too_large"
 
 
 class UnsupportedMedia(ApiError):
     status, title, code = 415, "Unsupported Media Type", "unsupported_media_type"
+
+
+class RangeNotSatisfiable(ApiError):
+    status, title, code = 416, "Range Not Satisfiable", "range_not_satisfiable"
 
 
 class Invalid(ApiError):

@@ -42,18 +42,27 @@ class Live:
         ratio = low + (high - low) * done / max(total, 1)
         self.progress = Progress(step=done, steps=total, ratio=round(ratio, 4), stage=stage)
 
+    @property
+    def now(self) -> Live | EndedJob:
+        """The job itself, or as it ended."""
+        return self.done.result() if self.done.done() and not self.done.cancelled() else self
+
     def matches(self, query: JobQuery) -> bool:
         """Whether a listing with that query shows it."""
-        job = self.submission
-        return (
-            self.acknowledged.done()
-            and (not query.cursor or job.id < query.cursor)
-            and query.status in (None, self.status)
-            and query.kind in (None, job.kind)
-            and (not query.model or (job.model is not None and job.model.name == query.model))
-            and (query.after is None or job.created_at >= query.after)
-            and (query.before is None or job.created_at < query.before)
-        )
+        durable = self.acknowledged.done() and not self.acknowledged.cancelled()
+        return durable and matches(self.submission, self.now.status, query)
+
+
+def matches(job: Submission, status: Status, query: JobQuery) -> bool:
+    """The conditions of a listing, as the database has them for ended jobs."""
+    return (
+        (not query.cursor or job.id < query.cursor)
+        and query.status in (None, status)
+        and query.kind in (None, job.kind)
+        and (not query.model or (job.model is not None and job.model.name == query.model))
+        and (query.after is None or job.created_at >= query.after)
+        and (query.before is None or job.created_at < query.before)
+    )
 
 
 def ended(

@@ -150,27 +150,22 @@ class JobQueue:
 
     async def page(self, query: JobQuery) -> tuple[list[Job], str | None]:
         """A page of jobs, newest first, live ones among the ended, and the cursor of the next page."""
-        ended: list[Live | EndedJob] = []
-        if query.status not in ("queued", "running"):
-            ended = list(await self._db.read(store.list_jobs, query))
-        live = [live for live in self._live.values() if live.matches(query)]
-        seen = {job.id for job in live}
-        found = sorted(
-            [*live, *(job for job in ended if job.id not in seen)],
-            key=lambda job: job.id,
-            reverse=True,
-        )
+        # Looked at before the database, so that a job which ends meanwhile is in one of the two.
+        live = list(self._live.values())
+        ended = await self._db.read(store.list_jobs, query)
+        seen = {job.id for job in ended}
+        left = [job for job in live if job.id not in seen and job.matches(query)]
+        found: list[Live | EndedJob] = sorted([*ended, *left], key=lambda job: job.id, reverse=True)
         page = found[: query.limit]
         more = len(found) > len(page)
         return [self.snapshot(job) for job in page], page[-1].id if page and more else None
 
     def snapshot(self, job: Live | EndedJob) -> Job:
         """The job as clients see it now."""
-        if isinstance(job, Live) and job.done.done() and not job.done.cancelled():
-            job = job.done.result()
-        if isinstance(job, EndedJob):
-            return wire_ended(job)
-        return wire_live(job, self._position(job))
+        now = job.now if isinstance(job, Live) else job
+        if isinstance(now, EndedJob):
+            return wire_ended(now)
+        return wire_live(now, self._position(now))
 
     @property
     def counts(self) -> dict[str, int]:

@@ -20,7 +20,7 @@ from gfedge.ai.pipelines import PIPELINES
 from gfedge.ai.types import GenerateParams, Kind, Submission, SuperresBody, SuperresParams
 from gfedge.assets.types import AssetRow
 from gfedge.db import new_id
-from gfedge.inference.types import ImageError
+from gfedge.inference.types import ImageError, ImageTooLarge
 from gfedge.registry.registry import Registry, reference
 from gfedge.settings import Settings
 from gfedge.tracking.experiments import Experiments
@@ -181,7 +181,7 @@ class Intake:
                 )
                 digest = await asyncio.to_thread(inference.png.pixels_sha256, pixels)
         except ImageError as error:
-            raise errors.Invalid(str(error), code="bad_image") from None
+            raise refusal(error) from None
         height, width = pixels.shape[:2]
         return await asyncio.to_thread(
             put, data, pixels_sha256=digest, media_type=media_type, width=width, height=height
@@ -218,6 +218,13 @@ class Intake:
             request_digest=_digest(kind, asked, inputs),
             created_at=time.time(),
         )
+
+
+def refusal(error: ImageError) -> errors.ApiError:
+    """What a client is told about a picture that cannot be read."""
+    if isinstance(error, ImageTooLarge):
+        return errors.TooLarge(str(error), code="too_many_pixels")
+    return errors.Invalid(str(error), code="bad_image")
 
 
 def _digest(kind: Kind, asked: GenerateParams | SuperresParams, inputs: list[str]) -> str:

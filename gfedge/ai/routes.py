@@ -206,7 +206,7 @@ async def _picture(request: web.Request, job: Job, headers: dict[str, str]) -> w
         raise _failure(job, headers)
     if len(job.outputs) > 1:
         headers["Link"] = ", ".join(f'<{o.url}>; rel="item"' for o in job.outputs)
-    return send(request, job.outputs[0].sha256, headers)
+    return await send(request, job.outputs[0].sha256, headers)
 
 
 def _failure(job: Job, headers: dict[str, str]) -> errors.ApiError:

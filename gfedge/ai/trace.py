@@ -10,13 +10,14 @@ from typing import Any
 import msgspec
 
 from gfedge import errors, inference
-from gfedge.ai import chain, metadata, record, store
+from gfedge.ai import chain, metadata, record, requests, store
 from gfedge.ai.live import Live, wire_live
 from gfedge.ai.types import EndedJob, Job
 from gfedge.assets import store as asset_store
 from gfedge.assets.assets import Assets
 from gfedge.assets.types import AssetRow, Output
 from gfedge.db import Cursor
+from gfedge.inference.types import ImageError
 from gfedge.lineage import store as lineage
 from gfedge.lineage.types import Edge, EdgeRow, Trace
 from gfedge.registry.registry import Registry
@@ -34,7 +35,10 @@ async def recognise(data: bytes, assets: Assets, max_pixels: int) -> tuple[Asset
     """
     if (row := await assets.find(hashlib.sha256(data).hexdigest())) is not None:
         return row, "bytes"
-    pixels = await asyncio.to_thread(_pixels, data, max_pixels)
+    try:
+        pixels = await asyncio.to_thread(_pixels, data, max_pixels)
+    except ImageError as error:
+        raise requests.refusal(error) from None
     if (row := await assets.find_same_pixels(pixels)) is not None:
         return row, "pixels"
     origin = metadata.read_origin(await asyncio.to_thread(inference.png.texts, data))

@@ -20,14 +20,16 @@ MAX_SEED = 2**63 - 1
 Seed = Annotated[
     int, Meta(ge=-1, le=MAX_SEED, description="Absent or -1 draws one; the job says which.")
 ]
-Colour = Annotated[str, Meta(pattern=r"^#[0-9a-fA-F]{6}$", description="A colour as #rrggbb.")]
+Colour = Annotated[
+    str, Meta(pattern=r"^#[0-9a-fA-F]{6}$(?!\n)", description="A colour as #rrggbb.")
+]
 Palette = (
     Annotated[int, Meta(ge=2, le=256)] | Annotated[list[Colour], Meta(min_length=1, max_length=256)]
 )
 Background = Annotated[
     str,
     Meta(
-        pattern=r"^(transparent|#[0-9a-fA-F]{6})$",
+        pattern=r"^(transparent|#[0-9a-fA-F]{6})$(?!\n)",
         description="transparent, or a colour as #rrggbb.",
     ),
 ]

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from aiohttp import hdrs, web
+import asyncio
+import re
+from pathlib import Path
 
+from aiohttp import ETag, hdrs, web
+
+from gfedge import errors
 from gfedge.assets import files
 from gfedge.assets.assets import Assets
 from gfedge.wire import Route
 
 ASSETS = web.AppKey("assets", Assets)
+CHUNK = 1 << 18
+_range = re.compile(r"bytes=(\d{0,15})-(\d{0,15})")
 
 
 def routes() -> list[Route]:
@@ -24,29 +31,64 @@ def routes() -> list[Route]:
 
 
 async def get_asset(request: web.Request) -> web.StreamResponse:
-    return send(request, request.match_info["sha256"], {})
+    return await send(request, request.match_info["sha256"], {})
 
 
-def send(request: web.Request, sha256: str, headers: dict[str, str]) -> web.StreamResponse:
-    """The answer that is the picture itself; NotFound where there is none."""
+async def send(request: web.Request, sha256: str, headers: dict[str, str]) -> web.StreamResponse:
+    """The answer that is the picture itself, as far as the request's conditions want it (RFC 9110, 13 and 14).
+
+    Not aiohttp's FileResponse: its ETag is made of time and size, ours is the digest.
+    """
     path = files.find(request.app[ASSETS].root, sha256)
     headers = headers | {
         hdrs.CACHE_CONTROL: "public, max-age=31536000, immutable",
         hdrs.ETAG: f'"{sha256}"',
-        hdrs.CONTENT_TYPE: files.MEDIA_TYPES[path.suffix],
+        hdrs.ACCEPT_RANGES: "bytes",
     }
-    if any(tag.value in ("*", sha256) for tag in request.if_none_match or ()):
+    if request.if_match is not None and not _names(request.if_match, sha256):
+        raise errors.PreconditionFailed(f"the asset here is {sha256}", headers=headers)
+    if _names(request.if_none_match or (), sha256):
         return web.Response(status=304, headers=headers)
-    return AssetFile(path, headers=headers)
+    size = path.stat().st_size
+    part = _part(request, sha256, size)
+    response = web.StreamResponse(status=200, headers=headers)
+    response.content_type = files.MEDIA_TYPES[path.suffix]
+    if part is not None:
+        response.set_status(206)
+        response.headers[hdrs.CONTENT_RANGE] = f"bytes {part.start}-{part.stop - 1}/{size}"
+    return await _stream(request, response, path, part or range(size))
 
 
-class AssetFile(web.FileResponse):
-    """A file whose ETag is its digest, where aiohttp would make one of time and size."""
+def _names(tags: tuple[ETag, ...], sha256: str) -> bool:
+    return any(tag.value in ("*", sha256) for tag in tags)
 
-    @property
-    def etag(self):  # type: ignore[no-untyped-def]
-        return super().etag
 
-    @etag.setter
-    def etag(self, value) -> None:  # type: ignore[no-untyped-def]
-        """The digest that came with the headers stays."""
+def _part(request: web.Request, sha256: str, size: int) -> range | None:
+    """The bytes that a single Range asks for; None for the whole, also where the range is not understood."""
+    found = _range.fullmatch(request.headers.get(hdrs.RANGE, ""))
+    if found is None or request.headers.get(hdrs.IF_RANGE, f'"{sha256}"') != f'"{sha256}"':
+        return None
+    first, last = found.groups()
+    if not first:
+        part = range(max(0, size - int(last)), size) if last else None
+    else:
+        part = range(int(first), min(size, int(last) + 1) if last else size)
+    if part is not None and not part:
+        raise errors.RangeNotSatisfiable(
+            f"the asset has {size} bytes", headers={hdrs.CONTENT_RANGE: f"bytes */{size}"}
+        )
+    return part
+
+
+async def _stream(
+    request: web.Request, response: web.StreamResponse, path: Path, part: range
+) -> web.StreamResponse:
+    response.content_length = len(part)
+    await response.prepare(request)
+    if request.method != hdrs.METH_HEAD:
+        with path.open("rb") as file:
+            file.seek(part.start)
+            for at in range(part.start, part.stop, CHUNK):
+                await response.write(await asyncio.to_thread(file.read, min(CHUNK, part.stop - at)))
+    await response.write_eof()
+    return response

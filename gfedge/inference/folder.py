@@ -25,6 +25,18 @@ DOMAINS = frozenset({"", "ai.onnx.ml", "com.microsoft"})
 """Operators of ONNX and of ONNX Runtime itself ("ai.onnx" is another name of "")."""
 REFUSED_OPS = frozenset({("com.microsoft", "EPContext")})
 """Loads a compiled blob from a path of the node's choosing."""
+NUMBERS: dict[Kind, dict[str, dict[str, range]]] = {
+    "superres": {
+        "pipeline": {"scale": range(4, 5), "radius": range(257)},
+        "limits": {"max_pixels": range(1, 1 << 40)},
+    },
+    "generate": {
+        "pipeline": {"size": range(8, 257), "channels": range(4, 5)},
+        "defaults": {"steps": range(1, 1001), "palette": range(2, 257)},
+        "limits": {"max_steps": range(1, 1001), "max_batch": range(1, 1025)},
+    },
+}
+"""Numbers of model.toml by section, and what they may be."""
 REQUIRED: dict[str, tuple[str, ...]] = {
     "generate": ("model.onnx", "vocab.json"),
     "superres": ("model.onnx",),
@@ -65,7 +77,7 @@ def _read(path: Path) -> ModelFolder:
     name, version, kind = _identity(table, path)
     files = _files(table, kind)
     _refuse_libraries(table, files)
-    _check_pipeline(kind, _table(table, "pipeline"))
+    _check_numbers(kind, table)
     size = sum(_verify(path, file, digest, files) for file, digest in files.items())
     return ModelFolder(
         name=name,
@@ -170,18 +182,24 @@ def _keys(table: dict[str, Any]) -> Iterator[str]:
                 yield from _keys(item)
 
 
-def _check_pipeline(kind: Kind, pipeline: dict[str, Any]) -> None:
-    """The numbers that the engine computes with."""
-    wanted = {
-        "superres": {"scale": range(4, 5), "radius": range(257)},
-        "generate": {"size": range(8, 257), "channels": range(4, 5)},
-    }[kind]
-    for key, allowed in wanted.items():
-        value = pipeline.get(key)
-        if not isinstance(value, int) or value not in allowed:
-            raise ModelRefused(
-                f"[pipeline] {key} must be a whole number from {allowed[0]} to {allowed[-1]}"
-            )
+def _check_numbers(kind: Kind, table: dict[str, Any]) -> None:
+    """What the engine and the limits compute with; the pipeline's own numbers must be there, the others may."""
+    for section, wanted in NUMBERS[kind].items():
+        found = _table(table, section)
+        for key, allowed in wanted.items():
+            if key not in found and section != "pipeline":
+                continue
+            value = found.get(key)
+            if type(value) is not int or value not in allowed:
+                raise ModelRefused(
+                    f"[{section}] {key} must be a whole number from {allowed[0]} to {allowed[-1]}"
+                )
+    guidance = _table(table, "defaults").get("guidance_scale", 1.0)
+    if type(guidance) not in (int, float) or not 0 <= guidance <= 30:
+        raise ModelRefused("[defaults] guidance_scale must be a number from 0 to 30")
+    for role, name in _table(table, "inputs").items():
+        if not isinstance(name, str):
+            raise ModelRefused(f"[inputs] {role} must be a text, the name of a graph's input")
 
 
 def _verify(path: Path, name: str, digest: str, files: dict[str, str]) -> int:

@@ -11,7 +11,7 @@ ModelReference = Annotated[
     str,
     Meta(
         max_length=200,
-        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*(@[A-Za-z0-9][A-Za-z0-9._-]*)?$",
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*(@[A-Za-z0-9][A-Za-z0-9._-]*)?$(?!\n)",
         description="A model by name (`sprite`) or one version of it (`sprite@1`).",
     ),
 ]
