@@ -37,6 +37,7 @@ class Encoded:
     subwords: Ids
     unknown: tuple[str, ...]
     dropped: tuple[str, ...]
+    """Words beyond the length; everything, if nothing in the prompt is a word that counts."""
 
 
 def split(text: str) -> list[str]:
@@ -83,7 +84,12 @@ class Vocabulary:
     @classmethod
     def load(cls, path: str | Path) -> "Vocabulary":
         """Read a vocab.json."""
-        raw = json.loads(Path(path).read_text(encoding="utf-8"))
+        return cls.loads(Path(path).read_bytes())
+
+    @classmethod
+    def loads(cls, data: bytes) -> "Vocabulary":
+        """The vocabulary from the bytes of a vocab.json."""
+        raw = json.loads(data.decode())
         if raw.get("format") != FORMAT:
             raise ValueError(f"vocabulary format {raw.get('format')!r}, expected {FORMAT}")
         return cls(
@@ -129,7 +135,8 @@ class Vocabulary:
         ranked = sorted(tokens, key=lambda token: token not in self.ids)
         kept = set(ranked[: self.length])
         words, subwords = self.ids_of([token for token in tokens if token in kept])
-        dropped = tuple(word for token, word in tokens.items() if token not in kept)
+        left_out = (word for token, word in tokens.items() if token not in kept)
+        dropped = tuple(left_out if tokens else dict.fromkeys(prompt.split()))
         return Encoded(words=words, subwords=subwords, unknown=tuple(unknown), dropped=dropped)
 
     def ids_of(self, tokens: list[str]) -> tuple[Ids, Ids]:

@@ -1,0 +1,157 @@
+"""The words of the sprite generator, and its model folder: digests, and a graph fair to batches."""
+
+import hashlib
+import tomllib
+from pathlib import Path
+
+import numpy as np
+import onnxruntime as ort
+import pytest
+
+from gfedge.inference.words import Vocabulary, grams_of, split
+
+MODEL = Path(__file__).resolve().parents[1] / "models" / "sprite" / "1"
+
+
+@pytest.fixture(scope="module")
+def small() -> Vocabulary:
+    return Vocabulary(
+        words=("<pad>", "red", "blue", "potion", "dragon", "wolf", "torch"),
+        aliases={"elixir": "potion", "wyrm": "dragon"},
+        buckets=2048,
+        length=4,
+        grams=12,
+        counts={"red": 9},
+    )
+
+
+@pytest.fixture(scope="module")
+def shipped() -> Vocabulary:
+    return Vocabulary.load(MODEL / "vocab.json")
+
+
+@pytest.fixture(scope="module")
+def session() -> ort.InferenceSession:
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = 1
+    return ort.InferenceSession(
+        str(MODEL / "model.onnx"), options, providers=["CPUExecutionProvider"]
+    )
+
+
+def test_split_keeps_each_word_once_and_no_stop_words() -> None:
+    assert split("A red, RED potion of the Dragon's 3 eyes!") == ["red", "potion", "dragon", "eyes"]
+
+
+def test_encode_knows_words_aliases_and_plurals(small: Vocabulary) -> None:
+    for prompt in ("red potion", "Red Elixir", "a red potions", "red elixirs"):
+        encoded = small.encode(prompt)
+        assert encoded.words.tolist() == [1, 3, 0, 0]
+        assert encoded.unknown == encoded.dropped == ()
+    assert small.encode("wolves torches wyrms").words.tolist() == [5, 6, 4, 0]
+
+
+def test_encoded_arrays_have_the_shape_of_the_graph(small: Vocabulary) -> None:
+    encoded = small.encode("blue dragon")
+    assert encoded.words.shape == (4,)
+    assert encoded.words.dtype == np.int64
+    assert encoded.subwords.shape == (4, 12)
+    assert encoded.subwords.dtype == np.int64
+    assert (encoded.subwords[:2] > 0).any(axis=1).all()
+    assert not encoded.subwords[2:].any()
+
+
+def test_unknown_words_keep_their_subwords_and_are_named(small: Vocabulary) -> None:
+    encoded = small.encode("red zeppelin")
+    assert encoded.unknown == ("zeppelin",)
+    assert encoded.words.tolist() == [1, 0, 0, 0]
+    assert encoded.subwords[1].any()
+    assert small.encode("красный дракон").unknown == ("красный", "дракон")
+
+
+def test_too_many_words_drop_unknown_ones_first(small: Vocabulary) -> None:
+    encoded = small.encode("xyzzy red blue plugh potion dragon wolf")
+    assert encoded.words.tolist() == [1, 2, 3, 4]
+    assert encoded.dropped == ("xyzzy", "plugh", "wolf")
+    assert encoded.unknown == ("xyzzy", "plugh")
+
+
+def test_no_caption_is_all_zeros(small: Vocabulary) -> None:
+    for prompt in ("", "  of the 12 ", "!?"):
+        encoded = small.encode(prompt)
+        assert not encoded.words.any()
+        assert not encoded.subwords.any()
+
+
+def test_grams_are_stable_and_shared_by_like_words() -> None:
+    assert grams_of("red", 2048, 12) == [838, 1936, 978, 1689, 1481]
+    assert len(set(grams_of("dragon", 2048, 12)) & set(grams_of("dragonfly", 2048, 12))) >= 4
+    assert all(1 <= g <= 2048 for g in grams_of("incomprehensible", 2048, 12))
+    assert len(grams_of("incomprehensible", 2048, 12)) == 12
+
+
+def test_nearest_suggests_spellings(small: Vocabulary) -> None:
+    assert small.nearest("dragoon") == ("dragon",)
+    assert small.nearest("elixer") == ("potion",)
+    assert small.nearest("qqqq") == ()
+
+
+def test_a_vocabulary_survives_its_file(small: Vocabulary, tmp_path: Path) -> None:
+    (tmp_path / "vocab.json").write_text(small.to_json(), encoding="utf-8")
+    assert Vocabulary.load(tmp_path / "vocab.json") == small
+    (tmp_path / "other.json").write_text('{"format": 2}', encoding="utf-8")
+    with pytest.raises(ValueError, match="format 2"):
+        Vocabulary.load(tmp_path / "other.json")
+
+
+def test_an_alias_must_lead_to_a_word() -> None:
+    with pytest.raises(ValueError, match="elixir"):
+        Vocabulary(words=("<pad>",), aliases={"elixir": "potion"}, buckets=8, length=8, grams=12)
+
+
+def test_shipped_digests_hold() -> None:
+    manifest = tomllib.loads((MODEL / "model.toml").read_text(encoding="utf-8"))
+    assert set(manifest["files"]) == {"model.onnx", "vocab.json"}
+    for name, digest in manifest["files"].items():
+        assert hashlib.sha256((MODEL / name).read_bytes()).hexdigest() == digest
+    assert (
+        manifest["training"]["samples"]
+        == manifest["training"]["steps"] * manifest["training"]["batch"]
+    )
+    assert manifest["training"]["parameters"] < 4_000_000
+    assert (MODEL / "model.onnx").stat().st_size < 10_000_000
+
+
+def test_shipped_vocabulary_reads_what_visitors_try(shipped: Vocabulary) -> None:
+    for prompt in (
+        "red dragon",
+        "long sword",
+        "blue potion",
+        "stone wall",
+        "skeleton warrior",
+        "green elixir",
+    ):
+        encoded = shipped.encode(prompt)
+        assert encoded.unknown == ()
+        assert (encoded.words > 0).sum() == 2
+    assert set(shipped.counts) == set(shipped.words[1:])
+
+
+def test_shipped_graph_gives_the_same_bytes_alone_and_in_a_batch(
+    session: ort.InferenceSession, shipped: Vocabulary
+) -> None:
+    encoded = [shipped.encode(p) for p in ("red potion", "dragon", "stone wall", "nonsense", "")]
+    rng = np.random.Generator(np.random.Philox(7))
+    feed = {
+        "x": rng.standard_normal((5, 4, 32, 32), np.float32),
+        "t": rng.random(5, np.float32),
+        "words": np.stack([e.words for e in encoded]),
+        "subwords": np.stack([e.subwords for e in encoded]),
+    }
+    [together] = session.run(None, feed)
+    assert together.shape == (5, 4, 32, 32)
+    assert together.dtype == np.float32
+    assert np.isfinite(together).all()
+    for i in range(5):
+        [alone] = session.run(None, {name: array[i : i + 1] for name, array in feed.items()})
+        assert alone.tobytes() == together[i : i + 1].tobytes()

@@ -1,0 +1,1 @@
+"""How the sprite generator was made. Run from the root with PYTHONPATH=.:tools, see README.md."""

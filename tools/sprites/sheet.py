@@ -1,0 +1,54 @@
+"""Contact sheets: sprites enlarged on grey, each row with its prompt; and the prompts shown."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+from sprites.sample import Bytes
+
+PROMPTS = (
+    "red potion", "blue potion", "green potion", "long sword", "golden sword",
+    "battle axe", "dagger", "spear", "mace", "bow", "gold ring", "amulet",
+    "blue book", "scroll", "wand", "purple staff", "red shield", "helmet", "boots",
+    "armour", "apple", "gold coin", "red dragon", "blue dragon", "skeleton",
+    "skeleton warrior", "zombie", "ghost", "green slime", "spider", "snake",
+    "bat", "dog", "orc", "knight", "wizard", "demon", "golem", "eye",
+    "stone wall", "brick wall", "tree", "door", "statue", "grass", "water",
+)  # fmt: skip
+GAP, GREY = 4, (64, 64, 72)
+
+
+def contact_sheet(
+    sprites: Bytes, path: Path, columns: int, labels: Sequence[str] = (), zoom: int = 2
+) -> None:
+    """Write sprites [n,32,32,4] as a PNG, row by row, a label left of each row if there are any."""
+    cell, left = 32 * zoom + GAP, 110 if labels else 0
+    rows = -(-len(sprites) // columns)
+    sheet = Image.new("RGB", (left + columns * cell, rows * cell), GREY)
+    for i, sprite in enumerate(sprites):
+        large = Image.fromarray(sprite).resize((32 * zoom, 32 * zoom), Image.Resampling.NEAREST)
+        sheet.paste(
+            large, (left + i % columns * cell + GAP // 2, i // columns * cell + GAP // 2), large
+        )
+    for row, label in enumerate(labels):
+        ImageDraw.Draw(sheet).text((4, row * cell + cell // 2 - 6), label, fill="white")
+    sheet.quantize(256, dither=Image.Dither.NONE).save(path, optimize=True)
+
+
+def two_halves(sprites: Bytes, path: Path, columns: int, labels: Sequence[str]) -> None:
+    """As contact_sheet, the second half of the rows to the right of the first."""
+    half = -(-len(labels) // 2)
+    parts = [(sprites[: half * columns], labels[:half]), (sprites[half * columns :], labels[half:])]
+    pictures = []
+    for some, names in parts:
+        contact_sheet(some, path, columns, names)
+        pictures.append(np.array(Image.open(path).convert("RGB")))
+    height = max(len(p) for p in pictures)
+    grown = [
+        np.pad(p, ((0, height - len(p)), (0, 0), (0, 0)), constant_values=64) for p in pictures
+    ]
+    Image.fromarray(np.concatenate(grown, 1)).quantize(256, dither=Image.Dither.NONE).save(
+        path, optimize=True
+    )

@@ -1,0 +1,244 @@
+"""Train the sprite generator: python -m sprites.train --data train.npz --run RUN --steps 10000.
+
+Everything a step draws (pictures, hues, captions, times, noise) comes from a generator seeded with
+(seed, step), and the learning rate depends on step and steps alone, so a stopped run goes on where
+its checkpoint stands as if it had not stopped: start the same command again. Loss: mean square error
+of the velocity (rectified flow, see net.py). RUN gets log.jsonl, checkpoint.pt (net, averaged net,
+optimiser, step), vocab.json and a contact sheet every few minutes.
+"""
+
+import argparse
+import copy
+import json
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gfedge.inference.words import Vocabulary
+from sprites.captions import Captions, vocabulary_of
+from sprites.colours import dominant, recoloured
+from sprites.data import load
+from sprites.net import Net, Shape
+from sprites.recipe import BOOST
+from sprites.sample import sample, sprites
+from sprites.sheet import PROMPTS, contact_sheet
+
+TURNS = 3
+
+
+def coloured_copies(
+    pictures: np.ndarray, notes: list[dict[str, Any]]
+) -> tuple[np.ndarray, list[list[list[str]]]]:
+    """Bank [1 + TURNS, n, 4, 32, 32], premultiplied uint8, and the colour words of each picture."""
+    rng = np.random.default_rng(0)
+    bank, colours = [pictures], [[n["colours"] for n in notes]]
+    for _ in range(TURNS):
+        turned = np.stack([recoloured(p, rng.uniform(0.08, 0.92)) for p in pictures])
+        bank.append(turned)
+        colours.append([dominant(p) for p in turned])
+    return np.ascontiguousarray(np.stack(bank).transpose(0, 1, 4, 2, 3)), colours
+
+
+def weights_of(notes: list[dict[str, Any]]) -> np.ndarray:
+    """Chance of each picture [n]: a noun of k images weighs about sqrt(k), times its boost."""
+    count = Counter(noun for n in notes for noun in n["nouns"])
+    rare = np.array([min((count[noun] for noun in n["nouns"]), default=1) ** -0.5 for n in notes])
+    boost = np.array(
+        [max((BOOST[w] for w in n["nouns"] if w in BOOST), default=1.0) for n in notes]
+    )
+    weight = np.clip(rare, 0.1, 0.35) * boost
+    return weight / weight.sum()
+
+
+class Batches:
+    """Draws batch number `step`; the same number always gives the same batch."""
+
+    def __init__(self, data: Path, batch: int, seed: int) -> None:
+        pictures, self.notes, self.digest = load(data)
+        self.batch, self.seed = batch, seed
+        self.bank, colours = coloured_copies(pictures, self.notes)
+        self.chance = weights_of(self.notes)
+        self.vocabulary = vocabulary_of(self.notes)
+        self.captions = Captions(self.vocabulary, self.notes, colours)
+        self.turns = np.array([n["turn"] for n in self.notes])
+
+    def draw(self, step: int) -> list[Tensor]:
+        """Images [b,4,32,32] in [-1,1], noise alike, t [b], words [b,8], subwords [b,8,12]."""
+        rng = np.random.default_rng((self.seed, step))
+        pick = rng.choice(len(self.notes), self.batch, p=self.chance)
+        turn = (
+            rng.integers(1, TURNS + 1, self.batch)
+            * (rng.random(self.batch) < 0.45)
+            * self.turns[pick]
+        )
+        words, subwords = self.captions.draw(rng, pick, turn)
+        images = self.bank[turn, pick].astype(np.float32) / 127.5 - 1
+        noise = rng.standard_normal(images.shape, dtype=np.float32)
+        t = 1 / (1 + np.exp(-(rng.standard_normal(self.batch, dtype=np.float32) + 0.2)))
+        arrays = (images, noise, t, words, subwords)
+        return [torch.from_numpy(a) for a in arrays]
+
+
+def rate_of(step: int, steps: int, peak: float) -> float:
+    """Learning rate: 200 steps of warm-up, constant, then straight down to 1% over the last 30%."""
+    return peak * min(1.0, (step + 1) / 200, max(0.01, (steps - step) / (0.3 * steps)))
+
+
+def loss_of(
+    net: torch.nn.Module, images: Tensor, noise: Tensor, t: Tensor, words: Tensor, subwords: Tensor
+) -> Tensor:
+    """Mean square error of the velocity at time t."""
+    mix = t[:, None, None, None]
+    noised = ((1 - mix) * images + mix * noise).contiguous(memory_format=torch.channels_last)
+    with torch.autocast("cpu", torch.bfloat16):
+        velocity = net(noised, t, words, subwords)
+    return (velocity.float() - (noise - images)).square().mean()
+
+
+@torch.no_grad()
+def average(ema: Net, net: Net, step: int) -> None:
+    """Exponential moving average of the weights; young at first, then over about 1,000 steps."""
+    keep = min(0.999, (1 + step) / (10 + step))
+    torch._foreach_lerp_(list(ema.parameters()), list(net.parameters()), 1 - keep)
+
+
+class Run:
+    """The state of a training run, on disk in RUN/checkpoint.pt."""
+
+    def __init__(self, options: argparse.Namespace, batches: Batches) -> None:
+        torch.manual_seed(options.seed)
+        vocabulary = batches.vocabulary
+        self.folder: Path = options.run
+        self.net = Net(Shape(words=len(vocabulary.words), buckets=vocabulary.buckets))
+        self.net = self.net.to(memory_format=torch.channels_last)
+        self.ema = copy.deepcopy(self.net)
+        self.optimiser = torch.optim.AdamW(
+            self.net.parameters(), options.rate, betas=(0.9, 0.98), weight_decay=0.01, fused=True
+        )
+        self.step, self.seconds, self.loss = 0, 0.0, 1.0
+        self.started_at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        self.facts = {
+            "batch": options.batch,
+            "images": len(batches.notes),
+            "digest": batches.digest,
+            "parameters": sum(p.numel() for p in self.net.parameters()),
+        }
+
+    def save(self) -> None:
+        """Write the checkpoint beside the old one, then put it in its place."""
+        state = {
+            "net": self.net.state_dict(),
+            "ema": self.ema.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "shape": self.net.shape.to_dict(),
+            "step": self.step,
+            "seconds": self.seconds,
+            "loss": self.loss,
+            "started_at": self.started_at,
+            **self.facts,
+        }
+        torch.save(state, self.folder / "checkpoint.new")
+        (self.folder / "checkpoint.new").replace(self.folder / "checkpoint.pt")
+
+    def resume(self) -> None:
+        """Take up the checkpoint, if there is one of this data set."""
+        path = self.folder / "checkpoint.pt"
+        if not path.exists():
+            return
+        state = torch.load(path, weights_only=True)
+        if state["digest"] != self.facts["digest"]:
+            raise SystemExit(f"{path} was trained on other data: {state['digest']}")
+        self.net.load_state_dict(state["net"])
+        self.ema.load_state_dict(state["ema"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.step, self.seconds, self.loss = state["step"], state["seconds"], state["loss"]
+        self.started_at = state["started_at"]
+
+    def advance(self, batches: Batches, steps: int, peak: float) -> None:
+        """One step of training."""
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate_of(self.step, steps, peak)
+        loss = loss_of(self.net, *batches.draw(self.step))
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.net.parameters(), 1.0)
+        self.optimiser.step()
+        self.step += 1
+        self.loss += (loss.item() - self.loss) * max(0.005, 1 / self.step)
+        average(self.ema, self.net, self.step)
+
+
+def train(run: Run, batches: Batches, options: argparse.Namespace) -> None:
+    """Steps until the last one, with a log line, a checkpoint and a contact sheet now and then."""
+    began = since = sheet = time.monotonic()
+    before = run.seconds
+    while run.step < options.steps:
+        run.advance(batches, options.steps, options.rate)
+        now = time.monotonic()
+        run.seconds = before + now - began
+        if run.step % 50 == 0:
+            note(run, options)
+        if now - since > options.save_every:
+            run.save()
+            since = now
+        if now - sheet > options.sheet_every:
+            preview(run, batches.vocabulary)
+            sheet = time.monotonic()
+    run.save()
+    note(run, options)
+
+
+@torch.no_grad()
+def preview(run: Run, vocabulary: Vocabulary) -> None:
+    """A contact sheet of the averaged net, one sprite for each prompt."""
+
+    def velocity(*arrays: np.ndarray) -> np.ndarray:
+        return run.ema(*(torch.from_numpy(a) for a in arrays)).numpy()
+
+    x = sample(velocity, [vocabulary.encode(p) for p in PROMPTS], range(len(PROMPTS)), steps=12)
+    contact_sheet(sprites(x), run.folder / f"step{run.step:06d}.png", 12)
+
+
+def note(run: Run, options: argparse.Namespace) -> None:
+    """A line for the log."""
+    samples = run.step * options.batch
+    line = {
+        "step": run.step,
+        "of": options.steps,
+        "loss": round(run.loss, 4),
+        "seconds": round(run.seconds),
+        "images_per_second": round(samples / max(run.seconds, 1e-9), 1),
+    }
+    with (run.folder / "log.jsonl").open("a") as log:
+        print(json.dumps(line), file=log)
+
+
+def main() -> None:
+    """Command line."""
+    ask = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    ask.add_argument("--data", type=Path, required=True)
+    ask.add_argument("--run", type=Path, required=True)
+    ask.add_argument("--steps", type=int, required=True)
+    ask.add_argument("--batch", type=int, default=64)
+    ask.add_argument("--rate", type=float, default=1e-3)
+    ask.add_argument("--seed", type=int, default=1)
+    ask.add_argument("--threads", type=int, default=2)
+    ask.add_argument("--save-every", type=float, default=180, help="seconds")
+    ask.add_argument("--sheet-every", type=float, default=420, help="seconds")
+    options = ask.parse_args()
+    torch.set_num_threads(options.threads)
+    options.run.mkdir(parents=True, exist_ok=True)
+    batches = Batches(options.data, options.batch, options.seed)
+    (options.run / "vocab.json").write_text(batches.vocabulary.to_json(), encoding="utf-8")
+    run = Run(options, batches)
+    run.resume()
+    train(run, batches, options)
+
+
+if __name__ == "__main__":
+    main()
