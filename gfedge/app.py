@@ -18,6 +18,7 @@ from aiohttp import web
 
 from gfedge import __version__, inference, keys, metrics, middleware, migrate, openapi, wire
 from gfedge.ai import routes as ai
+from gfedge.ai.execution import Executor
 from gfedge.ai.queue import JobQueue
 from gfedge.ai.requests import Intake
 from gfedge.assets import routes as assets
@@ -26,10 +27,15 @@ from gfedge.db import Database, DatabaseRefused
 from gfedge.inference.types import EngineOptions, ModelFolder
 from gfedge.registry import routes as registry
 from gfedge.registry.registry import Registry, version_id
-from gfedge.settings import Settings
+from gfedge.settings import Settings, unknown
 from gfedge.tasks import Tasks
+from gfedge.tracking import artifact_routes as artifacts
+from gfedge.tracking import dataset_routes as datasets
 from gfedge.tracking import routes as tracking
+from gfedge.tracking.artifacts import ArtifactFiles
 from gfedge.tracking.experiments import Experiments
+from gfedge.tracking.index import RunIndex
+from gfedge.tracking.runs import Runs
 from gfedge.wire import Route
 
 log = logging.getLogger("gfedge")
@@ -82,18 +88,22 @@ def routes() -> list[Route]:
         *assets.routes(),
         *registry.routes(),
         *tracking.routes(),
+        *artifacts.routes(),
+        *datasets.routes(),
     ]
 
 
-async def health(request: web.Request) -> Health:
+async def health(request: web.Request) -> web.Response:
     app = request.app
-    return Health(
-        status="ok",
+    failure = app[WARM].failure
+    found = Health(
+        status=failure or "ok",
         version=__version__,
         device=app[WARM].device,
         models=app[registry.REGISTRY].states,
         jobs=app[ai.QUEUE].counts,
     )
+    return wire.reply(found, 503 if failure else 200)
 
 
 async def exposition(request: web.Request) -> web.Response:
@@ -121,7 +131,7 @@ async def database(app: web.Application) -> AsyncIterator[None]:
     """The database, and what is held in memory of it."""
     settings = app[keys.SETTINGS]
     try:
-        settings.data.mkdir(parents=True, exist_ok=True)
+        (settings.data / "assets").mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise StartError(
             f"cannot make the data folder {settings.data}: {error.strerror}; take another with --data"
@@ -133,8 +143,16 @@ async def database(app: web.Application) -> AsyncIterator[None]:
         app[assets.ASSETS].open()
         app[tracking.EXPERIMENTS] = Experiments(db)
         await app[tracking.EXPERIMENTS].open()
+        index = app[tracking.INDEX] = RunIndex(db)
+        app[tracking.RUNS] = Runs(db, index)
+        await index.open()
+        files = app[artifacts.FILES] = ArtifactFiles(
+            settings.data / "artifacts", settings.max_artifact, settings.min_free_disk
+        )
+        files.open()
         app[registry.REGISTRY] = Registry(db, settings.models)
         yield
+        await index.close()
     finally:
         await asyncio.to_thread(db.close)
 
@@ -142,8 +160,8 @@ async def database(app: web.Application) -> AsyncIterator[None]:
 async def jobs(app: web.Application) -> AsyncIterator[None]:
     """The queue, with what a crash left in it; it begins to run when the engine is there."""
     settings, known = app[keys.SETTINGS], app[registry.REGISTRY]
-    queue = app[ai.QUEUE] = JobQueue(settings, app[keys.DB], known, app[assets.ASSETS])
-    app[ai.INTAKE] = Intake(settings, known, app[tracking.EXPERIMENTS])
+    queue = app[ai.QUEUE] = JobQueue(settings, app[keys.DB], app[assets.ASSETS])
+    app[ai.INTAKE] = Intake(settings, known, app[tracking.EXPERIMENTS], app[assets.ASSETS])
     await queue.open()
     yield
     await queue.close()
@@ -151,10 +169,10 @@ async def jobs(app: web.Application) -> AsyncIterator[None]:
 
 async def models(app: web.Application) -> AsyncIterator[None]:
     """The engine and its models, which load while the server answers already."""
-    tasks, warm = Tasks(), Warm()
+    tasks, warm, known = Tasks(), Warm(), app[registry.REGISTRY]
     app[WARM] = warm
     task = tasks.spawn(
-        "warm up", warm.up(app[keys.SETTINGS], app[registry.REGISTRY], app[ai.QUEUE])
+        "warm up", warm.up(app[keys.SETTINGS], known, app[ai.QUEUE], app[assets.ASSETS])
     )
     yield
     # Not cancelled while a thread makes the engine: it would be left running.
@@ -168,21 +186,29 @@ class Warm:
 
     def __init__(self) -> None:
         self.engine: Engine | None = None
+        self.failure = ""
 
     @property
     def device(self) -> str:
         return self.engine.device.note if self.engine is not None else "starting"
 
-    async def up(self, settings: Settings, known: Registry, queue: JobQueue) -> None:
+    async def up(
+        self, settings: Settings, known: Registry, queue: JobQueue, stored: Assets
+    ) -> None:
         """Reads the model folders, starts the engine and the queue, and loads what serves."""
-        await known.open()
-        self.engine = await asyncio.to_thread(_engine, settings)
-        queue.start(self.engine)
-        log.info(self.engine.device.note)
+        try:
+            await known.open()
+            self.engine = await asyncio.to_thread(_engine, settings)
+        except Exception as error:
+            self.failure = f"no jobs can run: {error}"
+            raise
+        queue.start(Executor(settings, self.engine, known, stored))
         if not (serving := known.serving()):
             log.warning("no model is here: put some under %s (--models)", settings.models)
-        for model in serving:
+        for number, model in enumerate(serving):
             await self._load(self.engine, model, known)
+            if number == 0:
+                log.info(self.engine.device.note)
 
     async def _load(self, engine: Engine, model: ModelFolder, known: Registry) -> None:
         key = version_id(model)
@@ -223,6 +249,8 @@ def serve(settings: Settings) -> int:
         format="%(asctime)s %(levelname)s %(message)s",
         stream=sys.stderr,
     )
+    for text in unknown(os.environ):
+        log.warning("%s", text)
     try:
         listening = _listen(settings)
         settings = msgspec.structs.replace(settings, port=listening.getsockname()[1])
@@ -255,17 +283,24 @@ def _listen(settings: Settings) -> socket.socket:
 
 
 async def _serve(settings: Settings, listening: socket.socket) -> None:
-    runner = web.AppRunner(
-        make_app(settings),
+    app = make_app(settings)
+    runner = middleware.Runner(
+        app,
         access_log=None,
         keepalive_timeout=75,
         shutdown_timeout=5,
         handle_signals=False,
     )
     stop = asyncio.Event()
+
+    def signalled() -> None:
+        if stop.is_set():
+            app[ai.QUEUE].hurry()
+        stop.set()
+
     for number in (signal.SIGINT, signal.SIGTERM):
         with contextlib.suppress(NotImplementedError):  # Windows
-            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+            asyncio.get_running_loop().add_signal_handler(number, signalled)
     try:
         await runner.setup()
         await web.SockSite(runner, listening).start()

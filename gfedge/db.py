@@ -194,7 +194,7 @@ class Database:
 
     def _cursor(self) -> Cursor:
         """This thread's own cursor, made anew after the file was reopened."""
-        if getattr(self._local, "opened", 0) != self._opened:
+        if self._connection is None or getattr(self._local, "opened", 0) != self._opened:
             with self._reopen:
                 if self._connection is None:
                     raise DatabaseFailed("the database is being reopened: try again")
@@ -208,11 +208,14 @@ class Database:
     ) -> T:
         try:
             return function(self._cursor(), *args, **kwargs)
-        except duckdb.FatalException as error:
+        except (duckdb.FatalException, duckdb.ConnectionException) as error:
             raise DatabaseFailed("the database is being reopened: try again") from error
 
     def _reconnect(self) -> None:
-        """After a FatalException every cursor is dead: close the file and open it again."""
+        """After a FatalException every cursor is dead: close the file and open it again.
+
+        Where that fails too (a disk that is still full), the next write tries again.
+        """
         log.error("the database failed and is reopened: %s", self.path)
         with self._reopen:
             if self._connection is not None:
@@ -256,25 +259,24 @@ class Database:
 
     def _transact(self, group: list[_Write]) -> None:
         """One transaction. COMMIT reports nothing after a failed statement, so any error must get out of here."""
-        try:
-            cursor = self._cursor()
-            cursor.execute("BEGIN")
-            try:
-                _apply(cursor, group)
-                cursor.execute("COMMIT")
-            except duckdb.FatalException:
-                raise
-            except BaseException:
-                _rollback(cursor)
-                raise
-        except duckdb.FatalException:
+        if self._connection is None:
             self._reconnect()
+        cursor = self._cursor()
+        try:
+            cursor.execute("BEGIN")
+            _apply(cursor, group)
+            cursor.execute("COMMIT")
+        except (duckdb.FatalException, duckdb.ConnectionException):
+            self._reconnect()
+            raise
+        except BaseException:
+            _rollback(cursor)
             raise
 
 
 def _refusal(path: Path, reason: str) -> DatabaseRefused:
     """Why DuckDB would not open a file, in words for an operator."""
-    if "lock" in reason:
+    if "Could not set lock" in reason or "Conflicting lock" in reason:
         owner = re.search(r"PID (\d+)", reason)
         return DatabaseInUse(
             f"{path} is in use by another gfedge (process {owner.group(1) if owner else 'unknown'}): "
@@ -332,8 +334,8 @@ def _explained(error: Exception) -> Exception:
         return errors.NoSpace(
             "the disk is full: nothing was recorded; free some space and try again"
         )
-    if isinstance(error, duckdb.FatalException):
-        return DatabaseFailed("the database failed and was reopened: try again")
+    if isinstance(error, (duckdb.FatalException, duckdb.ConnectionException, duckdb.IOException)):
+        return DatabaseFailed("the database failed and is reopened: try again")
     return error
 
 
@@ -342,8 +344,3 @@ def rows(cursor: Cursor, sql: str, args: Sequence[object] = ()) -> list[dict[str
     result = cursor.execute(sql, list(args))
     names = [column[0] for column in result.description or ()]
     return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
-
-
-def file_bytes(path: Path) -> int:
-    """Size of the database file and its write-ahead log."""
-    return sum(p.stat().st_size for p in (path, Path(f"{path}.wal")) if p.exists())

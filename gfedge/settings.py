@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+import difflib
+import math
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal, get_type_hints
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 import msgspec
 from msgspec import Meta
+
+PREFIX = "GFEDGE_"
+SIZES = frozenset(
+    {"max_artifact", "max_body", "max_job_memory", "model_memory", "gpu_memory", "min_free_disk"}
+)
+"""The settings in bytes, which may be written as 64M or 2GiB."""
+SIZE = re.compile(r"([0-9]{1,12}) ?([KMG])(?:iB)?", re.IGNORECASE | re.ASCII)
+UNITS = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
+NOT_SETTINGS = frozenset({"GFEDGE_SERVER", "GFEDGE_KILL_ROUNDS"})
+"""Variables of the command line and of the tests."""
 
 
 class SettingsError(ValueError):
@@ -58,7 +71,17 @@ class Settings(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=
         int, Meta(ge=1, le=100_000, description="Jobs that may wait; past it the answer is 429.")
     ] = 256
     max_running: Annotated[int, Meta(ge=1, le=1024, description="Jobs that run side by side.")] = 16
+    max_job_memory: Annotated[
+        int,
+        Meta(
+            ge=1 << 20,
+            description="Memory that the pictures of running jobs may take together; a larger job runs alone.",
+        ),
+    ] = 2 << 30
     max_body: Annotated[int, Meta(ge=1 << 10, description="Largest request body.")] = 32 << 20
+    max_artifact: Annotated[
+        int, Meta(ge=1, description="Largest file that a run may upload; it is streamed.")
+    ] = 8 << 30
     max_pixels: Annotated[int, Meta(ge=1, description="Largest input picture, width x height.")] = (
         16 << 20
     )
@@ -86,19 +109,14 @@ class Settings(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=
         cls, flags: Mapping[str, str] | None = None, environ: Mapping[str, str] = os.environ
     ) -> Settings:
         """Settings from defaults, then `GFEDGE_*`, then flags; raises SettingsError."""
-        given = {
-            name: environ[variable]
-            for name in cls.__struct_fields__
-            if (variable := f"GFEDGE_{name.upper()}") in environ
-        }
-        given.update(flags or {})
-        try:
-            found = msgspec.convert(given, cls, strict=False, dec_hook=_path)
-        except msgspec.ValidationError as error:
-            text, _, name = str(error).partition(" - at `$.")
-            raise SettingsError(
-                f"setting {name.rstrip('`')}: {text}; `gfedge serve --help` says what it takes"
-            ) from None
+        given: dict[str, tuple[str, str]] = {}
+        for name in cls.__struct_fields__:
+            if (text := environ.get(variable := f"{PREFIX}{name.upper()}")) is not None:
+                given[name] = (text, f"{variable}={text}")
+        for name, text in (flags or {}).items():
+            given[name] = (text, f"--{name.replace('_', '-')} {text}")
+        hints = get_type_hints(cls, include_extras=True)
+        found = cls(**{name: _read(name, hints[name], *one) for name, one in given.items()})
         data, models = found.data.expanduser().absolute(), found.models.expanduser().absolute()
         return msgspec.structs.replace(found, data=data, models=models)
 
@@ -111,10 +129,53 @@ class Settings(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=
         return f"http://{host}:{self.port}"
 
 
-def _path(kind: type, value: object) -> Path:
-    if kind is Path and isinstance(value, str) and value:
-        return Path(value)
-    raise ValueError(f"expected a path, got {value!r}")
+def _read(name: str, hint: Any, text: str, origin: str) -> Any:
+    """The value that a text means; raises SettingsError, which says where the text came from and what is accepted."""
+    kind, limits = hint.__origin__, hint.__metadata__[0]
+    value: object = text
+    if get_origin(kind) is Literal:
+        value = next((choice for choice in get_args(kind) if choice.lower() == text.lower()), text)
+    elif name in SIZES and (size := SIZE.fullmatch(text)):
+        value = int(size[1]) * UNITS[size[2].upper()]
+    try:
+        if kind is Path and text:
+            return Path(text)
+        found = msgspec.convert(value, hint, strict=False)
+        if isinstance(found, float) and not math.isfinite(found):
+            raise ValueError("not a number")
+    except ValueError:
+        expected = _expected(kind, limits, size=name in SIZES)
+        raise SettingsError(f"{origin}: expected {expected}") from None
+    return found
+
+
+def _expected(kind: Any, limits: Meta, *, size: bool) -> str:
+    """What a setting accepts, in words."""
+    if get_origin(kind) is Literal:
+        return f"one of {', '.join(get_args(kind))}"
+    if kind is Path:
+        return "a path"
+    if size:
+        return f"a size of at least {limits.ge} bytes; K, M and G behind it are KiB, MiB and GiB"
+    noun = "a whole number" if kind is int else "a number"
+    return (
+        f"{noun} of at least {limits.ge}"
+        if limits.le is None
+        else f"{noun} from {limits.ge} to {limits.le}"
+    )
+
+
+def unknown(environ: Mapping[str, str]) -> list[str]:
+    """A warning for each `GFEDGE_*` variable that sets nothing, with the name that was perhaps meant."""
+    known = [name.upper() for name in Settings.__struct_fields__]
+    ours = sorted(name for name in environ if name.startswith(PREFIX) and name not in NOT_SETTINGS)
+    return [_unknown(name, known) for name in ours if name.removeprefix(PREFIX) not in known]
+
+
+def _unknown(name: str, known: list[str]) -> str:
+    near = difflib.get_close_matches(name.removeprefix(PREFIX), known, 1)
+    meant = f"did you mean {PREFIX}{near[0]}?" if near else "`gfedge serve --help` lists them"
+    return f"{name} is not a setting: {meant}"
 
 
 def table() -> list[tuple[str, str, str]]:

@@ -41,6 +41,8 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     """Media types of answers besides JSON."""
     rooted: bool = False
     """Stands at `path` itself (`/health`), not below the API's prefixes."""
+    tail: bool = False
+    """The parameter at the end of `path` takes slashes too."""
 
 
 class Page(msgspec.Struct, kw_only=True):
@@ -53,10 +55,10 @@ def mount(app: web.Application, routes: Iterable[Route]) -> None:
     """Adds every route under each prefix."""
     for route in routes:
         handler = _handler(route)
+        path = f"{route.path[:-1]}:.+}}" if route.tail else route.path
         for prefix in ("",) if route.rooted else PREFIXES:
-            app.router.add_route(route.method, prefix + route.path, handler)
-            if route.method == "GET":
-                app.router.add_route("HEAD", prefix + route.path, handler)
+            for method in (route.method, "HEAD") if route.method == "GET" else (route.method,):
+                app.router.add_route(method, prefix + path, handler, expect_handler=_expect)
 
 
 def reply(value: Any, status: int = 200, headers: dict[str, str] | None = None) -> web.Response:
@@ -96,6 +98,17 @@ def _refused(error: msgspec.ValidationError, what: str) -> errors.Invalid:
     text = _at.sub("", text)
     subject = f"{what} {field}".strip() or "the body"
     return errors.Invalid(f"{subject}: {text}", field=field)
+
+
+async def _expect(request: web.Request) -> web.StreamResponse | None:
+    """`Expect: 100-continue` is what there is to expect (RFC 9110, 10.1.1)."""
+    if request.headers.get("Expect", "").lower() == "100-continue":
+        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        request.writer.output_size = 0  # the answer has not begun
+        return None
+    failure = errors.ApiError("only 100-continue can be expected", code="bad_expectation")
+    failure.status, failure.title = 417, "Expectation Failed"
+    return problem(failure, request.path)
 
 
 def _handler(route: Route) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:

@@ -17,6 +17,19 @@ SHARES = {"sampling": (0.0, 0.8), "upscaling": (0.8, 1.0)}
 """Where the stages of a generating job stand in the whole, roughly as their times do."""
 
 
+@dataclass(kw_only=True)
+class Outcome:
+    """How a job went."""
+
+    status: Status
+    outputs: list[AssetRow] = field(default_factory=list)
+    measures: dict[str, float] = field(default_factory=dict)
+    """Metrics of the run besides its timings."""
+    unknown_words: tuple[str, ...] = ()
+    dropped_words: tuple[str, ...] = ()
+    error: JobError | None = None
+
+
 @dataclass(eq=False)
 class Live:
     """A job that has not ended."""
@@ -29,6 +42,8 @@ class Live:
     progress: Progress = field(default_factory=Progress)
     timings: Timings = field(default_factory=Timings)
     cancel: Cancel = field(default_factory=Cancel)
+    ending: bool = False
+    """Its end is known and being recorded."""
     stopped: bool = False
     """Cancelled by the server's stop, not by its owner: it stays durable and runs again at the next start."""
 
@@ -65,27 +80,22 @@ def matches(job: Submission, status: Status, query: JobQuery) -> bool:
     )
 
 
-def ended(
-    live: Live,
-    status: Status,
-    outputs: list[AssetRow],
-    error: JobError | None,
-    unknown_words: tuple[str, ...],
-) -> EndedJob:
+def ended(live: Live, outcome: Outcome) -> EndedJob:
     submission = live.submission
     finished = time.time()
     live.timings.total_seconds = max(0.0, finished - submission.created_at)
     return EndedJob(
         **{name: getattr(submission, name) for name in submission.__struct_fields__},
-        status=status,
+        status=outcome.status,
         model_name=submission.model.name if submission.model else None,
         started_at=live.started_at,
         finished_at=finished,
         timings=live.timings,
-        progress=_final(live.progress, status),
-        outputs=[Output.of(row) for row in outputs],
-        unknown_words=list(unknown_words),
-        error=error,
+        progress=_final(live.progress, outcome.status),
+        outputs=[Output.of(row) for row in outcome.outputs],
+        unknown_words=list(outcome.unknown_words),
+        dropped_words=list(outcome.dropped_words),
+        error=outcome.error,
     )
 
 
@@ -115,6 +125,7 @@ def wire_live(live: Live, position: int | None) -> Job:
         timings=live.timings,
         outputs=[],
         unknown_words=[],
+        dropped_words=[],
         error=None,
     )
 

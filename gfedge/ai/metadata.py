@@ -56,11 +56,16 @@ def parameters(job: Submission, width: int, height: int, index: int) -> str:
     if job.model is not None:
         values["Model hash"] = job.model.digest[:10]
     values["Version"] = f"gfedge {__version__}"
-    lines = [str(job.params["prompt"])] if job.kind == "generate" else []
+    lines = [_one_line(job.params["prompt"])] if job.kind == "generate" else []
     if negative := job.params.get("negative_prompt"):
-        lines.append(f"Negative prompt: {negative}")
+        lines.append(f"Negative prompt: {_one_line(negative)}")
     lines.append(", ".join(f"{key}: {value}" for key, value in values.items() if value is not None))
     return "\n".join(lines)
+
+
+def _one_line(text: object) -> str:
+    """White space folded, so that a prompt cannot look like the lines below it."""
+    return " ".join(str(text).split())
 
 
 def read_origin(texts: dict[str, str]) -> Origin | None:

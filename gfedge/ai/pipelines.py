@@ -12,6 +12,7 @@ import msgspec
 
 from gfedge import errors, inference
 from gfedge.ai.types import GenerateParams, Kind, Submission, SuperresParams, Timings
+from gfedge.assets.assets import Assets
 from gfedge.inference.types import (
     Cancel,
     GenerateRequest,
@@ -40,13 +41,14 @@ class Work:
     engine: Engine
     registry: Registry
     settings: Settings
-    read_asset: Callable[[str], Awaitable[bytes]]
+    assets: Assets
     report: Report
     cancel: Cancel
     timings: Timings
     measures: dict[str, float] = field(default_factory=dict)
     """Metrics of the run besides its timings."""
     unknown_words: tuple[str, ...] = ()
+    dropped_words: tuple[str, ...] = ()
 
     def progress(self, stage: str) -> Callable[[int, int], None]:
         return lambda done, total: self.report(stage, done, total)
@@ -61,6 +63,8 @@ class Pipeline:
     """Name of the model that runs when the request names none."""
     prepare: Callable[[Any, ModelFolder | None, Settings], Params]
     """Fills in the model's defaults and checks the limits; raises Invalid."""
+    memory: Callable[[Work, Any], Awaitable[int]]
+    """Bytes that the pictures of a job take while it runs."""
     run: Callable[[Work, Any], Awaitable[list[Pixels]]]
     needs_model: Callable[[Any], bool] = lambda params: True
 
@@ -91,6 +95,16 @@ def prepare_generate(
     return filled
 
 
+async def generate_memory(work: Work, params: GenerateParams) -> int:
+    model = _model(work, work.submission.model)
+    return params.n * int(model.pipeline["size"]) ** 2 * _bytes_per_pixel(params.scale)
+
+
+def _bytes_per_pixel(scale: int) -> int:
+    """Of input: itself, its output in RGBA, and the same again while that is encoded."""
+    return 4 + 2 * 4 * scale**2
+
+
 async def run_generate(work: Work, params: GenerateParams) -> list[Pixels]:
     model = _model(work, work.submission.model)
     assert params.steps is not None
@@ -107,7 +121,7 @@ async def run_generate(work: Work, params: GenerateParams) -> list[Pixels]:
         work.engine.generate(model, request, _steps(work, params.n), work.cancel)
     )
     _account(work, sampled)
-    work.unknown_words = sampled.unknown_words
+    work.unknown_words, work.dropped_words = sampled.unknown_words, sampled.dropped_words
     palette = _first(params.palette, model.defaults.get("palette"))
     images = await asyncio.to_thread(_coloured, sampled.images, palette, None)
     if params.scale > 1:
@@ -134,16 +148,16 @@ async def _upscale_all(work: Work, images: list[Pixels], params: GenerateParams)
 
         return tell
 
-    results = await asyncio.gather(
-        *(
-            asyncio.wrap_future(
-                work.engine.upscale(upscaler, image, request, progress(i), work.cancel)
-            )
-            for i, image in enumerate(images)
-        )
-    )
-    for result in results:
-        work.timings.load_seconds += result.load_seconds
+    futures = [
+        asyncio.wrap_future(work.engine.upscale(upscaler, image, request, progress(i), work.cancel))
+        for i, image in enumerate(images)
+    ]
+    try:
+        results = await asyncio.gather(*futures)
+    finally:
+        for future in futures:  # where one fails, the others are not wanted either
+            future.cancel()
+    work.timings.load_seconds += max(result.load_seconds for result in results)
     work.timings.inference_seconds += max(result.inference_seconds for result in results)
     work.measures["tiles"] = sum(result.tiles for result in results)
     return [result.images[0] for result in results]
@@ -174,11 +188,21 @@ def _coloured(
 def prepare_superres(
     params: SuperresParams, model: ModelFolder | None, settings: Settings
 ) -> SuperresParams:
-    return params
+    if params.mode == "pixel" and params.model is not None:
+        raise errors.Invalid("model: mode pixel repeats pixels and runs no model", field="model")
+    default = model.defaults.get("scale", 4) if model is not None else 4
+    return msgspec.structs.replace(params, scale=params.scale or default)
+
+
+async def superres_memory(work: Work, params: SuperresParams) -> int:
+    image = await work.assets.find(work.submission.inputs[0])
+    assert image is not None
+    return image.width * image.height * _bytes_per_pixel(params.scale or 4)
 
 
 async def run_superres(work: Work, params: SuperresParams) -> list[Pixels]:
-    data = await work.read_asset(work.submission.inputs[0])
+    assert params.scale is not None
+    data = await work.assets.read(work.submission.inputs[0])
     began = time.perf_counter()
     image = await asyncio.to_thread(inference.png.decode, data, work.settings.max_pixels)
     work.timings.decode_seconds = time.perf_counter() - began
@@ -223,12 +247,17 @@ def _first(value: Any, default: Any) -> Any:
 
 PIPELINES: dict[Kind, Pipeline] = {
     "generate": Pipeline(
-        params=GenerateParams, model="sprite", prepare=prepare_generate, run=run_generate
+        params=GenerateParams,
+        model="sprite",
+        prepare=prepare_generate,
+        memory=generate_memory,
+        run=run_generate,
     ),
     "superres": Pipeline(
         params=SuperresParams,
         model="superres",
         prepare=prepare_superres,
+        memory=superres_memory,
         run=run_superres,
         needs_model=lambda params: params.mode != "pixel",
     ),

@@ -9,25 +9,31 @@ import hashlib
 import re
 import secrets
 import time
-from collections.abc import Callable
-from typing import Any
+from collections.abc import AsyncIterator, Sequence
 
 import msgspec
-from aiohttp import web
+from aiohttp import BodyPartReader, web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from gfedge import errors, inference, keys, wire
+from gfedge.ai import trace
+from gfedge.ai.metadata import Origin
 from gfedge.ai.pipelines import PIPELINES
 from gfedge.ai.types import GenerateParams, Kind, Submission, SuperresBody, SuperresParams
+from gfedge.assets.assets import Assets
 from gfedge.assets.types import AssetRow
 from gfedge.db import new_id
-from gfedge.inference.types import ImageError, ImageTooLarge
+from gfedge.inference.types import ImageError, ImageTooLarge, ModelFolder
 from gfedge.registry.registry import Registry, reference
 from gfedge.settings import Settings
 from gfedge.tracking.experiments import Experiments
 
 IMAGE_TYPES = ("image/png", "image/jpeg", "image/webp", "application/octet-stream")
+MAX_PARTS = 32
+"""Parts of a form; it has a file and a few options."""
 _key = re.compile(r"[\x21-\x7e]{1,200}")
-_wait = re.compile(r"\bwait\s*=\s*(\d{1,6})\b")
+_wait = re.compile(r"(?:^|[,;\s])wait\s*=\s*\"?(\d{1,6})\"?\s*(?=$|[,;])", re.IGNORECASE)
+_quality = re.compile(r"\bq\s*=\s*([01](?:\.\d{0,3})?)")
 _data_url = re.compile(r"data:[^,]{0,100},")
 
 
@@ -43,14 +49,20 @@ def idempotency_key(request: web.Request) -> str | None:
 
 def wait_seconds(request: web.Request) -> float | None:
     """Seconds of `Prefer: wait=N` (RFC 7240); None where the client does not want to wait."""
-    found = _wait.search(request.headers.get("Prefer", ""))
+    found = _wait.search(",".join(request.headers.getall("Prefer", ())))
     return min(float(found.group(1)), request.app[keys.SETTINGS].max_wait) if found else None
 
 
 def wants_picture(request: web.Request) -> bool:
-    """Whether the answer should be the picture itself."""
-    accepted = request.headers.get("Accept", "")
-    return "image/png" in accepted and "json" not in accepted
+    """Whether the client would rather have the picture itself than JSON (RFC 9110, 12.5.1)."""
+    weights: dict[str, float] = {}
+    for part in ",".join(request.headers.getall("Accept", ())).split(","):
+        kind, _, rest = part.strip().lower().partition(";")
+        found = _quality.search(rest)
+        weights[kind.strip()] = float(found.group(1)) if found else 1.0
+    image = weights.get("image/png", weights.get("image/*", 0.0))
+    json = max(weights.get(kind, 0.0) for kind in (wire.JSON, "application/*", "*/*"))
+    return image > json
 
 
 async def picture(request: web.Request) -> tuple[SuperresParams, bytes | None, str]:
@@ -62,7 +74,10 @@ async def picture(request: web.Request) -> tuple[SuperresParams, bytes | None, s
     if kind == "multipart/form-data":
         return await _from_form(request)
     if kind == wire.JSON:
-        return _from_json(wire.decode(await request.read(), SuperresBody))
+        if request.query:
+            raise errors.BadRequest("with a JSON body the options go into it, not into the query")
+        body = await request.read()
+        return await asyncio.to_thread(lambda: _from_json(wire.decode(body, SuperresBody)))
     if kind in IMAGE_TYPES:
         data = await request.read()
         if not data:
@@ -76,23 +91,46 @@ async def picture(request: web.Request) -> tuple[SuperresParams, bytes | None, s
 
 
 async def _from_form(request: web.Request) -> tuple[SuperresParams, bytes, str]:
+    """The file of a form and its other fields. Not `request.post()`, which writes files where TMPDIR is."""
+    files: list[bytes] = []
+    options = dict(request.query)
     try:
-        form = await request.post()
-    except ValueError as error:
+        async for name, is_file, data in _parts(request):
+            if is_file:
+                files.append(data)
+            else:
+                options[name] = data.decode()
+    except (ValueError, LookupError, RuntimeError, HttpProcessingError) as error:
         raise errors.BadRequest(
-            f"the form cannot be read: {error}", code="malformed_form"
+            f"the form cannot be read ({type(error).__name__}): is the file given as a file, with a filename?",
+            code="malformed_form",
         ) from None
-    files = [value for value in form.values() if isinstance(value, web.FileField)]
     if len(files) != 1:
         raise errors.BadRequest(
             f"the form must have one file, the picture; it has {len(files)}", code="no_file"
         )
-    options = {name: value for name, value in form.items() if isinstance(value, str)}
-    return (
-        wire.convert(dict(request.query) | options, SuperresParams, "field"),
-        files[0].file.read(),
-        "",
-    )
+    return wire.convert(options, SuperresParams, "field"), files[0], ""
+
+
+async def _parts(request: web.Request) -> AsyncIterator[tuple[str, bool, bytes]]:
+    """(name, whether it is a file, bytes) of a form's parts, as many bytes in all as a body may have."""
+    room, count = request.app[keys.SETTINGS].max_body, 0
+    form = await request.multipart()
+    while (part := await form.next()) is not None:
+        count += 1
+        if not isinstance(part, BodyPartReader) or count > MAX_PARTS:
+            raise ValueError("a form within a form, or too many parts")
+        data = bytearray()
+        while chunk := await part.read_chunk(1 << 16):
+            data += chunk
+            room -= len(chunk)
+            if room < 0:
+                raise errors.TooLarge(
+                    "the form is larger than this server takes (setting max_body)"
+                )
+        kind = part.headers.get("Content-Type", "")
+        is_file = part.filename is not None or kind.startswith("image/")
+        yield part.name or "", is_file, bytes(part.decode(data))
 
 
 def _from_json(body: SuperresBody) -> tuple[SuperresParams, bytes | None, str]:
@@ -103,64 +141,83 @@ def _from_json(body: SuperresBody) -> tuple[SuperresParams, bytes | None, str]:
     if body.asset:
         return params, None, body.asset
     try:
-        return params, base64.b64decode(_data_url.sub("", body.image, count=1), validate=True), ""
+        return params, _bytes(body.image), ""
     except (binascii.Error, ValueError):
         raise errors.Invalid("image: not base64", field="image") from None
+
+
+def _bytes(text: str) -> bytes:
+    """Base64 as people send it: a data: URL or not, with line breaks or without."""
+    return base64.b64decode("".join(_data_url.sub("", text, count=1).split()), validate=True)
 
 
 class Intake:
     """Checks requests against the models and limits, and makes submissions of them."""
 
-    def __init__(self, settings: Settings, registry: Registry, experiments: Experiments) -> None:
+    def __init__(
+        self, settings: Settings, registry: Registry, experiments: Experiments, assets: Assets
+    ) -> None:
         self._settings = settings
         self._registry = registry
         self._experiments = experiments
+        self._assets = assets
         self._decoding = asyncio.Semaphore(2)  # decoded pictures are large
 
-    async def generate(self, request: web.Request, params: GenerateParams) -> Submission:
+    async def generate(self, request: web.Request, asked: GenerateParams) -> Submission:
         await self._registry.opened()
-        model = self._registry.find(params.model or PIPELINES["generate"].model, "generate")
-        filled = PIPELINES["generate"].prepare(params, model, self._settings)
-        assert isinstance(filled, GenerateParams)
+        pipeline = PIPELINES["generate"]
+        model = self._registry.find(asked.model or pipeline.model, "generate")
+        params = pipeline.prepare(asked, model, self._settings)
+        assert isinstance(params, GenerateParams)
         upscaler = None
-        if filled.scale > 1:
-            upscaler = reference(self._registry.find(PIPELINES["superres"].model, "superres"))
-        seed = secrets.randbits(32) if filled.seed in (None, -1) else filled.seed
+        if params.scale > 1:
+            upscaler = self._registry.find(PIPELINES["superres"].model, "superres", "scale")
+        seed = secrets.randbits(32) if params.seed in (None, -1) else params.seed
         return await self._submission(
-            request,
-            "generate",
-            params,
-            filled,
-            seed=seed,
-            model=reference(model),
-            upscaler=upscaler,
+            request, "generate", asked, params, seed=seed, model=model, upscaler=upscaler
         )
 
-    async def superres(
-        self, request: web.Request, params: SuperresParams, image: AssetRow
-    ) -> Submission:
-        pipeline = PIPELINES["superres"]
+    async def superres(self, request: web.Request) -> tuple[Submission, list[AssetRow]]:
+        """The submission, and the row of its input if that is new here."""
+        asked, data, sha256 = await picture(request)
         await self._registry.opened()
+        pipeline = PIPELINES["superres"]
         model = None
-        if pipeline.needs_model(params):
-            model = self._registry.find(params.model or pipeline.model, "superres")
-        filled = pipeline.prepare(params, model, self._settings)
-        self.check_size(image.width, image.height, params.scale)
-        return await self._submission(
-            request,
-            "superres",
-            params,
-            filled,
-            model=reference(model) if model else None,
-            inputs=[image.sha256],
+        if pipeline.needs_model(asked):
+            model = self._registry.find(asked.model or pipeline.model, "superres")
+        params = pipeline.prepare(asked, model, self._settings)
+        assert isinstance(params, SuperresParams)
+        most = self._settings.max_pixels
+        if model is not None:
+            most = min(most, int(model.limits.get("max_pixels", most)))
+        new: list[AssetRow] = []
+        if data is None:
+            image = await self._known(sha256)
+            self._check_size(image.width, image.height, params.scale or 4, most)
+        else:
+            image, new = await self._take(data, params.scale or 4, most)
+        submission = await self._submission(
+            request, "superres", asked, params, model=model, inputs=[image.sha256]
         )
+        return submission, new
 
-    def check_size(self, width: int, height: int, scale: int) -> None:
+    async def recognise(self, request: web.Request) -> tuple[AssetRow, str] | Origin:
+        """What is known of a picture that a client sends."""
+        _, data, _ = await picture(request)
+        if data is None:
+            raise errors.BadRequest("send the picture itself", code="no_file")
+        try:
+            async with self._decoding:
+                return await trace.recognise(data, self._assets, self._settings.max_pixels)
+        except ImageError as error:
+            raise _refusal(error) from None
+
+    def _check_size(self, width: int, height: int, scale: int, most: int) -> None:
         """Refuses pictures that are too large to read or would become too large."""
-        if width * height > self._settings.max_pixels:
+        if width * height > most:
             raise errors.TooLarge(
-                f"the picture has {width}x{height} pixels, more than the {self._settings.max_pixels} that this "
-                "server takes (setting max_pixels)",
+                f"the picture has {width}x{height} pixels, more than the {most} that are taken (setting "
+                "max_pixels, and the model's limit)",
                 code="too_many_pixels",
             )
         if width * height * scale**2 > self._settings.max_output_pixels:
@@ -170,22 +227,34 @@ class Intake:
                 code="too_many_pixels",
             )
 
-    async def take(self, data: bytes, scale: int, put: Callable[..., AssetRow]) -> AssetRow:
-        """Stores an input picture; Invalid or TooLarge where it is none that can be upscaled so."""
+    async def _known(self, sha256: str) -> AssetRow:
+        if (row := await self._assets.find(sha256)) is None:
+            raise errors.Invalid(
+                f"asset {sha256!r} is not here", code="asset_not_found", field="asset"
+            )
+        return row
+
+    async def _take(self, data: bytes, scale: int, most: int) -> tuple[AssetRow, list[AssetRow]]:
+        """Checks a picture and makes it durable, before the job that needs it is acknowledged."""
         try:
-            media_type, width, height = inference.png.probe(data)
-            self.check_size(width, height, scale)
+            media_type, width, height = await asyncio.to_thread(inference.png.probe, data)
+            self._check_size(width, height, scale, most)
             async with self._decoding:
-                pixels = await asyncio.to_thread(
-                    inference.png.decode, data, self._settings.max_pixels
-                )
+                pixels = await asyncio.to_thread(inference.png.decode, data, most)
                 digest = await asyncio.to_thread(inference.png.pixels_sha256, pixels)
         except ImageError as error:
-            raise refusal(error) from None
+            raise _refusal(error) from None
         height, width = pixels.shape[:2]
-        return await asyncio.to_thread(
-            put, data, pixels_sha256=digest, media_type=media_type, width=width, height=height
+        row = await asyncio.to_thread(
+            self._assets.put,
+            data,
+            pixels_sha256=digest,
+            media_type=media_type,
+            width=width,
+            height=height,
         )
+        known = await self._assets.find(row.sha256)
+        return (known, []) if known is not None else (row, [row])
 
     async def _submission(
         self,
@@ -193,25 +262,26 @@ class Intake:
         kind: Kind,
         asked: GenerateParams | SuperresParams,
         params: GenerateParams | SuperresParams,
-        **more: Any,
+        *,
+        model: ModelFolder | None,
+        seed: int | None = None,
+        upscaler: ModelFolder | None = None,
+        inputs: Sequence[str] = (),
     ) -> Submission:
-        name = f"ai-{kind}"
-        experiment = await self._experiments.named(
-            params.experiment or name, "user" if params.experiment else name
-        )
+        """`asked` is the request as it came, `params` what it means with all defaults."""
+        experiment = await self._experiment(kind, asked.experiment)
         kept = msgspec.to_builtins(params)
         for field in ("seed", "model", "experiment"):
             kept.pop(field, None)
-        inputs = more.pop("inputs", [])
         return Submission(
             id=new_id(),
             kind=kind,
             params=kept,
-            seed=more.pop("seed", None),
-            model=more.pop("model", None),
-            upscaler=more.pop("upscaler", None),
-            inputs=inputs,
-            experiment_id=experiment.id,
+            seed=seed,
+            model=reference(model) if model else None,
+            upscaler=reference(upscaler) if upscaler else None,
+            inputs=list(inputs),
+            experiment_id=experiment,
             run_id=new_id(),
             requester=request.remote or "",
             idempotency_key=idempotency_key(request),
@@ -219,15 +289,21 @@ class Intake:
             created_at=time.time(),
         )
 
+    async def _experiment(self, kind: Kind, name: str | None) -> str:
+        """Id of the experiment that a job belongs to; `ai-generate` and `ai-superres` are the server's own."""
+        own = {f"ai-{k}" for k in PIPELINES}
+        name = name or f"ai-{kind}"
+        return (await self._experiments.named(name, name if name in own else "user")).id
 
-def refusal(error: ImageError) -> errors.ApiError:
+
+def _refusal(error: ImageError) -> errors.ApiError:
     """What a client is told about a picture that cannot be read."""
     if isinstance(error, ImageTooLarge):
         return errors.TooLarge(str(error), code="too_many_pixels")
     return errors.Invalid(str(error), code="bad_image")
 
 
-def _digest(kind: Kind, asked: GenerateParams | SuperresParams, inputs: list[str]) -> str:
+def _digest(kind: Kind, asked: GenerateParams | SuperresParams, inputs: Sequence[str]) -> str:
     """What makes two requests the same, for Idempotency-Key."""
     text = msgspec.json.encode([kind, asked, inputs])
     return hashlib.sha256(text).hexdigest()

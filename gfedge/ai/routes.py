@@ -9,10 +9,11 @@ from aiohttp import web
 from gfedge import errors, keys
 from gfedge.ai import requests, trace
 from gfedge.ai.live import Live
+from gfedge.ai.metadata import Origin
 from gfedge.ai.queue import JobQueue
 from gfedge.ai.requests import Intake
 from gfedge.ai.types import GenerateParams, Job, JobError, JobPage, JobQuery, Submission
-from gfedge.assets.routes import ASSETS, send
+from gfedge.assets.routes import ASSETS, whole
 from gfedge.assets.types import AssetRow
 from gfedge.lineage.types import Trace
 from gfedge.registry.routes import REGISTRY
@@ -103,19 +104,15 @@ def routes() -> list[Route]:
 
 
 async def generate(request: web.Request, body: GenerateParams) -> web.StreamResponse:
-    request.app[ASSETS].check_space()
+    _admit(request)
     submission = await request.app[INTAKE].generate(request, body)
     return await _submit(request, submission, [])
 
 
 async def superres(request: web.Request) -> web.StreamResponse:
-    request.app[ASSETS].check_space()
-    params, data, sha256 = await requests.picture(request)
-    image, new = await (
-        _stored(request, sha256) if data is None else _store(request, data, params.scale)
-    )
-    submission = await request.app[INTAKE].superres(request, params, image)
-    return await _submit(request, submission, new)
+    _admit(request)
+    submission, inputs = await request.app[INTAKE].superres(request)
+    return await _submit(request, submission, inputs)
 
 
 async def list_jobs(request: web.Request, query: JobQuery) -> JobPage:
@@ -144,14 +141,9 @@ async def trace_asset(request: web.Request) -> Trace:
 
 
 async def trace_file(request: web.Request) -> Trace:
-    _, data, _ = await requests.picture(request)
-    if data is None:
-        raise errors.BadRequest("send the picture itself", code="no_file")
-    found = await trace.recognise(data, request.app[ASSETS], request.app[keys.SETTINGS].max_pixels)
-    if isinstance(found, str):
-        job = await request.app[QUEUE].find(found)
-        graph = await request.app[keys.DB].read(trace.of_job, job, request.app[REGISTRY])
-        return trace.matched(graph, "metadata")
+    found = await request.app[INTAKE].recognise(request)
+    if isinstance(found, Origin):
+        return await _trace_origin(request, found)
     return await _trace_asset(request, *found)
 
 
@@ -163,18 +155,23 @@ async def _trace_asset(request: web.Request, row: AssetRow, how: str) -> Trace:
     return trace.matched(graph, how)
 
 
-async def _stored(request: web.Request, sha256: str) -> tuple[AssetRow, list[AssetRow]]:
-    if (row := await request.app[ASSETS].find(sha256)) is None:
-        raise errors.Invalid(f"asset {sha256!r} is not here", code="asset_not_found", field="asset")
-    return row, []
+async def _trace_origin(request: web.Request, origin: Origin) -> Trace:
+    """The trace of the job that a changed picture says it came from."""
+    try:
+        job = await request.app[QUEUE].find(origin.job_id)
+    except errors.NotFound:
+        raise errors.NotFound(
+            f"this picture says that job {origin.job_id} made it, which is not here: ask at {origin.trace}",
+            code="unknown_picture",
+        ) from None
+    graph = await request.app[keys.DB].read(trace.of_job, job, request.app[REGISTRY])
+    return trace.matched(graph, "metadata")
 
 
-async def _store(request: web.Request, data: bytes, scale: int) -> tuple[AssetRow, list[AssetRow]]:
-    """Checks the picture and makes it durable, before the job that needs it is acknowledged."""
-    intake, assets = request.app[INTAKE], request.app[ASSETS]
-    row = await intake.take(data, scale, assets.put)
-    known = await assets.find(row.sha256)
-    return (known, []) if known is not None else (row, [row])
+def _admit(request: web.Request) -> None:
+    """Refuses before the body is read."""
+    request.app[ASSETS].check_space()
+    request.app[QUEUE].admit(requests.idempotency_key(request))
 
 
 async def _submit(
@@ -206,7 +203,7 @@ async def _picture(request: web.Request, job: Job, headers: dict[str, str]) -> w
         raise _failure(job, headers)
     if len(job.outputs) > 1:
         headers["Link"] = ", ".join(f'<{o.url}>; rel="item"' for o in job.outputs)
-    return await send(request, job.outputs[0].sha256, headers)
+    return await whole(request, job.outputs[0].sha256, headers)
 
 
 def _failure(job: Job, headers: dict[str, str]) -> errors.ApiError:

@@ -18,6 +18,7 @@ JSON_COLUMNS = (
     "progress",
     "outputs",
     "unknown_words",
+    "dropped_words",
     "error",
 )
 

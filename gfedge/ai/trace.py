@@ -10,17 +10,16 @@ from typing import Any
 import msgspec
 
 from gfedge import errors, inference
-from gfedge.ai import chain, metadata, record, requests, store
+from gfedge.ai import chain, metadata, record, store
 from gfedge.ai.live import Live, wire_live
 from gfedge.ai.types import EndedJob, Job
 from gfedge.assets import store as asset_store
 from gfedge.assets.assets import Assets
 from gfedge.assets.types import AssetRow, Output
 from gfedge.db import Cursor
-from gfedge.inference.types import ImageError
 from gfedge.lineage import store as lineage
 from gfedge.lineage.types import Edge, EdgeRow, Trace
-from gfedge.registry.registry import Registry
+from gfedge.registry.registry import Registry, origins
 from gfedge.tracking import store as tracking
 
 Node = tuple[str, str]
@@ -28,22 +27,21 @@ Node = tuple[str, str]
 WITHHELD = ("requester", "request_digest", "idempotency_key")
 
 
-async def recognise(data: bytes, assets: Assets, max_pixels: int) -> tuple[AssetRow, str] | str:
-    """The asset that a file is (by its bytes, else by its pixels), or the job that its metadata names.
+async def recognise(
+    data: bytes, assets: Assets, max_pixels: int
+) -> tuple[AssetRow, str] | metadata.Origin:
+    """The asset that a file is (by its bytes, else by its pixels), or what its metadata say of it.
 
-    Raises NotFound where the file tells nothing.
+    Raises NotFound where the file tells nothing, and ImageError where it is no picture.
     """
     if (row := await assets.find(hashlib.sha256(data).hexdigest())) is not None:
         return row, "bytes"
-    try:
-        pixels = await asyncio.to_thread(_pixels, data, max_pixels)
-    except ImageError as error:
-        raise requests.refusal(error) from None
+    pixels = await asyncio.to_thread(_pixels, data, max_pixels)
     if (row := await assets.find_same_pixels(pixels)) is not None:
         return row, "pixels"
     origin = metadata.read_origin(await asyncio.to_thread(inference.png.texts, data))
     if origin is not None:
-        return origin.job_id
+        return origin
     raise errors.NotFound(
         "this picture was not made here, or was changed since and lost its metadata",
         code="unknown_picture",
@@ -79,13 +77,14 @@ def _trace(
     starts = [subject] + [(e.source_kind, e.source_id) for e in unwritten if e.target_kind == "job"]
     found = dict.fromkeys(node for start in starts for node in lineage.ancestors(cursor, *start))
     jobs = [node for node in found if node[0] == "job"]
-    runs = [
-        node for node in lineage.descendants_of(cursor, jobs) if node[0] == "run" or subject in jobs
-    ]
+    made = lineage.descendants_of(cursor, [subject]) if subject in jobs else []
+    runs = [node for node in lineage.descendants_of(cursor, jobs) if node[0] == "run"]
     experiments = [n for n in lineage.descendants_of(cursor, runs) if n[0] == "experiment"]
     later = [(e.target_kind, e.target_id) for e in unwritten if e.target_kind != "job"]
-    nodes = list(dict.fromkeys([*found, *runs, *experiments, *later]))
-    edges = lineage.edges_between(cursor, nodes) + [_wire(edge) for edge in unwritten]
+    nodes = list(dict.fromkeys([*found, *made, *runs, *experiments, *later]))
+    # A live job may be ending: its edges are then in the database as well.
+    written = lineage.edges_between(cursor, nodes)
+    edges = list(dict.fromkeys([*written, *(_wire(edge) for edge in unwritten)]))
     described = _described(cursor, nodes, registry) | {("job", i): node for i, node in live.items()}
     shown = [
         {"kind": kind, "id": node_id, **described.get((kind, node_id), {})}
@@ -119,16 +118,18 @@ def _described(cursor: Cursor, nodes: list[Node], registry: Registry) -> dict[No
 def _of_models(ids: dict[str, list[str]], registry: Registry) -> dict[Node, dict[str, Any]]:
     """Model versions, and the trainings and datasets behind them, as their folders told."""
     found: dict[Node, dict[str, Any]] = {}
-    for version in registry.recorded_versions():
-        if version.id in ids.get("model_version", []):
-            known = msgspec.to_builtins(version)
-            facts = {k: v for k, v in known.items() if k not in ("kind", "training", "dataset")}
-            found["model_version", version.id] = {"pipeline": version.kind, **facts}
-        for kind, facts in (("training_run", version.training), ("dataset", version.dataset)):
-            if facts.get("name") in ids.get(kind, []):
-                found[kind, facts["name"]] = {
-                    k: v for k, v in facts.items() if k not in ("kind", "id")
-                }
+    for version in registry.recorded():
+        if version.id not in ids.get("model_version", []):
+            continue
+        known = msgspec.to_builtins(version)
+        training, dataset = origins(version)
+        facts = {k: v for k, v in known.items() if k not in ("kind", "training", "dataset")}
+        found["model_version", version.id] = {"pipeline": version.kind, **facts}
+        for node, more in (
+            (("training_run", training), "training"),
+            (("dataset", dataset), "dataset"),
+        ):
+            found[node] = {k: v for k, v in known[more].items() if k not in ("kind", "id")}
     return found
 
 

@@ -66,7 +66,9 @@ class GenerateParams(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 class SuperresParams(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """How to upscale."""
 
-    scale: Annotated[Literal[2, 3, 4, 8], Meta(description="8 is two passes.")] = 4
+    scale: Annotated[
+        Literal[2, 3, 4, 8] | None, Meta(description="8 is two passes; absent, the model's own.")
+    ] = None
     mode: Annotated[
         Literal["smooth", "pixel"],
         Meta(
@@ -139,6 +141,9 @@ class Job(msgspec.Struct, kw_only=True):
     unknown_words: Annotated[
         list[str], Meta(description="Words of the prompt that the model never saw in training.")
     ]
+    dropped_words: Annotated[
+        list[str], Meta(description="Words of the prompt beyond those that the model can read.")
+    ]
     error: JobError | None
 
 
@@ -175,6 +180,7 @@ class EndedJob(Submission, kw_only=True, frozen=True):
     progress: Progress
     outputs: list[Output]
     unknown_words: list[str]
+    dropped_words: list[str]
     error: JobError | None
 
 

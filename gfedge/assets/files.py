@@ -39,11 +39,13 @@ def write(root: Path, data: bytes, media_type: str) -> str:
     path = path_of(root, sha256, media_type)
     if path.exists():
         return sha256
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{secrets.token_hex(8)}.part")
     try:
+        if not path.parent.is_dir():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            _sync_folder(root)
         _write_through(temporary, data)
-        temporary.rename(path)
+        temporary.replace(path)
         _sync_folder(path.parent)
     except OSError as error:
         temporary.unlink(missing_ok=True)

@@ -31,16 +31,13 @@ def routes() -> list[Route]:
 
 
 async def get_asset(request: web.Request) -> web.StreamResponse:
-    return await send(request, request.match_info["sha256"], {})
-
-
-async def send(request: web.Request, sha256: str, headers: dict[str, str]) -> web.StreamResponse:
-    """The answer that is the picture itself, as far as the request's conditions want it (RFC 9110, 13 and 14).
+    """The picture, as far as the request's conditions want it (RFC 9110, 13 and 14).
 
     Not aiohttp's FileResponse: its ETag is made of time and size, ours is the digest.
     """
+    sha256 = request.match_info["sha256"]
     path = files.find(request.app[ASSETS].root, sha256)
-    headers = headers | {
+    headers: dict[str, str] = {
         hdrs.CACHE_CONTROL: "public, max-age=31536000, immutable",
         hdrs.ETAG: f'"{sha256}"',
         hdrs.ACCEPT_RANGES: "bytes",
@@ -57,6 +54,14 @@ async def send(request: web.Request, sha256: str, headers: dict[str, str]) -> we
         response.set_status(206)
         response.headers[hdrs.CONTENT_RANGE] = f"bytes {part.start}-{part.stop - 1}/{size}"
     return await _stream(request, response, path, part or range(size))
+
+
+async def whole(request: web.Request, sha256: str, headers: dict[str, str]) -> web.StreamResponse:
+    """The picture as the answer to what made it."""
+    path = files.find(request.app[ASSETS].root, sha256)
+    response = web.StreamResponse(headers=headers)
+    response.content_type = files.MEDIA_TYPES[path.suffix]
+    return await _stream(request, response, path, range(path.stat().st_size))
 
 
 def _names(tags: tuple[ETag, ...], sha256: str) -> bool:

@@ -20,6 +20,14 @@ class NoServer(CommandError):
     """Nothing answers at the address, or it stopped answering."""
 
 
+class Refused(CommandError):
+    """The server said no, in its own words."""
+
+    def __init__(self, text: str, status: int) -> None:
+        super().__init__(text)
+        self.status = status
+
+
 @dataclass(frozen=True, kw_only=True)
 class Reply:
     """One answer of the server."""
@@ -83,7 +91,7 @@ class Server:
         *,
         again: bool = True,
     ) -> Reply:
-        """One request and its answer; raises NoServer, or CommandError with the server's own words."""
+        """One request and its answer; raises NoServer, or Refused with the server's own words."""
         try:
             reply = self._exchange(method, path, body, headers or {})
         except (OSError, http.client.HTTPException) as error:
@@ -92,7 +100,7 @@ class Server:
                 raise self._lost(error) from None
             reply = self._second_try(method, path, body, headers or {})
         if reply.status >= 400:
-            raise CommandError(problem_text(reply))
+            raise Refused(problem_text(reply), reply.status)
         return reply
 
     def __enter__(self) -> Self:
@@ -161,7 +169,7 @@ def _checked(address: str) -> SplitResult:
         usable = url.scheme in ("http", "https") and bool(url.hostname) and url.port != 0
     except ValueError:
         usable = False
-    if not usable or url.query or url.fragment:
+    if not usable or not address.isprintable() or url.query or url.fragment:
         text = f"{address!r} is not a server address: it looks like http://127.0.0.1:8000"
         raise CommandError(text, UNUSABLE)
     return url

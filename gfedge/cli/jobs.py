@@ -23,6 +23,7 @@ from gfedge.cli.progress import finish
 SENT_AS_GIVEN = (
     "prompt", "negative_prompt", "seed", "steps", "guidance_scale", "n", "scale", "model", "experiment",
 )  # fmt: skip
+TEXTS = ("prompt", "negative_prompt", "model", "experiment", "palette", "background")
 STDOUT = "-"
 SIGNATURES = {
     b"\x89PNG\r\n\x1a\n": "image/png",
@@ -35,6 +36,7 @@ SIGNATURES = {
 def generate(args: argparse.Namespace) -> int:
     """Prompt to picture."""
     check_output(args.output, args.n or 1)
+    check_texts(args)
     body = json.dumps(parameters(args)).encode()
     return _do("/api/v1/ai/generate", body, "application/json", {}, args)
 
@@ -42,6 +44,7 @@ def generate(args: argparse.Namespace) -> int:
 def superres(args: argparse.Namespace) -> int:
     """Picture to larger picture."""
     check_output(args.output, 1)
+    check_texts(args)
     body = read_picture(args.image)
     query = {name: str(value) for name in ("scale", "mode", "model", "experiment")
              if (value := getattr(args, name)) is not None}  # fmt: skip
@@ -66,6 +69,17 @@ def parameters(args: argparse.Namespace) -> dict[str, Any]:
         transparent = args.background == "transparent"
         found["background"] = "transparent" if transparent else colour(args.background)
     return found
+
+
+def check_texts(args: argparse.Namespace) -> None:
+    """Refuse what the shell gave in another encoding: Python holds such bytes as what no text can contain."""
+    for name in TEXTS:
+        try:
+            str(getattr(args, name, None) or "").encode()
+        except UnicodeEncodeError:
+            words = name.replace("_", " ")
+            text = f"the {words} is not UTF-8 text: set the terminal, or the program that calls, to UTF-8"
+            raise CommandError(text, UNUSABLE) from None
 
 
 def palette(text: str) -> int | list[str]:
@@ -112,16 +126,24 @@ def check_output(name: str, count: int) -> None:
             raise CommandError(text, UNUSABLE)
         return
     path = Path(name)
+    if _is_special(path):
+        if count > 1:
+            text = f"{name} is not a regular file and takes one picture: leave out -n"
+            raise CommandError(text, UNUSABLE)
+        if not os.access(path, os.W_OK):
+            raise CommandError(f"{name} cannot be written to", UNUSABLE)
+        return
     if path.suffix.lower() not in (".png", ""):
         text = f"gfedge writes PNG: name the output {path.with_suffix('.png')}"
         raise CommandError(text, UNUSABLE)
     if path.is_dir():
         raise CommandError(f"{name} is a folder: name a file, as {path / 'out.png'}", UNUSABLE)
-    if not path.parent.is_dir():
-        text = f"the folder {path.parent} does not exist: make it first (mkdir -p {path.parent})"
+    folder = _target(path).parent
+    if not folder.is_dir():
+        text = f"the folder {folder} does not exist: make it first (mkdir -p {folder})"
         raise CommandError(text, UNUSABLE)
-    if not os.access(path.parent, os.W_OK):
-        raise CommandError(f"the folder {path.parent} cannot be written to", UNUSABLE)
+    if not os.access(folder, os.W_OK):
+        raise CommandError(f"the folder {folder} cannot be written to", UNUSABLE)
 
 
 def names(output: str, count: int) -> list[Path]:
@@ -132,15 +154,32 @@ def names(output: str, count: int) -> list[Path]:
     return [path.with_name(f"{path.stem}-{i}{path.suffix}") for i in range(1, count + 1)]
 
 
+def _is_special(path: Path) -> bool:
+    """Whether there is a device, a FIFO or a socket under this name."""
+    return path.exists() and not path.is_file() and not path.is_dir()
+
+
+def _target(path: Path) -> Path:
+    """The file itself where the name is a link."""
+    return path.resolve() if path.is_symlink() else path
+
+
 def write_atomically(path: Path, body: bytes) -> None:
-    """All of the file or nothing of it; an older one is there until the new one is whole."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    """All of the file or nothing of it; an older one is there until the new one is whole.
+
+    A link stays and what it points to is written; a device or a FIFO is written to.
+    """
+    if _is_special(path):
+        path.write_bytes(body)
+        return
+    target = _target(path)
+    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
     temporary = Path(name)
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(body)
         temporary.chmod(0o666 & ~_umask())
-        temporary.replace(path)
+        temporary.replace(target)
     except BaseException:
         temporary.unlink()
         raise
@@ -157,7 +196,7 @@ def _deliver(server: Server, job: dict[str, Any], args: argparse.Namespace) -> i
     if not job.get("id"):
         raise CommandError(f"{server.address} took the job but gave no id: is this gfedge?")
     job = finish(server, job)
-    _warn_of_unknown_words(job)
+    _warn_of_words(job)
     outputs: list[dict[str, Any]] = job.get("outputs") or []
     if not outputs:
         raise CommandError(f"job {job['id']} succeeded but has no pictures: see the server's log")
@@ -190,12 +229,15 @@ def _save(path: Path, body: bytes, job: dict[str, Any]) -> None:
         raise CommandError(text) from None
 
 
-def _warn_of_unknown_words(job: dict[str, Any]) -> None:
-    if words := job.get("unknown_words"):
-        text = ", ".join(str(word) for word in words)
-        print(
-            f"warning: the model has not learned: {text} (it goes by their parts)", file=sys.stderr
-        )
+def _warn_of_words(job: dict[str, Any]) -> None:
+    dropped = [str(word) for word in job.get("dropped_words") or []]
+    unknown = [str(word) for word in job.get("unknown_words") or [] if str(word) not in dropped]
+    for said, words, effect in (
+        ("has not learned", unknown, "it goes by their parts"),
+        ("had no use for", dropped, "they changed nothing"),
+    ):
+        if words:
+            print(f"warning: the model {said}: {', '.join(words)} ({effect})", file=sys.stderr)
 
 
 def _describe(

@@ -8,7 +8,7 @@ import sys
 import time
 from typing import Any, TextIO
 
-from gfedge.cli.client import NoServer, Server
+from gfedge.cli.client import NoServer, Refused, Server
 from gfedge.cli.errors import FAILED, INTERRUPTED, CommandError
 
 JOBS = "/api/v1/ml-platform/ai-jobs"
@@ -89,12 +89,29 @@ def _ask(server: Server, job_id: str, bar: Bar) -> dict[str, Any]:
 
 
 def _cancel(server: Server, job: dict[str, Any]) -> str:
+    """Cancel a job; says what has become of it."""
+    path = f"{JOBS}/{job['id']}"
     try:
         with Server(server.address, timeout=5.0) as anew:
-            anew.delete(f"{JOBS}/{job['id']}")
+            try:
+                now = anew.delete(path).json()
+            except Refused:  # it has ended meanwhile
+                now = anew.get(path).json()
     except CommandError as error:
         return f"interrupted; job {job['id']} could not be cancelled: {error}"
-    return f"interrupted; job {job['id']} is cancelled"
+    return f"interrupted; job {job['id']} {_after_cancel(now)}"
+
+
+def _after_cancel(job: dict[str, Any]) -> str:
+    match job.get("status"):
+        case "cancelled":
+            return "is cancelled"
+        case "queued" | "running":
+            return "is still running and will stop within a step"
+        case "succeeded":
+            return f"has succeeded already: the server keeps it (gfedge trace {job.get('id')})"
+        case _:
+            return _why(job)
 
 
 def _why(job: dict[str, Any]) -> str:

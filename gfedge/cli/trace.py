@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import re
 import sys
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
-from gfedge.cli.client import Server
+from gfedge.cli.client import Refused, Server
 from gfedge.cli.errors import UNUSABLE, CommandError
 from gfedge.cli.jobs import media_type, read_picture
 from gfedge.cli.progress import JOBS
@@ -18,6 +20,9 @@ LABELS = {"model_version": "model", "training_run": "training run"}
 LONG_DIGEST = re.compile(r"\b([0-9a-f]{12})[0-9a-f]{52}\b")
 DIGEST = re.compile(r"[0-9a-f]{64}")
 JOB_ID = re.compile(r"[A-Za-z0-9_-]{8,64}")
+VISIBLE = re.compile(r"[!-~]{1,300}")
+CHUNK = "gfedge"
+NOT_FOUND, TOO_LARGE = 404, 413
 LONGEST_VALUE = 100
 
 
@@ -34,14 +39,48 @@ def run(args: argparse.Namespace) -> int:
 
 def _ask(server: Server, subject: str) -> dict[str, Any]:
     if subject == "-" or Path(subject).exists():
-        body = read_picture(subject)
-        return server.post("/api/v1/trace", body, media_type=media_type(body)).json()
+        return _ask_of_file(server, read_picture(subject))
     if DIGEST.fullmatch(subject):
         return server.get(f"/api/v1/assets/{subject}/trace").json()
     if JOB_ID.fullmatch(subject):
         return server.get(f"{JOBS}/{subject}/trace").json()
     text = f"there is no file {subject}, and it is not the id of a job or the sha256 of an asset"
     raise CommandError(text, UNUSABLE)
+
+
+def _ask_of_file(server: Server, body: bytes) -> dict[str, Any]:
+    """By the digest, for which the file need not be sent; else by the file, which the server may know by its pixels."""
+    try:
+        return server.get(f"/api/v1/assets/{hashlib.sha256(body).hexdigest()}/trace").json()
+    except Refused as refused:
+        if refused.status != NOT_FOUND:
+            raise
+    try:
+        return server.post("/api/v1/trace", body, media_type=media_type(body)).json()
+    except Refused as refused:
+        elsewhere = _named_in(body) if refused.status in (NOT_FOUND, TOO_LARGE) else None
+        if elsewhere is None or _origin(elsewhere) == _origin(server.address):
+            raise
+        text = f"{refused}; its metadata names {elsewhere}: ask there"
+        raise CommandError(f"{text} (--server {_origin(elsewhere)})") from None
+
+
+def _named_in(body: bytes) -> str | None:
+    """The trace address in the picture's own metadata, if it is one that can be shown."""
+    from gfedge.inference import png
+
+    try:
+        found = json.loads(png.texts(body, (CHUNK,)).get(CHUNK, ""))
+        address = str(found["trace"])
+        usable = urlsplit(address).scheme in ("http", "https") and bool(urlsplit(address).hostname)
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return None
+    return address if usable and VISIBLE.fullmatch(address) else None
+
+
+def _origin(address: str) -> str:
+    url = urlsplit(address)
+    return f"{url.scheme}://{url.netloc}"
 
 
 def _draws(encoding: str | None) -> bool:

@@ -72,9 +72,12 @@ class GenerateJob(Job):
             self.images[index] = pixels
             complete = len(self.images) == self.request.n
         if complete:
-            unknown = self.prompts[0].unknown if self.prompts else ()
+            assert self.prompts is not None
+            prompt, _ = self.prompts
             images = [self.images[i] for i in range(self.request.n)]
-            self.settle(self.result(images, unknown_words=unknown))
+            self.settle(
+                self.result(images, unknown_words=prompt.unknown, dropped_words=prompt.dropped)
+            )
 
 
 @dataclass(eq=False)

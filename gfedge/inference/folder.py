@@ -6,7 +6,9 @@ a digest, a name, a missing file, data or code from outside the folder.
 
 from __future__ import annotations
 
+import datetime
 import hashlib
+import math
 import re
 import tomllib
 from collections.abc import Iterator
@@ -19,15 +21,20 @@ from gfedge.inference.types import Kind, ModelFolder, ModelRefused
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 SHA256 = re.compile(r"[0-9a-f]{64}")
+LONG_KEY = re.compile(
+    r"""(?<![A-Za-z0-9_\\-])(?:(?:[A-Za-z0-9_-]++|"(?:[^"\\\n]|\\.)*+"|'[^'\n]*+')[ \t]*+\.[ \t]*+){64}"""
+)
+"""A dotted key of more than 64 parts: tomllib takes many seconds for one that fills the file."""
 LIBRARY_KEY = re.compile(r"custom.?op|op.?librar")
 LIBRARY_FILE = re.compile(r"\.(so|dll|dylib|pyd)(\.|$)", re.IGNORECASE)
 DOMAINS = frozenset({"", "ai.onnx.ml", "com.microsoft"})
 """Operators of ONNX and of ONNX Runtime itself ("ai.onnx" is another name of "")."""
 REFUSED_OPS = frozenset({("com.microsoft", "EPContext")})
 """Loads a compiled blob from a path of the node's choosing."""
-NUMBERS: dict[Kind, dict[str, dict[str, range]]] = {
+NUMBERS: dict[Kind, dict[str, dict[str, range | tuple[int, ...]]]] = {
     "superres": {
         "pipeline": {"scale": range(4, 5), "radius": range(257)},
+        "defaults": {"scale": (2, 3, 4, 8)},
         "limits": {"max_pixels": range(1, 1 << 40)},
     },
     "generate": {
@@ -42,6 +49,7 @@ REQUIRED: dict[str, tuple[str, ...]] = {
     "superres": ("model.onnx",),
 }
 MAX_TOML_BYTES = 1 << 16
+MAX_TOML_DEPTH = 16
 MAX_FILE_BYTES = 2 << 30
 MAX_EXPANDED_NODES = 1_000_000
 
@@ -55,6 +63,10 @@ def read_folder(path: Path) -> ModelFolder:
         raise ModelRefused(f"{where}: {error}") from None
     except OSError as error:
         raise ModelRefused(f"{where}: cannot be read: {error.strerror or error}") from error
+    except (
+        Exception
+    ) as error:  # one folder, whatever it holds, must not keep the others from loading
+        raise ModelRefused(f"{where}: cannot be read: {type(error).__name__}: {error}") from error
 
 
 def graph_bytes(folder: ModelFolder, name: str) -> bytes:
@@ -76,6 +88,10 @@ def _read(path: Path) -> ModelFolder:
     table = _read_toml(path / "model.toml")
     name, version, kind = _identity(table, path)
     files = _files(table, kind)
+    training, dataset = _table(table, "training"), _table(table, "dataset")
+    for section, origin in (("training", training), ("dataset", dataset)):
+        if not isinstance(origin.get("name", ""), str):
+            raise ModelRefused(f"[{section}] name in model.toml must be a text")
     _refuse_libraries(table, files)
     _check_numbers(kind, table)
     size = sum(_verify(path, file, digest, files) for file, digest in files.items())
@@ -96,8 +112,8 @@ def _read(path: Path) -> ModelFolder:
         defaults=_table(table, "defaults"),
         limits=_table(table, "limits"),
         pipeline=_table(table, "pipeline"),
-        training=_table(table, "training"),
-        dataset=_table(table, "dataset"),
+        training=training,
+        dataset=dataset,
     )
 
 
@@ -110,12 +126,36 @@ def folder_digest(files: dict[str, str]) -> str:
 def _read_toml(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise ModelRefused("there is no model.toml: add one, or move the folder away")
-    if path.stat().st_size > MAX_TOML_BYTES:
+    with path.open("rb") as stream:
+        data = stream.read(MAX_TOML_BYTES + 1)
+    if len(data) > MAX_TOML_BYTES:
         raise ModelRefused(f"model.toml is larger than {MAX_TOML_BYTES // 1024} KiB")
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        text = data.decode()
+        if LONG_KEY.search(text):
+            raise ModelRefused("model.toml has a dotted key of more than 64 parts")
+        table = tomllib.loads(text)
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ModelRefused(f"model.toml is not valid TOML: {error}") from None
+    except ValueError:  # Python takes whole numbers of up to 4300 digits
+        raise ModelRefused("model.toml has a number of too many digits") from None
+    return {key: _plain(value, key) for key, value in table.items()}
+
+
+def _plain(value: Any, key: str, depth: int = 1) -> Any:
+    """A value of model.toml as JSON could hold it; dates become text. `key` is the nearest name, for the refusal."""
+    if depth > MAX_TOML_DEPTH:
+        raise ModelRefused(f"model.toml is nested more than {MAX_TOML_DEPTH} deep at {key!r:.80}")
+    if isinstance(value, dict):
+        return {name: _plain(inner, name, depth + 1) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [_plain(inner, key, depth + 1) for inner in value]
+    if isinstance(value, datetime.date | datetime.time):
+        return value.isoformat()
+    finite = math.isfinite(value) if isinstance(value, float) else True
+    if not finite or (isinstance(value, int) and not -(1 << 63) <= value < 1 << 63):
+        raise ModelRefused(f"{key!r:.80} in model.toml must be a finite number of 64 bits")
+    return value
 
 
 def _identity(table: dict[str, Any], path: Path) -> tuple[str, str, Kind]:
@@ -174,12 +214,15 @@ def _refuse_libraries(table: dict[str, Any], files: dict[str, str]) -> None:
 
 
 def _keys(table: dict[str, Any]) -> Iterator[str]:
-    for key, value in table.items():
-        yield key
-        inner = value if isinstance(value, list) else [value]
-        for item in inner:
-            if isinstance(item, dict):
-                yield from _keys(item)
+    """The names in a table and in all that is nested in it."""
+    stack: list[Any] = [table]
+    while stack:
+        value = stack.pop()
+        if isinstance(value, dict):
+            yield from value
+            stack.extend(value.values())
+        elif isinstance(value, list):
+            stack.extend(value)
 
 
 def _check_numbers(kind: Kind, table: dict[str, Any]) -> None:
@@ -191,9 +234,10 @@ def _check_numbers(kind: Kind, table: dict[str, Any]) -> None:
                 continue
             value = found.get(key)
             if type(value) is not int or value not in allowed:
-                raise ModelRefused(
-                    f"[{section}] {key} must be a whole number from {allowed[0]} to {allowed[-1]}"
-                )
+                a_range = f"a whole number from {allowed[0]} to {allowed[-1]}"
+                choice = f"one of {', '.join(map(str, allowed[:8]))}"
+                said = a_range if isinstance(allowed, range) else choice
+                raise ModelRefused(f"[{section}] {key} must be {said}")
     guidance = _table(table, "defaults").get("guidance_scale", 1.0)
     if type(guidance) not in (int, float) or not 0 <= guidance <= 30:
         raise ModelRefused("[defaults] guidance_scale must be a number from 0 to 30")

@@ -63,7 +63,12 @@ class Job:
             self.items += items
 
     def result(
-        self, images: list[Pixels], *, tiles: int = 0, unknown_words: tuple[str, ...] = ()
+        self,
+        images: list[Pixels],
+        *,
+        tiles: int = 0,
+        unknown_words: tuple[str, ...] = (),
+        dropped_words: tuple[str, ...] = (),
     ) -> Result:
         return Result(
             images=images,
@@ -72,6 +77,7 @@ class Job:
             batch_size=self.items / max(1, self.calls),
             tiles=tiles,
             unknown_words=unknown_words,
+            dropped_words=dropped_words,
         )
 
 

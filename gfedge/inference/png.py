@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import hashlib
 import io
+import re
 import struct
 import warnings
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
 from types import ModuleType
 from typing import Any
 
@@ -36,9 +37,17 @@ warnings.simplefilter("error", Image.DecompressionBombWarning)
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 FORMATS = {"image/png": "PNG", "image/jpeg": "JPEG", "image/webp": "WEBP"}
 BAND_BYTES = 1 << 20
-MAX_CHUNKS = 100_000
 MAX_TEXTS = 64
 MAX_TEXT_BYTES = 1 << 20
+MAX_TEXTS_BYTES = 16 << 20
+"""What the texts of one file may hold together, inflated."""
+MAX_KEY_BYTES = 79
+MAX_CHUNKS = 100_000
+MAX_JPEG_SEGMENTS = 4096
+MAX_JPEG_HEADER_BYTES = 8 << 20
+"""Pillow steps over a PNG's chunks and a JPEG's segments one by one, so there must not be millions."""
+MARKER = re.compile(rb"\xff{1,64}([^\xff])", re.DOTALL)
+"""A JPEG marker with its fill bytes, which are stepped over one by one too."""
 TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -76,25 +85,37 @@ def _png_size(data: bytes) -> tuple[int, int]:
     kind, width, height = struct.unpack_from(">4sII", data, 12)
     if kind != b"IHDR":
         raise ImageError("the PNG does not begin with its header chunk")
+    if sum(1 for _ in _chunks(data)) == MAX_CHUNKS:
+        raise ImageError(f"the PNG has {MAX_CHUNKS:,} chunks or more")
     return width, height
 
 
 def _jpeg_size(data: bytes) -> tuple[int, int]:
-    """Size from the frame header (ITU T.81, B.2.2), the first SOF marker."""
+    """Size from the first frame header (ITU T.81, B.2.2); the segments are walked to where the pixels begin."""
+    size: tuple[int, int] | None = None
+    for kind, at in _jpeg_segments(data):
+        if 0xC0 <= kind <= 0xCF and kind not in (0xC4, 0xC8, 0xCC):
+            height, width = struct.unpack_from(">HH", data, at + 3)
+            size = size or (width, height)
+    if size is None:
+        raise ImageError("the JPEG picture has no frame header")
+    return size
+
+
+def _jpeg_segments(data: bytes) -> Iterator[tuple[int, int]]:
+    """Marker and place of each segment before the first scan."""
     at = 2
-    while True:
-        if data[at] != 0xFF:
-            raise ImageError("the JPEG is broken: a marker is missing")
-        kind = data[at + 1]
-        if kind == 0xFF:  # a fill byte
-            at += 1
-        elif 0xC0 <= kind <= 0xCF and kind not in (0xC4, 0xC8, 0xCC):
-            height, width = struct.unpack_from(">HH", data, at + 5)
-            return width, height
-        elif kind == 0xD9 or kind == 0xDA:
-            raise ImageError("the JPEG has no frame header")
-        else:
-            at += 2 + struct.unpack_from(">H", data, at + 2)[0]
+    for _ in range(MAX_JPEG_SEGMENTS):
+        if (marker := MARKER.match(data, at)) is None:
+            raise ImageError("the JPEG picture is broken or cut short: a marker is missing")
+        kind, at = marker[1][0], marker.end()
+        if kind == 0xD9 or kind == 0xDA:  # the end, or a scan
+            return
+        yield kind, at
+        at += struct.unpack_from(">H", data, at)[0]
+        if at > MAX_JPEG_HEADER_BYTES:
+            break
+    raise ImageError("the JPEG picture has too long a header")
 
 
 def _webp_size(data: bytes) -> tuple[int, int]:
@@ -128,6 +149,8 @@ def decode(data: bytes, max_pixels: int) -> Pixels:
             _check_size(*image.size, max_pixels)
             turn = TURNS.get(_orientation(image))
             image.load()
+            if media_type == "image/png":
+                _scale_colour_key(image, bit_depth=data[24], colour_type=data[25])
             upright = image.transpose(turn) if turn is not None else image
             return _to_rgba(upright)
     except ImageError:
@@ -135,7 +158,7 @@ def decode(data: bytes, max_pixels: int) -> Pixels:
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise ImageTooLarge(f"the picture is too large: {error}") from None
     except Exception as error:  # a hostile file finds every exception that Pillow has
-        raise ImageError(f"the {name} picture cannot be decoded: {error}") from error
+        raise ImageError(f"the {name} picture is cut short or broken") from error
 
 
 def _check_size(width: int, height: int, max_pixels: int) -> None:
@@ -150,6 +173,16 @@ def _orientation(image: Image.Image) -> int:
         return int(image.getexif().get(0x0112, 1))
     except Exception:  # broken EXIF says nothing about the pixels
         return 1
+
+
+def _scale_colour_key(image: Image.Image, bit_depth: int, colour_type: int) -> None:
+    """The transparent colour of a tRNS chunk as Pillow's 8-bit pixels have it; Pillow leaves it in the file's depth."""
+    key = image.info.get("transparency")
+    if colour_type == 0 and bit_depth < 8 and isinstance(key, int):
+        highest = (1 << bit_depth) - 1
+        image.info["transparency"] = (key & highest) * (255 // highest)
+    elif colour_type == 2 and bit_depth == 16 and isinstance(key, tuple):
+        image.info["transparency"] = tuple(value >> 8 for value in key)
 
 
 def _to_rgba(image: Image.Image) -> Pixels:
@@ -181,8 +214,15 @@ def opaque(pixels: Pixels) -> bool:
     return bool(pixels[..., 3].min(initial=255) == 255)
 
 
-def encode(pixels: Pixels, texts: dict[str, str] | None = None) -> bytes:
-    """PNG bytes of RGBA pixels, as RGB if all are opaque, with `texts` (keyword to text) as text chunks."""
+def encode(
+    pixels: Pixels,
+    texts: dict[str, str] | None = None,
+    check: Callable[[], None] = lambda: None,
+) -> bytes:
+    """PNG bytes of RGBA pixels, as RGB if all are opaque, with `texts` (keyword to text) as text chunks.
+
+    `check` is called before each band; what it raises (Cancelled) ends the work.
+    """
     height, width, _ = pixels.shape
     channels, colour_type = (3, 2) if opaque(pixels) else (4, 6)
     out = io.BytesIO()
@@ -191,17 +231,18 @@ def encode(pixels: Pixels, texts: dict[str, str] | None = None) -> bytes:
     _write_chunk(out, b"IHDR", header)
     for key, text in (texts or {}).items():
         _write_chunk(out, *_text_chunk(key, text))
-    for part in _compressed(pixels, channels):
+    for part in _compressed(pixels, channels, check):
         _write_chunk(out, b"IDAT", part)
     _write_chunk(out, b"IEND", b"")
-    return out.getvalue()
+    return out.getvalue()  # hands its buffer over without a copy
 
 
-def _compressed(pixels: Pixels, channels: int) -> Iterator[bytes]:
+def _compressed(pixels: Pixels, channels: int, check: Callable[[], None]) -> Iterator[bytes]:
     """The deflated rows, band by band."""
     packer = deflate.compressobj(1)
     above = np.zeros(pixels.shape[1] * channels, np.uint8)
     for band in bands(pixels):
+        check()
         part = pixels[band, :, :channels]
         rows = np.ascontiguousarray(part).reshape(part.shape[0], -1)
         if packed := packer.compress(_up_filtered(rows, above)):
@@ -228,7 +269,7 @@ def _write_chunk(out: io.BytesIO, kind: bytes, data: bytes) -> None:
 def _text_chunk(key: str, text: str) -> tuple[bytes, bytes]:
     """tEXt where Latin-1 can hold the text, else iTXt; a NUL, which neither may hold, becomes U+FFFD."""
     name = key.encode("latin-1")
-    if not 1 <= len(name) <= 79 or b"\0" in name:
+    if not 1 <= len(name) <= MAX_KEY_BYTES or b"\0" in name:
         raise ValueError(f"a PNG text keyword has 1 to 79 Latin-1 characters: {key!r}")
     clean = text.replace("\0", "\ufffd")
     try:
@@ -237,26 +278,38 @@ def _text_chunk(key: str, text: str) -> tuple[bytes, bytes]:
         return b"iTXt", name + b"\0\0\0\0\0" + clean.encode("utf-8", "replace")
 
 
-def texts(data: bytes) -> dict[str, str]:
-    """Text chunks of a PNG, keyword to text; the first of a keyword counts.
+def texts(data: bytes, keys: Collection[str] | None = None) -> dict[str, str]:
+    """Text chunks of a PNG, keyword to text, or those of `keys` alone; the first of a keyword counts.
 
     Safe on a hostile file: bounded in number and size, broken chunks are left out, and data that is no PNG has none.
     """
     found: dict[str, str] = {}
-    for kind, body in _chunks(data):
-        if kind in (b"tEXt", b"zTXt", b"iTXt") and len(body) <= MAX_TEXT_BYTES:
-            try:
-                key, text = _read_text(kind, body)
-            except (ValueError, zlib.error):
-                continue
-            found.setdefault(key, text)
-            if len(found) >= MAX_TEXTS:
-                break
+    tries, room = 0, MAX_TEXTS_BYTES
+    for kind, key, body in _text_chunks(data):
+        if key in found or (keys is not None and key not in keys):
+            continue
+        if tries == MAX_TEXTS or room <= 0:
+            break
+        tries += 1
+        try:
+            found[key] = _read_text(kind, bytes(body), room)
+            room -= len(found[key])
+        except (ValueError, zlib.error):
+            room -= MAX_TEXT_BYTES
     return found
 
 
+def _text_chunks(data: bytes) -> Iterator[tuple[bytes, str, memoryview]]:
+    """Kind, keyword and the rest of each text chunk."""
+    for kind, body in _chunks(data):
+        if kind in (b"tEXt", b"zTXt", b"iTXt") and len(body) <= MAX_TEXT_BYTES:
+            key, end, _ = bytes(body[: MAX_KEY_BYTES + 1]).partition(b"\0")
+            if end:
+                yield kind, key.decode("latin-1"), body[len(key) + 1 :]
+
+
 def _chunks(data: bytes) -> Iterator[tuple[bytes, memoryview]]:
-    """Kind and body of each chunk, up to the end of the file or the first that does not fit in it."""
+    """Kind and body of each chunk, up to IEND, the end of the file or the first that does not fit in it."""
     view, at = memoryview(data), len(SIGNATURE)
     if not data.startswith(SIGNATURE):
         return
@@ -267,26 +320,27 @@ def _chunks(data: bytes) -> Iterator[tuple[bytes, memoryview]]:
         if at + 12 + length > len(view):
             return
         yield kind, view[at + 8 : at + 8 + length]
+        if kind == b"IEND":
+            return
         at += 12 + length
 
 
-def _read_text(kind: bytes, body: memoryview) -> tuple[str, str]:
-    name, _, rest = bytes(body).partition(b"\0")
-    key = name.decode("latin-1")
+def _read_text(kind: bytes, rest: bytes, room: int) -> str:
+    """The text behind the keyword of a chunk; a packed one that holds more than `room` bytes is refused."""
     if kind == b"tEXt":
-        return key, rest.decode("latin-1")
+        return rest.decode("latin-1")
     if kind == b"zTXt":
-        return key, _inflate(rest[1:]).decode("latin-1")
+        return _inflate(rest[1:], room).decode("latin-1")
     packed, rest = rest[:1] == b"\1", rest[2:]
     _language, _, rest = rest.partition(b"\0")
     _translated, _, rest = rest.partition(b"\0")
-    return key, (_inflate(rest) if packed else rest).decode("utf-8")
+    return (_inflate(rest, room) if packed else rest).decode("utf-8")
 
 
-def _inflate(data: bytes) -> bytes:
-    """At most MAX_TEXT_BYTES of a deflated text; a longer one is refused, not cut."""
+def _inflate(data: bytes, room: int) -> bytes:
+    """A deflated text; one longer than MAX_TEXT_BYTES or than there is room for is refused, not cut."""
     unpacker = zlib.decompressobj()
-    text = unpacker.decompress(data, MAX_TEXT_BYTES)
+    text = unpacker.decompress(data, min(MAX_TEXT_BYTES, room))
     if not unpacker.eof:
         raise ValueError("text too long or cut short")
     return text

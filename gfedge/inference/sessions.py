@@ -266,5 +266,4 @@ def _check_inputs(folder: ModelFolder, session: Any) -> None:
 def _vocabulary(folder: ModelFolder) -> Vocabulary | None:
     if folder.kind != "generate":
         return None
-    graph_bytes(folder, "vocab.json")  # checks the digest once more
-    return Vocabulary.load(folder.path / "vocab.json")
+    return Vocabulary.loads(graph_bytes(folder, "vocab.json"))

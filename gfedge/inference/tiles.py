@@ -6,8 +6,10 @@ a big picture uses every core and needs a fixed amount of memory beyond its inpu
 
 from __future__ import annotations
 
+import threading
 import time
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -23,6 +25,9 @@ from gfedge.inference.types import Cancel, ModelFolder, Pixels, Progress, Upscal
 GPU_BATCH_PIXELS = 1 << 19
 """Window pixels in one graph call on a GPU: about eight tiles of 256; small tiles fill a card only together."""
 GPU_BATCH_TILES = 32
+SMALL_BYTES = 16 << 20
+"""Outputs up to this size are begun beside the large ones, which are begun one per worker: both take room at once."""
+SMALL_TOGETHER_BYTES = 128 << 20
 LEAST_TILE = 32
 """Below this a tile is not halved any more when memory runs out: its surroundings are most of it."""
 
@@ -49,12 +54,17 @@ class UpscaleJob(Job):
         self.request = request
         self.factors = passes(request.scale)
         self.current: Pass | None = None
-        self.preparing = False
         self.is_opaque: bool | None = None
         self.tile = 0
         """Largest side of its tiles; 0 before the first pass."""
         self.alone = False
         """A call with tiles of this job and of others failed: its tiles go by themselves."""
+
+    def output_bytes(self) -> int:
+        """What the output of the next pass, or of the one that runs, takes."""
+        if self.current is not None:
+            return self.current.out.nbytes
+        return self.source.nbytes * (self.factors[0] ** 2 if self.factors else 0)
 
     def begin_pass(self, folder: ModelFolder) -> Pass:
         """The next pass, or this one again with smaller tiles."""
@@ -76,7 +86,7 @@ class UpscaleJob(Job):
         """Whether it was the last; its output is then in `source`, as that of every pass."""
         assert self.current is not None
         self.source = self.current.out
-        self.current, self.preparing = None, False
+        self.current = None
         del self.factors[0]
         return not self.factors
 
@@ -102,17 +112,37 @@ class Piece:
 
 
 class TileLane(ModelLane[UpscaleJob]):
-    """The tiles of one superres model."""
+    """The tiles of one superres model. Jobs begin in the order in which they came and then take turns."""
+
+    def __init__(self, folder: ModelFolder, lock: threading.Condition) -> None:
+        super().__init__(folder, lock)
+        self.open: list[UpscaleJob] = []
+        """Jobs with a pass that is being prepared or runs, and so with an output in memory; next turn first."""
+
+    def forget(self, jobs: Sequence[UpscaleJob]) -> None:
+        self.open = [job for job in self.open if job not in jobs]
 
     def take_work(self, model: Model, place: Place) -> Unit | None:
-        for job in self.jobs:
-            # No factor is left between the last tile and the job's end, which comes without the lock.
-            if job.factors and job.current is None and not job.preparing:
-                job.preparing = True
-                job.tile = job.tile or place.options.tile
-                return partial(self._prepare, job)
+        if (job := self._next_to_begin(place)) is not None:
+            self.open.append(job)
+            job.tile = job.tile or place.options.tile
+            return partial(self._prepare, job)
         pieces = self._take_pieces(place.on_gpu)
         return partial(self._run, model, pieces, place.on_gpu) if pieces else None
+
+    def _next_to_begin(self, place: Place) -> UpscaleJob | None:
+        """The first job that waits for its next pass and for whose output there is room."""
+        begun = set(self.open)
+        # No factor is left between the last tile and the job's end, which comes without the lock.
+        waiting = [job for job in self.jobs if job.factors and job not in begun]
+        sizes = [job.output_bytes() for job in self.open] if waiting else []
+        small = [size for size in sizes if size <= SMALL_BYTES]
+        room = SMALL_TOGETHER_BYTES - sum(small)
+        for job in waiting:
+            size = job.output_bytes()
+            if size <= room if size <= SMALL_BYTES else len(sizes) - len(small) < place.workers:
+                return job
+        return None
 
     def _prepare(self, job: UpscaleJob) -> None:
         try:
@@ -125,12 +155,12 @@ class TileLane(ModelLane[UpscaleJob]):
 
     def _take_pieces(self, on_gpu: bool) -> list[Piece]:
         """A tile of the job whose turn it is; on a GPU with company of the same shape."""
-        ready = [job for job in self.jobs if job.current and job.current.tiles]
+        ready = [job for job in self.open if job.current and job.current.tiles]
         if not ready:
             return []
         first = ready[0]
-        self.jobs.remove(first)
-        self.jobs.append(first)
+        self.open.remove(first)
+        self.open.append(first)
         if not on_gpu or first.alone:
             return [_next_piece(first)]
         return self._company([job for job in ready if not job.alone])
@@ -180,8 +210,10 @@ class TileLane(ModelLane[UpscaleJob]):
                 if piece.work is piece.job.current and not piece.job.over():
                     piece.job.done += 1
                     piece.work.remaining -= 1
-                    if not piece.work.remaining and piece.job.end_pass():
-                        finished.append(piece.job)
+                    if not piece.work.remaining:
+                        self.open.remove(piece.job)
+                        if piece.job.end_pass():
+                            finished.append(piece.job)
         return finished
 
     def _trouble(self, pieces: list[Piece], error: Exception) -> None:
@@ -192,9 +224,21 @@ class TileLane(ModelLane[UpscaleJob]):
                     piece.job.alone = True
                     piece.work.tiles.appendleft(piece.tile)
                 return
-            if is_out_of_memory(error) and _halve(pieces[0]):
+            if is_out_of_memory(error) and self._halve(pieces[0]):
                 return
         pieces[0].job.settle(self.failure(error))
+
+    def _halve(self, piece: Piece) -> bool:
+        """Have the pass begun again with half the tile; False if the tile is as small as it gets."""
+        job, side = piece.job, max(piece.tile.height, piece.tile.width)
+        if piece.work is not job.current:
+            return True
+        if side <= LEAST_TILE:
+            return False
+        job.tile = side // 2
+        job.current = None
+        self.forget([job])
+        return True
 
 
 def _next_piece(job: UpscaleJob) -> Piece:
@@ -206,18 +250,6 @@ def _window_shape(job: UpscaleJob) -> tuple[int, int]:
     assert job.current is not None
     tile = job.current.tiles[0]
     return tile.window_height, tile.window_width
-
-
-def _halve(piece: Piece) -> bool:
-    """Have the pass begun again with half the tile; False if the tile is as small as it gets."""
-    job, side = piece.job, max(piece.tile.height, piece.tile.width)
-    if piece.work is not job.current:
-        return True
-    if side <= LEAST_TILE:
-        return False
-    job.tile = side // 2
-    job.current, job.preparing = None, False
-    return True
 
 
 def run_singly(model: Model, job: UpscaleJob, windows: list[Plane]) -> list[Plane]:

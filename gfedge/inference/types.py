@@ -159,3 +159,5 @@ class Result:
     tiles: int = 0
     unknown_words: tuple[str, ...] = ()
     """Words of the prompt that the model has never seen; they act through their sub-words alone."""
+    dropped_words: tuple[str, ...] = ()
+    """Words of the prompt that had no effect: those beyond the model's length, or all if none of them says anything."""

@@ -13,6 +13,7 @@ from gfedge.db import Database
 from gfedge.inference.folder import read_folder
 from gfedge.inference.types import Kind, ModelFolder, ModelRefused
 from gfedge.lineage.types import EdgeRow
+from gfedge.lineage.types import Kind as NodeKind
 from gfedge.registry import store
 from gfedge.registry.types import Model, ModelRef, ModelVersion, ModelVersionRow, Refused
 
@@ -52,7 +53,7 @@ class Registry:
         """Waits until the folders are read: the server answers before that."""
         await self._opened.wait()
 
-    def find(self, reference: str, kind: Kind) -> ModelFolder:
+    def find(self, reference: str, kind: Kind, field: str = "model") -> ModelFolder:
         """The version that a reference means: `sprite@1`, or the newest of `sprite`."""
         name, _, version = reference.partition("@")
         versions = [
@@ -63,13 +64,13 @@ class Registry:
                 f"no model {reference!r} is here; there are: {', '.join(self._versions) or 'none'}"
                 + self._refusal_of(name),
                 code="model_not_found",
-                field="model",
+                field=field,
             )
         if versions[0].kind != kind:
             raise errors.Invalid(
                 f"model {reference!r} is of kind {versions[0].kind}; this takes one of kind {kind}",
                 code="model_of_other_kind",
-                field="model",
+                field=field,
             )
         return versions[0]
 
@@ -78,11 +79,8 @@ class Registry:
         found = self._versions.get(ref.id)
         return found if found is not None and found.digest == ref.digest else None
 
-    def recorded(self, version_id: str) -> ModelVersionRow | None:
-        """What is known of a version, also of one whose folder is gone."""
-        return self._recorded.get(version_id)
-
-    def recorded_versions(self) -> list[ModelVersionRow]:
+    def recorded(self) -> list[ModelVersionRow]:
+        """Every version that was ever registered, also those whose folders are gone."""
         return list(self._recorded.values())
 
     def serving_order(self) -> list[ModelFolder]:
@@ -169,6 +167,10 @@ def _read_all(folder: Path) -> list[tuple[Path, ModelFolder | ModelRefused]]:
             found.append((manifest.parent, read_folder(manifest.parent)))
         except ModelRefused as error:
             found.append((manifest.parent, error))
+        except Exception as error:  # one folder must never stop the server
+            log.exception("reading %s failed", manifest.parent)
+            reason = f"{_short(manifest.parent)}: cannot be read ({type(error).__name__})"
+            found.append((manifest.parent, ModelRefused(reason)))
     return found
 
 
@@ -189,33 +191,43 @@ def _row(model: ModelFolder) -> ModelVersionRow:
     )
 
 
+def origins(row: ModelVersionRow) -> tuple[str, str]:
+    """Ids of the training run and the dataset behind a version; empty where its folder names none.
+
+    A dataset is known by its digest too, where there is one: the same name may hold other pictures tomorrow.
+    """
+    training, dataset = (str(facts.get("name", "")) for facts in (row.training, row.dataset))
+    digest = str(row.dataset.get("digest", "")).removeprefix("sha256:")[:12]
+    return training, f"{dataset}@{digest}" if dataset and digest else dataset
+
+
 def _edges(row: ModelVersionRow) -> list[EdgeRow]:
     """dataset -> training run -> model version, as far as the folder knows them."""
-    training, dataset = row.training.get("name"), row.dataset.get("name")
+    training, dataset = origins(row)
     edges = []
     if training:
-        edges.append(
-            EdgeRow(
-                source_kind="training_run",
-                source_id=str(training),
-                target_kind="model_version",
-                target_id=row.id,
-                relation="produced",
-                made_at=row.registered_at,
-            )
-        )
+        edges.append(_edge("training_run", training, "model_version", row, row.id, "produced"))
     if training and dataset:
-        edges.append(
-            EdgeRow(
-                source_kind="dataset",
-                source_id=str(dataset),
-                target_kind="training_run",
-                target_id=str(training),
-                relation="trained",
-                made_at=row.registered_at,
-            )
-        )
+        edges.append(_edge("dataset", dataset, "training_run", row, training, "trained"))
     return edges
+
+
+def _edge(
+    source_kind: NodeKind,
+    source: str,
+    target_kind: NodeKind,
+    row: ModelVersionRow,
+    target: str,
+    relation: str,
+) -> EdgeRow:
+    return EdgeRow(
+        source_kind=source_kind,
+        source_id=source,
+        target_kind=target_kind,
+        target_id=target,
+        relation=relation,
+        made_at=row.registered_at,
+    )
 
 
 def _natural(version: str) -> list[tuple[int, str]]:

@@ -2,40 +2,65 @@
 
 from __future__ import annotations
 
-import msgspec
+import time
+from typing import Any
+
 from aiohttp import web
 
 from gfedge import errors, keys
-from gfedge.tracking import store
+from gfedge.tracking import compare, query, series, store
 from gfedge.tracking.experiments import Experiments as ExperimentIndex
+from gfedge.tracking.filter import Comparison, Key, Query, parse
+from gfedge.tracking.index import RunIndex
+from gfedge.tracking.runs import Runs as LiveRuns
 from gfedge.tracking.types import (
+    Best,
+    CompareQuery,
     Experiment,
     ExperimentCreate,
+    ExperimentPatch,
     ExperimentQuery,
+    ExperimentRow,
     Experiments,
+    History,
+    HistoryQuery,
     ListQuery,
+    LogBatch,
+    Logged,
     Run,
+    RunComparison,
+    RunCreate,
+    RunPatch,
+    RunQuery,
     Runs,
+    shown,
 )
 from gfedge.wire import Route
 
 EXPERIMENTS = web.AppKey("experiments", ExperimentIndex)
+INDEX = web.AppKey("run_index", RunIndex)
+RUNS = web.AppKey("runs", LiveRuns)
+MAX_COMPARED = 50
 
 
 def routes() -> list[Route]:
-    at = "/ml-platform"
+    return [*_of_experiments("/ml-platform/experiments"), *_of_runs("/ml-platform/runs")]
+
+
+def _of_experiments(at: str) -> list[Route]:
+    one = f"{at}/{{id}}"
     return [
         Route(
             method="GET",
-            path=f"{at}/experiments",
+            path=at,
             handler=list_experiments,
-            summary="Experiments, newest first, with their run counts",
+            summary="Experiments with their run counts and best values",
             query=ExperimentQuery,
             reply=Experiments,
         ),
         Route(
             method="POST",
-            path=f"{at}/experiments",
+            path=at,
             handler=create_experiment,
             summary="Make an experiment",
             body=ExperimentCreate,
@@ -44,63 +69,294 @@ def routes() -> list[Route]:
         ),
         Route(
             method="GET",
-            path=f"{at}/experiments/{{id}}",
+            path=one,
             handler=get_experiment,
-            summary="One experiment",
+            summary="One experiment, by id or by name",
+            reply=Experiment,
+        ),
+        Route(
+            method="PATCH",
+            path=one,
+            handler=change_experiment,
+            summary="Change an experiment's name, description, tags or headline metric",
+            body=ExperimentPatch,
+            reply=Experiment,
+        ),
+        Route(
+            method="DELETE",
+            path=one,
+            handler=delete_experiment,
+            summary="Hide an experiment and its runs; its name stays taken",
+            reply=Experiment,
+        ),
+        Route(
+            method="POST",
+            path=f"{one}/restore",
+            handler=restore_experiment,
+            summary="Bring a deleted experiment back, with its runs",
             reply=Experiment,
         ),
         Route(
             method="GET",
-            path=f"{at}/experiments/{{id}}/runs",
+            path=f"{one}/runs",
             handler=list_runs,
             summary="Runs of an experiment, newest first",
             query=ListQuery,
             reply=Runs,
         ),
         Route(
-            method="GET",
-            path=f"{at}/runs/{{id}}",
-            handler=get_run,
-            summary="One run with its params and metrics",
+            method="POST",
+            path=f"{one}/runs",
+            handler=create_run,
+            summary="Begin a run",
+            body=RunCreate,
             reply=Run,
+            status=201,
         ),
     ]
 
 
+def _of_runs(at: str) -> list[Route]:
+    one = f"{at}/{{id}}"
+    return [
+        Route(
+            method="GET",
+            path=at,
+            handler=search_runs,
+            summary="Runs of all experiments, by a filter over params, metrics, tags and attributes",
+            query=RunQuery,
+            reply=Runs,
+        ),
+        Route(
+            method="GET",
+            path=f"{at}/compare",
+            handler=compare_runs,
+            summary="Runs side by side",
+            query=CompareQuery,
+            reply=RunComparison,
+        ),
+        Route(
+            method="GET",
+            path=one,
+            handler=get_run,
+            summary="One run with its params, tags and latest metrics",
+            reply=Run,
+        ),
+        Route(
+            method="PATCH",
+            path=one,
+            handler=change_run,
+            summary="End a run, or change its name or tags",
+            body=RunPatch,
+            reply=Run,
+        ),
+        Route(
+            method="DELETE",
+            path=one,
+            handler=delete_run,
+            summary="Hide a run",
+            reply=Run,
+        ),
+        Route(
+            method="POST",
+            path=f"{one}/restore",
+            handler=restore_run,
+            summary="Bring a deleted run back",
+            reply=Run,
+        ),
+        Route(
+            method="POST",
+            path=f"{one}/log",
+            handler=log_batch,
+            summary="Record points of metrics, params and tags of a run, all or nothing",
+            body=LogBatch,
+            reply=Logged,
+        ),
+        Route(
+            method="GET",
+            path=f"{one}/children",
+            handler=list_children,
+            summary="The runs that are part of a run, newest first",
+            query=ListQuery,
+            reply=Runs,
+        ),
+        Route(
+            method="GET",
+            path=f"{one}/metrics/{{key}}",
+            tail=True,
+            handler=get_history,
+            summary="The history of a metric: pages, or a picture of at most so many points",
+            query=HistoryQuery,
+            reply=History,
+        ),
+    ]
+
+
+# Experiments
+
+
 async def list_experiments(request: web.Request, query: ExperimentQuery) -> Experiments:
-    found = await request.app[keys.DB].read(store.list_experiments, query)
-    page = found[: query.limit]
+    db, known = request.app[keys.DB], request.app[EXPERIMENTS]
+    everywhere = query.order.lstrip("-") in ("activity", "runs")
+    activity = await db.read(store.activity, None) if everywhere else {}
+    found = known.select(query, activity)
+    page = await _described(request, found[: query.limit])
     return Experiments(experiments=page, next=page[-1].id if len(found) > len(page) else None)
 
 
 async def create_experiment(request: web.Request, body: ExperimentCreate) -> Experiment:
     row = await request.app[EXPERIMENTS].create(body)
-    return Experiment(**msgspec.structs.asdict(row))
+    return Experiment(**_values(row))
 
 
 async def get_experiment(request: web.Request) -> Experiment:
-    row = _known(request)
-    found = await request.app[keys.DB].read(store.find_experiment, row)
-    assert found is not None
-    return found
+    return (await _described(request, [_known(request)]))[0]
+
+
+async def change_experiment(request: web.Request, body: ExperimentPatch) -> Experiment:
+    row = await request.app[EXPERIMENTS].change(_known(request).id, body)
+    return (await _described(request, [row]))[0]
+
+
+async def delete_experiment(request: web.Request) -> Experiment:
+    row = await request.app[EXPERIMENTS].delete(_known(request).id)
+    return (await _described(request, [row]))[0]
+
+
+async def restore_experiment(request: web.Request) -> Experiment:
+    row = await request.app[EXPERIMENTS].restore(_known(request).id)
+    return (await _described(request, [row]))[0]
+
+
+# Runs
 
 
 async def list_runs(request: web.Request, query: ListQuery) -> Runs:
-    found = await request.app[keys.DB].read(store.list_runs, _known(request), query)
-    page = found[: query.limit]
-    return Runs(runs=page, next=page[-1].id if len(found) > len(page) else None)
+    return await _plain(request, query, Query(), _known(request).id)
+
+
+async def list_children(request: web.Request, query: ListQuery) -> Runs:
+    parent = await request.app[RUNS].find(request.match_info["id"])
+    mine = Comparison(Key("attributes", "parent_id"), "=", parent.id)
+    return await _plain(request, query, Query(mine), None)
+
+
+async def create_run(request: web.Request, body: RunCreate) -> Run:
+    experiment = request.app[EXPERIMENTS].writable(request.match_info["id"])
+    return shown(await request.app[RUNS].create(experiment, body, time.time()))
+
+
+async def search_runs(request: web.Request, query: RunQuery) -> Runs:
+    known = request.app[EXPERIMENTS]
+    wanted = parse(query.filter)
+    names = [name.strip() for name in query.experiment.split(",") if name.strip()]
+    experiments = [known.known(name).id for name in names] if names else None
+    return await _search(request, query, wanted, experiments, known.deleted())
+
+
+async def compare_runs(request: web.Request, query: CompareQuery) -> RunComparison:
+    ids = list(dict.fromkeys(name.strip() for name in query.ids.split(",") if name.strip()))
+    if not 1 <= len(ids) <= MAX_COMPARED:
+        raise errors.Invalid(
+            f"query parameter ids: 1 to {MAX_COMPARED} runs can be compared", field="ids"
+        )
+    runs = [shown(await request.app[RUNS].find(run_id)) for run_id in ids]
+    return compare.side_by_side(runs)
 
 
 async def get_run(request: web.Request) -> Run:
+    return shown(await request.app[RUNS].find(request.match_info["id"]))
+
+
+async def change_run(request: web.Request, body: RunPatch) -> Run:
     run_id = request.match_info["id"]
-    if (found := await request.app[keys.DB].read(store.find_run, run_id)) is None:
-        raise errors.NotFound(f"no run {run_id!r} has ended here", code="run_not_found")
+    return shown(await request.app[RUNS].change(run_id, body, time.time()))
+
+
+async def delete_run(request: web.Request) -> Run:
+    return shown(await request.app[RUNS].delete(request.match_info["id"], time.time()))
+
+
+async def restore_run(request: web.Request) -> Run:
+    return shown(await request.app[RUNS].restore(request.match_info["id"]))
+
+
+async def log_batch(request: web.Request, body: LogBatch) -> Logged:
+    return await request.app[RUNS].log(request.match_info["id"], body, time.time())
+
+
+async def get_history(request: web.Request, query: HistoryQuery) -> History:
+    run_id, key = request.match_info["id"], request.match_info["key"]
+    found = await request.app[keys.DB].read(series.read, run_id, key, query)
+    if not found.total:
+        record = await request.app[RUNS].find(run_id)
+        if key not in record.metrics:
+            raise errors.NotFound(f"run {run_id} has no metric {key!r}", code="metric_not_found")
     return found
 
 
-def _known(request: web.Request) -> str:
-    """The id of the experiment that the path names, by id or by name."""
-    reference = request.match_info["id"]
-    if (row := request.app[EXPERIMENTS].resolve(reference)) is None:
-        raise errors.NotFound(f"no experiment {reference!r} is here", code="experiment_not_found")
-    return row.id
+# Inside
+
+
+def _known(request: web.Request) -> ExperimentRow:
+    """The experiment that the path names, by id or by name; a deleted one too."""
+    return request.app[EXPERIMENTS].known(request.match_info["id"])
+
+
+def _values(row: Any) -> dict[str, Any]:
+    return {name: getattr(row, name) for name in row.__struct_fields__}
+
+
+async def _described(request: web.Request, rows: list[ExperimentRow]) -> list[Experiment]:
+    """Experiments with what their runs say of them."""
+    db, index = request.app[keys.DB], request.app[INDEX]
+    activity = await db.read(store.activity, [row.id for row in rows])
+    wanted = [
+        (row.id, row.headline.metric, row.headline.goal) for row in rows if row.headline is not None
+    ]
+    best = await index.best(wanted) if wanted else {}
+    return [
+        Experiment(
+            **_values(row),
+            run_count=activity.get(row.id, (0, None))[0],
+            last_activity_at=activity.get(row.id, (0, None))[1],
+            best=Best(run_id=best[row.id][0], value=best[row.id][1]) if row.id in best else None,
+        )
+        for row in rows
+    ]
+
+
+async def _plain(
+    request: web.Request, page: ListQuery, wanted: Query, experiment: str | None
+) -> Runs:
+    """A listing newest first, whose cursor is the id of a run."""
+    scope = [experiment] if experiment is not None else None
+    after = query.Position(digest="", id=page.cursor, number=0) if page.cursor else None
+    found = await request.app[INDEX].search(
+        wanted, query.Scope(experiments=scope, limit=page.limit, after=after), ""
+    )
+    runs = [shown(record) for record, _ in found[: page.limit]]
+    return Runs(runs=runs, next=runs[-1].id if len(found) > len(runs) else None)
+
+
+async def _search(
+    request: web.Request,
+    asked: RunQuery,
+    wanted: Query,
+    experiments: list[str] | None,
+    hidden: list[str],
+) -> Runs:
+    scope = query.Scope(
+        experiments=experiments,
+        hidden=hidden,
+        view=asked.view,
+        limit=asked.limit,
+        after=query.position(asked),
+    )
+    found = await request.app[INDEX].search(wanted, scope, query.digest(asked))
+    page = found[: asked.limit]
+    more = len(found) > len(page)
+    return Runs(
+        runs=[shown(record) for record, _ in page],
+        next=query.cursor_text(page[-1][1]) if more else None,
+    )

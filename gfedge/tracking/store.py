@@ -3,96 +3,194 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
-from gfedge.db import Cursor, rows
+from gfedge.db import Cursor, Row, append, rows
 from gfedge.tracking.types import (
     Experiment,
-    ExperimentQuery,
     ExperimentRow,
-    ListQuery,
+    Input,
+    Latest,
     Run,
+    RunRecord,
+    RunRow,
+    number,
+    shown,
     structured,
 )
 
-EXPERIMENTS = """
-select e.*, coalesce(r.run_count, 0) as run_count, r.last_activity_at
-from experiments e
-left join (
-    select experiment_id, count(*) as run_count, max(coalesce(ended_at, created_at)) as last_activity_at
-    from runs group by experiment_id
-) r on r.experiment_id = e.id
-"""
+# Experiments
 
 
 def all_experiments(cursor: Cursor) -> list[ExperimentRow]:
     found = rows(cursor, "select * from experiments order by id")
-    return [structured(ExperimentRow, row, "tags") for row in found]
-
-
-def list_experiments(cursor: Cursor, query: ExperimentQuery) -> list[Experiment]:
-    """Newest first; one more than asked for, so that the caller sees whether there is a next page."""
-    found = rows(
-        cursor,
-        EXPERIMENTS
-        + """
-        where ($1 = '' or e.id < $1) and ($2 = '' or contains(lower(e.name), lower($2)))
-          and ($3 = '' or e.kind = $3)
-        order by e.id desc limit $4
-        """,
-        [query.cursor, query.name, query.kind, query.limit + 1],
-    )
-    return [structured(Experiment, row, "tags") for row in found]
+    return [structured(ExperimentRow, row, "tags", "headline") for row in found]
 
 
 def find_experiment(cursor: Cursor, experiment_id: str) -> Experiment | None:
-    found = rows(cursor, EXPERIMENTS + " where e.id = $1", [experiment_id])
-    return structured(Experiment, found[0], "tags") if found else None
+    found = rows(cursor, "select * from experiments where id = $1", [experiment_id])
+    if not found:
+        return None
+    counts, last = activity(cursor, [experiment_id]).get(experiment_id, (0, None))
+    values = {**found[0], "run_count": counts, "last_activity_at": last}
+    experiment: Experiment = structured(Experiment, values, "tags", "headline")
+    return experiment
 
 
-def list_runs(cursor: Cursor, experiment_id: str, query: ListQuery) -> list[Run]:
-    found = rows(
-        cursor,
+def update_experiment(cursor: Cursor, row: ExperimentRow, tags: str, headline: str | None) -> None:
+    """Writes what can change; `tags` and `headline` are JSON."""
+    cursor.execute(
         """
-        select * from runs where experiment_id = $1 and ($2 = '' or id < $2)
-        order by id desc limit $3
+        update experiments set name = $2, description = $3, tags = $4, headline = $5, deleted_at = $6
+        where id = $1
         """,
-        [experiment_id, query.cursor, query.limit + 1],
+        [row.id, row.name, row.description, tags, headline, row.deleted_at],
     )
-    return _with_values(cursor, found)
+
+
+def activity(cursor: Cursor, ids: list[str] | None) -> dict[str, tuple[int, float | None]]:
+    """Number of runs and time of the last change, by experiment; None asks for all of them."""
+    found = cursor.execute(
+        """
+        select experiment_id, count(*), max(coalesce(ended_at, created_at)) from runs
+        where deleted_at is null and ($1::varchar[] is null or list_contains($1, experiment_id))
+        group by experiment_id
+        """,
+        [ids],
+    ).fetchall()
+    return {str(i): (int(n), at) for i, n, at in found}
+
+
+def best(cursor: Cursor, wanted: list[tuple[str, int, str]]) -> dict[str, tuple[str, float]]:
+    """The best run and its value by experiment; `wanted` is (experiment, number of the metric, goal)."""
+    found = cursor.execute(
+        """
+        with w as (
+            select unnest($1::varchar[]) as experiment_id, unnest($2::integer[]) as key, unnest($3::varchar[]) as goal
+        ), v as (
+            select i.experiment_id, w.goal, i.id,
+                   list_extract(i.metric_values, list_position(i.metric_keys, w.key)) as value
+            from run_index i join w using (experiment_id) where i.deleted_at is null
+        )
+        select experiment_id, if(goal = 'min', arg_min(id, value), arg_max(id, value)),
+               if(goal = 'min', min(value), max(value))
+        from v where isfinite(value) group by experiment_id, goal
+        """,
+        [list(column) for column in zip(*wanted, strict=True)],
+    ).fetchall()
+    return {str(e): (str(run), float(value)) for e, run, value in found}
+
+
+# Runs
 
 
 def find_run(cursor: Cursor, run_id: str) -> Run | None:
-    found = _with_values(cursor, rows(cursor, "select * from runs where id = $1", [run_id]))
-    return found[0] if found else None
+    found = records(cursor, [run_id])
+    return shown(found[0]) if found else None
 
 
-def _with_values(cursor: Cursor, found: list[dict[str, object]]) -> list[Run]:
-    """Adds params and latest metrics to rows of `runs`, two statements for all of them."""
-    ids = [row["id"] for row in found]
-    params = _by_run(
-        cursor.execute(
-            "select run_id, key, value from params where list_contains($1, run_id)", [ids]
-        ).fetchall()
+def records(cursor: Cursor, ids: list[str]) -> list[RunRecord]:
+    """All that is known of runs, from where it was first written: five statements for all of them."""
+    found = rows(
+        cursor, "select * exclude (number) from runs where list_contains($1, id) order by id", [ids]
     )
-    metrics = _by_run(
-        cursor.execute(
-            """
-            select run_id, key, arg_max(value, (step, logged_at)) from metrics
-            where list_contains($1, run_id) group by run_id, key
-            """,
-            [ids],
-        ).fetchall()
-    )
+    params = _by_run(_of_runs(cursor, "select run_id, key, value from params", ids))
+    tags = _by_run(_of_runs(cursor, "select run_id, key, value from tags", ids))
+    metrics = latest(cursor, ids)
+    inputs = inputs_of(cursor, ids)
     return [
         structured(
-            Run, {**row, "params": params.get(row["id"], {}), "metrics": metrics.get(row["id"], {})}
+            RunRecord,
+            {
+                **row,
+                "params": params.get(row["id"], {}),
+                "tags": tags.get(row["id"], {}),
+                "metrics": metrics.get(row["id"], {}),
+                "inputs": inputs.get(row["id"], []),
+            },
+            "source",
         )
         for row in found
     ]
 
 
-def _by_run(triples: Iterable[tuple[object, str, object]]) -> dict[object, dict[str, object]]:
-    found: dict[object, dict[str, object]] = {}
+def latest(cursor: Cursor, ids: list[str]) -> dict[str, dict[str, Latest]]:
+    """The latest point of each metric: of the highest step, then time, then value."""
+    found = cursor.execute(
+        """
+        select run_id, key, max({'step': step, 'logged_at': logged_at, 'value': value}) from metrics
+        where list_contains($1, run_id) group by run_id, key
+        """,
+        [ids],
+    ).fetchall()
+    by_run: dict[str, dict[str, Latest]] = {}
+    for run_id, key, point in found:
+        by_run.setdefault(run_id, {})[key] = Latest(
+            number(point["value"]), point["step"], point["logged_at"]
+        )
+    return by_run
+
+
+def inputs_of(cursor: Cursor, ids: list[str]) -> dict[str, list[Input]]:
+    """The datasets that runs read, in the order of their linking."""
+    found = cursor.execute(
+        """
+        select i.run_id, d.id, d.name, d.digest, i.context
+        from run_inputs i join datasets d on d.id = i.dataset_id
+        where list_contains($1, i.run_id) order by i.linked_at, d.id
+        """,
+        [ids],
+    ).fetchall()
+    by_run: dict[str, list[Input]] = {}
+    for run_id, dataset_id, name, digest, context in found:
+        by_run.setdefault(run_id, []).append(
+            Input(dataset_id=dataset_id, name=name, digest=digest, context=context)
+        )
+    return by_run
+
+
+def unended(cursor: Cursor) -> list[str]:
+    """Runs that have not ended, and ended ones whose change the index has not seen."""
+    found = cursor.execute(
+        "select id from runs where ended_at is null union select run_id from index_stale"
+    ).fetchall()
+    return [str(run_id) for (run_id,) in found]
+
+
+def update_run(cursor: Cursor, row: RunRow, gone: list[str], more: list[Row]) -> None:
+    """Writes what can change of a run; `gone` and `more` as with `write_tags`."""
+    cursor.execute(
+        """
+        update runs set name = $2, status = $3, started_at = $4, ended_at = $5, deleted_at = $6
+        where id = $1
+        """,
+        [row.id, row.name, row.status, row.started_at, row.ended_at, row.deleted_at],
+    )
+    write_tags(cursor, row.id, gone, more)
+
+
+def write_tags(cursor: Cursor, run_id: str, gone: list[str], more: list[Row]) -> None:
+    """Takes tags away and writes rows, those of the tags' new values among them."""
+    if gone:
+        cursor.execute(
+            "delete from tags where run_id = $1 and list_contains($2, key)", [run_id, gone]
+        )
+    insert(cursor, more)
+
+
+def insert(cursor: Cursor, more: list[Row]) -> None:
+    waiting: dict[type, list[Row]] = {}
+    for row in more:
+        waiting.setdefault(type(row), []).append(row)
+    append(cursor, waiting)
+
+
+def _of_runs(cursor: Cursor, select: str, ids: list[str]) -> Iterable[tuple[str, str, Any]]:
+    return cursor.execute(f"{select} where list_contains($1, run_id)", [ids]).fetchall()
+
+
+def _by_run(triples: Iterable[tuple[str, str, Any]]) -> dict[str, dict[str, Any]]:
+    found: dict[str, dict[str, Any]] = {}
     for run_id, key, value in triples:
         found.setdefault(run_id, {})[key] = value
     return found

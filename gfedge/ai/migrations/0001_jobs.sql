@@ -38,5 +38,6 @@ create table jobs (
     progress json not null,          -- how far it came
     outputs json not null,
     unknown_words json not null,
+    dropped_words json not null,
     error json
 );

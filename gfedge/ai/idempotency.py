@@ -1,0 +1,60 @@
+"""Idempotency keys: a retry with the key of an earlier request gets the earlier job, also after a restart."""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from typing import NamedTuple
+
+from gfedge import errors
+from gfedge.ai.types import Submission
+
+KEPT_SECONDS = 24 * 3600.0
+"""How long a key is remembered."""
+KEPT_KEYS = 1_000_000
+"""And how many of them at most; the oldest go first."""
+
+
+class Use(NamedTuple):
+    """What a key was used for."""
+
+    request_digest: str
+    job_id: str
+    created_at: float
+
+
+class Keys:
+    """The keys of the last day, oldest first."""
+
+    def __init__(self) -> None:
+        self._uses: OrderedDict[str, Use] = OrderedDict()
+
+    def find(self, key: str | None, request_digest: str | None = None) -> str | None:
+        """The job that a key was used for; Conflict where that was another request."""
+        used = self._uses.get(key or "")
+        if used is None or used.created_at < time.time() - KEPT_SECONDS:
+            return None
+        if request_digest not in (None, used.request_digest):
+            raise errors.Conflict(
+                f"this Idempotency-Key was used for another request (job {used.job_id}): use a new key",
+                code="idempotency_key_reused",
+            )
+        return used.job_id
+
+    def use(self, submission: Submission) -> None:
+        if submission.idempotency_key:
+            use = Use(submission.request_digest, submission.id, submission.created_at)
+            self.load(submission.idempotency_key, use)
+
+    def load(self, key: str, use: Use) -> None:
+        oldest = next(iter(self._uses.values()), None)
+        while oldest and (
+            len(self._uses) >= KEPT_KEYS or oldest.created_at < time.time() - KEPT_SECONDS
+        ):
+            self._uses.popitem(last=False)
+            oldest = next(iter(self._uses.values()), None)
+        self._uses[key] = use
+        self._uses.move_to_end(key)
+
+    def forget(self, submission: Submission) -> None:
+        self._uses.pop(submission.idempotency_key or "", None)

@@ -1,0 +1,173 @@
+"""Artifacts of runs over HTTP: streamed in, listed by folder, streamed out."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+import time
+from collections.abc import AsyncIterator
+from urllib.parse import quote
+
+from aiohttp import hdrs, web
+
+from gfedge import errors, keys
+from gfedge.tracking import artifacts, paths
+from gfedge.tracking.artifact_types import ArtifactQuery, ArtifactRow, Artifacts, ArtifactsGone
+from gfedge.tracking.artifacts import ArtifactFiles
+from gfedge.tracking.routes import RUNS
+from gfedge.wire import Route, reply
+
+FILES = web.AppKey("artifact_files", ArtifactFiles)
+CHUNK = 256 << 10
+ANY = "application/octet-stream"
+_media_type = re.compile(
+    r"[\w!#$&^.+\-]{1,100}/[\w!#$&^.+\-]{1,100}(?:; ?[\w\-]+=[\w\-.+]{1,100}){0,3}", re.ASCII
+)
+_sha256 = re.compile(r"(?:^|[ ,])sha-256=:([A-Za-z0-9+/=]+):")
+
+
+def routes() -> list[Route]:
+    at = "/ml-platform/runs/{id}/artifacts"
+    one = f"{at}/{{path}}"
+    return [
+        Route(
+            method="GET",
+            path=at,
+            handler=list_artifacts,
+            summary="What is in a folder of a run's artifacts",
+            query=ArtifactQuery,
+            reply=Artifacts,
+        ),
+        Route(
+            method="PUT",
+            path=one,
+            tail=True,
+            handler=put_artifact,
+            summary="Store a file of a run; the body is its bytes, `Content-Digest: sha-256=:…:` is checked",
+            accepts=(ANY,),
+            reply=ArtifactRow,
+        ),
+        Route(
+            method="GET",
+            path=one,
+            tail=True,
+            handler=get_artifact,
+            summary="The bytes of a file of a run, with ETag, Repr-Digest and ranges",
+            produces=(ANY,),
+        ),
+        Route(
+            method="DELETE",
+            path=one,
+            tail=True,
+            handler=delete_artifact,
+            summary="Take away a file of a run, or a folder with all that is in it",
+            reply=ArtifactsGone,
+        ),
+    ]
+
+
+async def list_artifacts(request: web.Request, query: ArtifactQuery) -> Artifacts:
+    run_id, folder = request.match_info["id"], paths.folder(query.path)
+    await request.app[RUNS].find(run_id)
+    found = await request.app[keys.DB].read(artifacts.list_artifacts, run_id, folder, query)
+    page = found[: query.limit]
+    following = page[-1].name if len(found) > len(page) else None
+    return Artifacts(run_id=run_id, path=folder, artifacts=page, next=following)
+
+
+async def put_artifact(request: web.Request) -> web.Response:
+    """The run must be there before the first byte is taken; the name is given after the last one is on the disk."""
+    run_id, path = request.match_info["id"], paths.checked(request.match_info["path"])
+    kind = _kind(request)
+    async with request.app[RUNS].written(run_id):
+        pass
+    sha256, size = await request.app[FILES].write(
+        _chunks(request), request.content_length or 0, _announced(request)
+    )
+    row = ArtifactRow(
+        run_id=run_id, path=path, sha256=sha256, media_type=kind, bytes=size, created_at=time.time()
+    )
+    async with request.app[RUNS].written(run_id):
+        new = await request.app[keys.DB].write(artifacts.put_artifact, row)
+    headers = {"Location": quote(f"/api/v1/ml-platform/runs/{run_id}/artifacts/{path}")}
+    return reply(row, 201 if new else 200, headers)
+
+
+async def get_artifact(request: web.Request) -> web.StreamResponse:
+    run_id, path = request.match_info["id"], paths.checked(request.match_info["path"])
+    row = await request.app[keys.DB].read(artifacts.find_artifact, run_id, path)
+    if row is None:
+        await request.app[RUNS].find(run_id)
+        raise _missing(run_id, path)
+    file = request.app[FILES].path_of(row.sha256)
+    if not file.is_file():
+        raise _missing(run_id, path)
+    digest = base64.b64encode(bytes.fromhex(row.sha256)).decode()
+    headers = {
+        hdrs.ETAG: f'"{row.sha256}"',
+        hdrs.CONTENT_TYPE: row.media_type,
+        # Whatever it is, it is not shown as a page of this server.
+        hdrs.CONTENT_DISPOSITION: f"attachment; filename*=UTF-8''{quote(path.rpartition('/')[2], safe='')}",
+        hdrs.CACHE_CONTROL: "no-cache",
+        "Repr-Digest": f"sha-256=:{digest}:",
+    }
+    if any(tag.value in ("*", row.sha256) for tag in request.if_none_match or ()):
+        return web.Response(status=304, headers=headers)
+    return ArtifactFile(file, headers=headers)
+
+
+async def delete_artifact(request: web.Request) -> ArtifactsGone:
+    run_id, path = request.match_info["id"], paths.checked(request.match_info["path"])
+    async with request.app[RUNS].written(run_id):
+        count = await request.app[keys.DB].write(artifacts.delete_artifact, run_id, path)
+    if not count:
+        raise _missing(run_id, path)
+    return ArtifactsGone(files=count)
+
+
+class ArtifactFile(web.FileResponse):
+    """A file whose ETag is its digest, where aiohttp would make one of time and size."""
+
+    @property
+    def etag(self):  # type: ignore[no-untyped-def]
+        return super().etag
+
+    @etag.setter
+    def etag(self, value) -> None:  # type: ignore[no-untyped-def]
+        """The digest that came with the headers stays."""
+
+
+# Inside
+
+
+async def _chunks(request: web.Request) -> AsyncIterator[bytes]:
+    """The body as it comes; an upload that breaks off ends in an error, never in a shorter file."""
+    async for chunk in request.content.iter_chunked(CHUNK):
+        yield chunk
+
+
+def _kind(request: web.Request) -> str:
+    """The media type as it was sent; anything odd is bytes."""
+    kind = request.headers.get(hdrs.CONTENT_TYPE, "")
+    return kind if _media_type.fullmatch(kind) else ANY
+
+
+def _announced(request: web.Request) -> str:
+    """The sha256 in `Content-Digest` (RFC 9530), as hexadecimal digits; empty where there is none."""
+    found = _sha256.search(request.headers.get("Content-Digest", ""))
+    if found is None:
+        return ""
+    try:
+        digest = base64.b64decode(found.group(1), validate=True)
+    except binascii.Error:
+        digest = b""
+    if len(digest) != 32:
+        raise errors.Invalid(
+            "Content-Digest: it is no sha-256", code="digest_mismatch", field="Content-Digest"
+        )
+    return digest.hex()
+
+
+def _missing(run_id: str, path: str) -> errors.NotFound:
+    return errors.NotFound(f"run {run_id} has no artifact {path!r}", code="artifact_not_found")

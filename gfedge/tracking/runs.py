@@ -1,0 +1,357 @@
+"""Runs that are made and reported over HTTP. What is written to is held in memory, so that a report is appends only.
+
+A report goes into the tables of points, params and tags in one commit; the latest values are memory's, and the index
+takes them in before it is next read. Ended runs take reports too (late tags, evaluation); deleted ones do not.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Iterable
+from typing import Any
+
+import msgspec
+from msgspec import UNSET
+
+from gfedge import errors
+from gfedge.db import Database, Row, new_id
+from gfedge.lineage.types import EdgeRow
+from gfedge.tracking import store
+from gfedge.tracking.index import RunIndex
+from gfedge.tracking.types import (
+    ENDED,
+    ExperimentRow,
+    Latest,
+    LogBatch,
+    Logged,
+    MetricRow,
+    ParamRow,
+    Point,
+    RunCreate,
+    RunPatch,
+    RunRecord,
+    RunRow,
+    StaleRow,
+    TagRow,
+)
+
+MAX_KEYS = 10_000
+"""Params, metrics or tags of one run."""
+REMEMBERED = 2000
+"""Runs in memory before the one that was longest left alone goes."""
+
+
+class LiveRun:
+    """A run in memory: what is committed of it, and who is at it."""
+
+    __slots__ = ("lock", "record", "users")
+
+    def __init__(self, record: RunRecord) -> None:
+        self.record = record
+        self.lock = asyncio.Lock()
+        self.users = 0
+
+
+class Runs:
+    """Makes and changes runs; each change is committed before memory shows it."""
+
+    def __init__(self, db: Database, index: RunIndex) -> None:
+        self._db = db
+        self._index = index
+        self._live: dict[str, LiveRun] = {}
+        self._loading = asyncio.Lock()
+        index.live = self._in_memory
+
+    async def create(self, experiment: ExperimentRow, wanted: RunCreate, now: float) -> RunRecord:
+        if wanted.parent_id:
+            await self._check_parent(wanted.parent_id)
+        run_id = new_id()
+        started = wanted.started_at or (now if wanted.status == "running" else None)
+        row = RunRow(
+            id=run_id,
+            experiment_id=experiment.id,
+            name=wanted.name or f"run {run_id[-12:]}",
+            kind="user",
+            status=wanted.status,
+            created_at=now,
+            started_at=started,
+            ended_at=None,
+            parent_id=wanted.parent_id or None,
+            source=wanted.source,
+        )
+        await self._db.insert(
+            row,
+            *_rows(ParamRow, run_id, wanted.params),
+            *_rows(TagRow, run_id, wanted.tags),
+            _edge(row, now),
+        )
+        record = RunRecord(**msgspec.structs.asdict(row), params=wanted.params, tags=wanted.tags)
+        self._remember(record)
+        self._index.mark(run_id)
+        return record
+
+    async def find(self, run_id: str) -> RunRecord:
+        if (found := await self._index.find(run_id)) is None:
+            raise _unknown(run_id)
+        return found
+
+    async def change(self, run_id: str, wanted: RunPatch, now: float) -> RunRecord:
+        async with self._held(run_id) as live, live.lock:
+            record = _writable(live.record)
+            values = _changed(record, wanted, now)
+            gone, tags = _new_tags(record, {} if wanted.tags is UNSET else wanted.tags)
+            after = msgspec.structs.replace(record, **values, tags=tags)
+            new = {key: tags[key] for key in gone if key in tags}
+            new |= {key: value for key, value in tags.items() if key not in record.tags}
+            await self._update(live, after, gone, _rows(TagRow, run_id, new))
+            return after
+
+    async def delete(self, run_id: str, now: float) -> RunRecord:
+        """Hides it from listings; its children stay."""
+        return await self._set_deleted(run_id, now)
+
+    async def restore(self, run_id: str) -> RunRecord:
+        return await self._set_deleted(run_id, None)
+
+    async def log(self, run_id: str, batch: LogBatch, now: float) -> Logged:
+        """Records points, params and tags: all of them in one commit, or none."""
+        async with self._held(run_id) as live:
+            if batch.params or batch.tags or live.record.ended_at is not None:
+                async with live.lock:
+                    await self._log(live, batch, now)
+            else:
+                await self._log(live, batch, now)
+        return Logged(
+            run_id=run_id,
+            points=len(batch.metrics),
+            params=len(batch.params),
+            tags=len(batch.tags),
+        )
+
+    @contextlib.asynccontextmanager
+    async def written(self, run_id: str) -> AsyncIterator[LiveRun]:
+        """The run, while something that belongs to it is written; it stays in memory that long."""
+        async with self._held(run_id) as live:
+            _writable(live.record)
+            async with live.lock:
+                yield live
+
+    def show(self, live: LiveRun, record: RunRecord) -> None:
+        """Takes up a change that is committed."""
+        live.record = record
+        self._index.mark(record.id)
+
+    # Inside
+
+    async def _log(self, live: LiveRun, batch: LogBatch, now: float) -> None:
+        record = _writable(live.record)
+        params = _new_params(record, batch.params)
+        gone, tags = _new_tags(record, batch.tags)
+        latest = newest(batch.metrics, now)
+        _check_counts(record, params, tags, latest)
+        rows: list[Row] = [
+            *points(record.id, batch.metrics, now),
+            *_rows(ParamRow, record.id, params),
+            *_rows(TagRow, record.id, {k: v for k, v in tags.items() if record.tags.get(k) != v}),
+        ]
+        if record.ended_at is not None:
+            rows.append(StaleRow(run_id=record.id))
+        if gone:
+            await self._db.write(store.write_tags, record.id, gone, rows)
+        elif rows:
+            await self._db.insert(*rows)
+        # Others may have reported while this was written: what is new goes over what is there now.
+        self.show(live, _merged(live.record, params, tags if batch.tags else None, latest))
+
+    async def _update(
+        self, live: LiveRun, after: RunRecord, gone: list[str], rows: list[Row]
+    ) -> None:
+        if after.ended_at is not None:
+            rows = [*rows, StaleRow(run_id=after.id)]
+        await self._db.write(store.update_run, _row(after), gone, rows)
+        values = {name: getattr(after, name) for name in RunRow.__struct_fields__}
+        self.show(live, msgspec.structs.replace(live.record, **values, tags=after.tags))
+
+    async def _set_deleted(self, run_id: str, at: float | None) -> RunRecord:
+        async with self._held(run_id) as live, live.lock:
+            if (live.record.deleted_at is None) != (at is None):
+                after = msgspec.structs.replace(live.record, deleted_at=at)
+                await self._update(live, after, [], [])
+            return live.record
+
+    async def _check_parent(self, parent_id: str) -> None:
+        parent = await self._index.find(parent_id)
+        if parent is None or parent.deleted_at is not None:
+            raise errors.Invalid(
+                f"parent_id: no run {parent_id!r} is here",
+                code="parent_not_found",
+                field="parent_id",
+            )
+
+    # Memory
+
+    def _in_memory(self, run_id: str) -> RunRecord | None:
+        live = self._live.get(run_id)
+        return live.record if live is not None else None
+
+    @contextlib.asynccontextmanager
+    async def _held(self, run_id: str) -> AsyncIterator[LiveRun]:
+        """The run in memory, where it stays for as long as it is held."""
+        if (live := self._live.get(run_id)) is None:
+            async with self._loading:
+                if (live := self._live.get(run_id)) is None:
+                    found = await self._db.read(store.records, [run_id])
+                    if not found:
+                        raise _unknown(run_id)
+                    live = self._remember(found[0])
+        live.users += 1
+        try:
+            yield live
+        finally:
+            live.users -= 1
+            self._live[run_id] = self._live.pop(run_id)
+
+    def _remember(self, record: RunRecord) -> LiveRun:
+        live = self._live[record.id] = LiveRun(record)
+        if len(self._live) > REMEMBERED:
+            for run_id, other in self._live.items():
+                if not other.users and other is not live and not self._index.is_changed(run_id):
+                    del self._live[run_id]
+                    break
+        return live
+
+
+# Rules
+
+
+def newest(reported: Iterable[Point], now: float) -> dict[str, Latest]:
+    """The latest point of each metric: of the highest step, then time, then value."""
+    found: dict[str, Latest] = {}
+    for point in reported:
+        at = now if point.logged_at is None else point.logged_at
+        latest = found.get(point.key)
+        if latest is None or (point.step, at) >= (latest.step, latest.logged_at):
+            found[point.key] = later(latest, Latest(point.value, point.step, at))
+    return found
+
+
+def later(one: Latest | None, other: Latest) -> Latest:
+    """Of two points the one that counts; of two at the same step and time the higher, NaN above all."""
+    if one is None or (other.step, other.logged_at) > (one.step, one.logged_at):
+        return other
+    if (other.step, other.logged_at) < (one.step, one.logged_at) or one.value == "NaN":
+        return one
+    return other if other.value == "NaN" or float(other.value) >= float(one.value) else one
+
+
+def points(run_id: str, reported: Iterable[Point], now: float) -> list[MetricRow]:
+    return [
+        MetricRow(
+            run_id=run_id,
+            key=point.key,
+            value=float(point.value),
+            step=point.step,
+            logged_at=now if point.logged_at is None else point.logged_at,
+        )
+        for point in reported
+    ]
+
+
+def _new_params(record: RunRecord, params: dict[str, str]) -> dict[str, str]:
+    """Those that the run has not yet; a param never changes its value."""
+    for key, value in params.items():
+        if record.params.get(key, value) != value:
+            raise errors.Conflict(
+                f"param {key!r} of this run is {record.params[key]!r} already, and params do not change",
+                code="param_exists",
+                field=f"params.{key}",
+            )
+    return {key: value for key, value in params.items() if key not in record.params}
+
+
+def _new_tags(
+    record: RunRecord, wanted: dict[str, str | None] | dict[str, str]
+) -> tuple[list[str], dict[str, str]]:
+    """Keys of tags whose present value goes, and all tags as they are then."""
+    gone = [k for k, v in wanted.items() if k in record.tags and record.tags[k] != v]
+    tags = {k: v for k, v in {**record.tags, **wanted}.items() if v is not None}
+    return gone, tags
+
+
+def _merged(
+    record: RunRecord,
+    params: dict[str, str],
+    tags: dict[str, str] | None,
+    latest: dict[str, Latest],
+) -> RunRecord:
+    metrics = {key: later(record.metrics.get(key), found) for key, found in latest.items()}
+    return msgspec.structs.replace(
+        record,
+        params={**record.params, **params} if params else record.params,
+        tags=record.tags if tags is None else tags,
+        metrics={**record.metrics, **metrics},
+    )
+
+
+def _check_counts(
+    record: RunRecord, params: dict[str, str], tags: dict[str, str], latest: dict[str, Latest]
+) -> None:
+    counts = {
+        "params": len(record.params) + len(params),
+        "tags": len(tags),
+        "metrics": len(record.metrics.keys() | latest.keys()),
+    }
+    for what, count in counts.items():
+        if count > MAX_KEYS:
+            raise errors.Invalid(
+                f"{what}: a run has at most {MAX_KEYS} of them", code="too_many_keys", field=what
+            )
+
+
+def _changed(record: RunRecord, wanted: RunPatch, now: float) -> dict[str, Any]:
+    """The fields of a run that a PATCH sets."""
+    values: dict[str, Any] = {} if wanted.name is UNSET else {"name": wanted.name}
+    status = record.status if wanted.status is UNSET else wanted.status
+    if status in ENDED:
+        ended = record.ended_at if record.ended_at is not None else now
+        values["ended_at"] = ended if wanted.ended_at is UNSET else wanted.ended_at
+    elif wanted.ended_at is not UNSET:
+        raise errors.Invalid(
+            f"ended_at: the run would be {status}; end it with a status of {', '.join(ENDED)}",
+            field="ended_at",
+        )
+    else:
+        values["ended_at"] = None
+    if status == "running" and record.started_at is None:
+        values["started_at"] = now
+    return {**values, "status": status}
+
+
+def _writable(record: RunRecord) -> RunRecord:
+    if record.deleted_at is not None:
+        raise errors.Conflict(f"run {record.id} was deleted: restore it first", code="run_deleted")
+    return record
+
+
+def _unknown(run_id: str) -> errors.NotFound:
+    return errors.NotFound(f"no run {run_id!r} is here", code="run_not_found")
+
+
+def _row(record: RunRecord) -> RunRow:
+    return RunRow(**{name: getattr(record, name) for name in RunRow.__struct_fields__})
+
+
+def _rows(kind: type[ParamRow] | type[TagRow], run_id: str, values: dict[str, str]) -> list[Any]:
+    return [kind(run_id=run_id, key=key, value=value) for key, value in values.items()]
+
+
+def _edge(row: RunRow, at: float) -> EdgeRow:
+    return EdgeRow(
+        source_kind="run",
+        source_id=row.id,
+        target_kind="experiment",
+        target_id=row.experiment_id,
+        relation="belongs_to",
+        made_at=at,
+    )

@@ -1,0 +1,122 @@
+"""The history of a metric: page by page, or as a picture of bounded size that keeps every stretch's extremes."""
+
+from __future__ import annotations
+
+import base64
+import math
+
+import msgspec
+
+from gfedge import errors
+from gfedge.db import Cursor
+from gfedge.tracking.types import History, HistoryQuery, Number, number
+
+Point = tuple[int, float, float]
+"""Step, time, value."""
+
+# A point sent twice counts once, so a client may send a report again that was not answered.
+POINTS = """
+    select distinct step, logged_at, value from metrics
+    where run_id = $1 and key = $2 and {axis} >= $3 and {axis} <= $4
+"""
+AXES = {"step": "step", "time": "logged_at"}
+
+
+def read(cursor: Cursor, run_id: str, key: str, query: HistoryQuery) -> History:
+    """What a query asks for of one metric; an empty history where the run has no such metric."""
+    total = _count(cursor, run_id, key, query)
+    sampled = 0 < query.points < total
+    if sampled:
+        found, following = _picture(cursor, run_id, key, query), None
+    else:
+        found, following = _page(cursor, run_id, key, query)
+    return History(
+        next=following,
+        run_id=run_id,
+        key=key,
+        total=total,
+        sampled=sampled,
+        steps=[step for step, _, _ in found],
+        times=[at for _, at, _ in found],
+        values=[number(value) for _, _, value in found],
+    )
+
+
+def _points(query: HistoryQuery) -> str:
+    return POINTS.format(axis=AXES[query.by])
+
+
+def _bounds(run_id: str, key: str, query: HistoryQuery) -> list[object]:
+    start = -math.inf if query.start is None else query.start
+    return [run_id, key, start, math.inf if query.end is None else query.end]
+
+
+def _count(cursor: Cursor, run_id: str, key: str, query: HistoryQuery) -> int:
+    text = f"select count(*) from ({_points(query)})"  # noqa: S608 - constant fragments
+    ((count,),) = cursor.execute(text, _bounds(run_id, key, query)).fetchall()
+    return int(count)
+
+
+def _page(
+    cursor: Cursor, run_id: str, key: str, query: HistoryQuery
+) -> tuple[list[Point], str | None]:
+    """By step, time and value, so that the page after this one begins where it ended, whatever comes in between."""
+    after = _after(query.cursor)
+    limit = max(query.limit, query.points)
+    text = f"""
+        select step, logged_at, value from ({_points(query)})
+        where $5 or (step, logged_at, value) > ($6::bigint, $7::double, $8::double)
+        order by step, logged_at, value limit $9
+    """  # noqa: S608 - constant fragments
+    found = cursor.execute(
+        text, [*_bounds(run_id, key, query), after is None, *(after or (0, 0.0, 0.0)), limit + 1]
+    ).fetchall()
+    page = [(int(step), float(at), float(value)) for step, at, value in found[:limit]]
+    return page, _cursor(page[-1]) if len(found) > limit else None
+
+
+def _picture(cursor: Cursor, run_id: str, key: str, query: HistoryQuery) -> list[Point]:
+    """The first and the last point, and of each of equal stretches the lowest and the highest; no NaN."""
+    stretches = max((query.points - 2) // 2, 1)
+    text = f"""
+        with p as (
+            select step, logged_at, value, {AXES[query.by]}::double as x from ({_points(query)})
+            where not isnan(value)
+        ), s as (
+            select *, least(floor((x - min(x) over ()) / nullif(max(x) over () - min(x) over (), 0) * $5), $5 - 1) as n
+            from p
+        )
+        select arg_min((step, logged_at, value), (value, step)), arg_max((step, logged_at, value), (value, step)),
+               min((step, logged_at, value)), max((step, logged_at, value))
+        from s group by n order by n
+    """  # noqa: S608 - constant fragments
+    found = cursor.execute(text, [*_bounds(run_id, key, query), stretches]).fetchall()
+    if not found:
+        return []
+    points = {_point(one) for low, high, _, _ in found for one in (low, high)}
+    ends = {min(_point(row[2]) for row in found), max(_point(row[3]) for row in found)}
+    return sorted(points | ends)[: query.points]
+
+
+def _point(values: tuple[int, float, float]) -> Point:
+    step, at, value = values
+    return int(step), float(at), float(value)
+
+
+def _after(cursor: str) -> tuple[int, float, float] | None:
+    if not cursor:
+        return None
+    try:
+        step, at, value = msgspec.json.decode(
+            base64.urlsafe_b64decode(cursor), type=tuple[int, float, Number]
+        )
+    except (ValueError, msgspec.MsgspecError):
+        raise errors.Invalid(
+            "cursor: it is not the `next` of a page", code="bad_cursor", field="cursor"
+        ) from None
+    return step, at, float(value)
+
+
+def _cursor(point: Point) -> str:
+    step, at, value = point
+    return base64.urlsafe_b64encode(msgspec.json.encode((step, at, number(value)))).decode()
