@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import hashlib
 import http.server
 import json
+import os
 import re
 import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 import gfedge
 from gfedge.cli import DEFAULT_SERVER, jobs, main, parser, progress, trace
-from gfedge.cli.errors import CommandError
+from gfedge.cli.client import Server
+from gfedge.cli.errors import INTERRUPTED, CommandError
+from gfedge.inference import png
+from gfedge.settings import Settings, SettingsError, unknown
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(20)
 
@@ -51,6 +56,51 @@ class _Page(http.server.BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         self.rfile.read(int(self.headers["Content-Length"]))
         self.do_GET()
+
+    def log_message(self, *args: object) -> None:
+        pass
+
+
+Answers = dict[str, tuple[int, object]]
+"""By method and path: a status and what the body says in JSON."""
+
+
+@pytest.fixture
+def answering() -> Iterator[Callable[[Answers], tuple[str, list[str]]]]:
+    """Starts a server with these answers; gives its address and the list that its requests go to."""
+    started: list[tuple[http.server.ThreadingHTTPServer, threading.Thread]] = []
+
+    def start(answers: Answers) -> tuple[str, list[str]]:
+        asked: list[str] = []
+        handler = type("Handler", (_Answers,), {"answers": answers, "asked": asked})
+        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        started.append((server, threading.Thread(target=server.serve_forever)))
+        started[-1][1].start()
+        return f"http://127.0.0.1:{server.server_port}", asked
+
+    yield start
+    for server, thread in started:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+class _Answers(http.server.BaseHTTPRequestHandler):
+    answers: Answers
+    asked: list[str]
+
+    def do_GET(self) -> None:
+        self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        what = f"{self.command} {self.path}"
+        self.asked.append(what)
+        status, said = self.answers.get(what, (404, {"detail": "not known here"}))
+        body = json.dumps(said).encode()
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    do_POST = do_DELETE = do_GET  # noqa: N815
 
     def log_message(self, *args: object) -> None:
         pass
@@ -383,7 +433,7 @@ def test_doctor_reads_bad_settings(nobody: str, capsys: pytest.CaptureFixture[st
     monkeypatch.setenv("GFEDGE_PORT", "many")
     code, found = _doctor(capsys, "--server", nobody)
     assert code == 1
-    assert "port" in found["settings"]["text"]
+    assert "GFEDGE_PORT=many: expected a whole number" in found["settings"]["text"]
 
 
 def test_doctor_for_people(nobody: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -392,3 +442,232 @@ def test_doctor_for_people(nobody: str, capsys: pytest.CaptureFixture[str]) -> N
     assert code == 1
     assert re.search(r"^broken +models .*\n +-> ", shown, re.MULTILINE)
     assert re.search(r"^\d broken$", shown, re.MULTILINE)
+
+
+# -- outputs that are no regular files ----------------------------------------------------------
+
+
+def test_a_device_is_written_to_and_stays(tmp_path: Path) -> None:
+    jobs.check_output(os.devnull, 1)
+    jobs.write_atomically(Path(os.devnull), b"new")
+    assert not Path(os.devnull).is_file()
+    with pytest.raises(CommandError, match="leave out -n"):
+        jobs.check_output(os.devnull, 2)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no FIFOs here")
+def test_a_fifo_is_written_to_and_stays(tmp_path: Path) -> None:
+    fifo, read = tmp_path / "fifo", list[bytes]()
+    os.mkfifo(fifo)
+    reader = threading.Thread(target=lambda: read.append(fifo.read_bytes()))
+    reader.start()
+    jobs.write_atomically(fifo, b"new")
+    reader.join()
+    assert read == [b"new"]
+    assert fifo.is_fifo()
+
+
+def test_a_link_stays_and_its_file_is_written(tmp_path: Path) -> None:
+    (tmp_path / "there").mkdir()
+    file, link = tmp_path / "there" / "file.png", tmp_path / "link.png"
+    link.symlink_to(file)
+    for body in (b"first", b"second"):
+        jobs.check_output(str(link), 1)
+        jobs.write_atomically(link, body)
+        assert link.is_symlink()
+        assert file.read_bytes() == body
+    assert list(file.parent.iterdir()) == [file]
+    dangling = tmp_path / "dangling.png"
+    dangling.symlink_to(tmp_path / "nowhere" / "x.png")
+    with pytest.raises(CommandError, match="does not exist: make it first"):
+        jobs.check_output(str(dangling), 1)
+
+
+# -- interrupted --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("deleted", "now", "said"),
+    [
+        ((200, "cancelled"), "", "is cancelled"),
+        ((200, "running"), "", "is still running and will stop within a step"),
+        ((409, ""), "succeeded", "has succeeded already: the server keeps it (gfedge trace j1)"),
+        ((409, ""), "failed", "failed: out of memory"),
+        ((409, ""), "cancelled", "is cancelled"),
+        ((500, ""), "", "could not be cancelled: not known here"),
+    ],
+)
+def test_ctrl_c_says_what_became_of_the_job(
+    deleted: tuple[int, str],
+    now: str,
+    said: str,
+    answering: Callable[[Answers], tuple[str, list[str]]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    path, (status, state) = f"{progress.JOBS}/j1", deleted
+    error = {"detail": "out of memory"} if now == "failed" else None
+    answers: Answers = {f"DELETE {path}": (status, {"id": "j1", "status": state})}
+    if now:
+        answers[f"GET {path}"] = (200, {"id": "j1", "status": now, "error": error})
+    address, asked = answering(answers)
+
+    def interrupted(*args: object) -> dict[str, object]:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(progress, "_wait", interrupted)
+    with Server(address) as server, pytest.raises(CommandError) as ended:
+        progress.finish(server, {"id": "j1", "status": "running"})
+    assert str(ended.value) == f"interrupted; job j1 {said}"
+    assert ended.value.exit_code == INTERRUPTED
+    assert asked[0] == f"DELETE {path}"
+
+
+# -- trace of a file ----------------------------------------------------------------------------
+
+
+def _picture(tmp_path: Path, texts: dict[str, str]) -> tuple[str, str]:
+    """A PNG without pixels but with texts, and the path at which its trace is asked for."""
+    data = png.SIGNATURE
+    for key, text in texts.items():
+        body = key.encode() + b"\0" + text.encode()
+        data += len(body).to_bytes(4, "big") + b"tEXt" + body + bytes(4)
+    file = tmp_path / "dragon.png"
+    file.write_bytes(data + bytes(4))
+    digest = hashlib.sha256(data + bytes(4)).hexdigest()
+    return str(file), f"/api/v1/assets/{digest}/trace"
+
+
+def test_a_known_file_is_traced_without_being_sent(
+    tmp_path: Path,
+    answering: Callable[[Answers], tuple[str, list[str]]],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    file, path = _picture(tmp_path, {})
+    address, asked = answering({f"GET {path}": (200, TRACE)})
+    assert main(["trace", file, "--server", address]) == 0
+    assert "asset ab was made by job 1" in capsys.readouterr().out
+    assert asked == [f"GET {path}"]
+
+
+def test_an_unknown_file_is_sent(
+    tmp_path: Path,
+    answering: Callable[[Answers], tuple[str, list[str]]],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    file, path = _picture(tmp_path, {})
+    address, asked = answering({"POST /api/v1/trace": (200, TRACE)})
+    assert main(["trace", file, "--server", address]) == 0
+    assert asked == [f"GET {path}", "POST /api/v1/trace"]
+    address, asked = answering({f"GET {path}": (503, {"detail": "busy"})})
+    assert "busy" in _refused(capsys, "trace", file, "--server", address, code=1)
+    assert asked == [f"GET {path}"]
+
+
+@pytest.mark.parametrize("status", [404, 413])
+def test_a_file_of_another_server_says_where_to_ask(
+    status: int,
+    tmp_path: Path,
+    answering: Callable[[Answers], tuple[str, list[str]]],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    there = "http://other:8000/api/v1/ml-platform/ai-jobs/j1/trace"
+    file, _ = _picture(tmp_path, {"gfedge": json.dumps({"trace": there})})
+    address, _ = answering({"POST /api/v1/trace": (status, {"detail": "no"})})
+    said = _refused(capsys, "trace", file, "--server", address, code=1)
+    hint = "its metadata names"
+    assert said == f"error: no; {hint} {there}: ask there (--server http://other:8000)\n"
+    for chunk in (
+        json.dumps({"trace": f"{address}/api/v1/x"}),
+        json.dumps({"trace": "http://other/\x1b[31m"}),
+        json.dumps({"trace": "file:///etc/passwd"}),
+        json.dumps({"trace": "http://[broken"}),
+        json.dumps(["trace"]),
+        "no JSON",
+        "[" * 100_000,
+    ):
+        file, _ = _picture(tmp_path, {"gfedge": chunk})
+        assert _refused(capsys, "trace", file, "--server", address, code=1) == "error: no\n"
+
+
+# -- words --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("argv", "said"),
+    [
+        (("generate", "drag\udce9n"), "the prompt is not UTF-8 text"),
+        (("generate", "x", "--negative-prompt", "\udcff"), "the negative prompt is not UTF-8"),
+        (("generate", "x", "--model", "\udcff"), "the model is not UTF-8 text"),
+        (("superres", "x.png", "--experiment", "\udcff"), "the experiment is not UTF-8 text"),
+        (("generate", "x", "--server", "http://\udcff"), "is not a server address"),
+    ],
+)
+def test_what_is_not_utf_8_is_refused_before_it_is_sent(
+    argv: tuple[str, ...], said: str, nobody: str, tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    where = () if "--server" in argv else ("--server", nobody)
+    assert said in _refused(capsys, *argv, "-o", str(tmp_path / "x.png"), *where)
+
+
+def test_words_without_effect_are_warned_of(capsys: pytest.CaptureFixture[str]) -> None:
+    jobs._warn_of_words({"unknown_words": ["zorp", "late"], "dropped_words": ["late", "owl"]})
+    assert capsys.readouterr().err.splitlines() == [
+        "warning: the model has not learned: zorp (it goes by their parts)",
+        "warning: the model had no use for: late, owl (they changed nothing)",
+    ]
+    jobs._warn_of_words({"unknown_words": [], "dropped_words": None})
+    jobs._warn_of_words({})
+    assert capsys.readouterr().err == ""
+
+
+# -- settings -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "expected"),
+    [
+        ("port", "abc", "a whole number from 0 to 65535"),
+        ("port", "65536", "a whole number from 0 to 65535"),
+        ("max_prompt", "0", "a whole number of at least 1"),
+        ("max_wait", "nan", "a number from 0 to 3600"),
+        ("device", "tpu", "one of auto, cpu, cuda"),
+        ("data", "", "a path"),
+        ("max_body", "1T", "a size of at least 1024 bytes; K, M and G behind it"),
+        ("max_body", "512", "a size of at least 1024 bytes"),
+        ("max_steps", "1K", "a whole number from 1 to 1000"),
+    ],
+)
+def test_a_bad_setting_says_what_it_was_and_where_it_came_from(
+    name: str, text: str, expected: str
+) -> None:
+    variable = f"GFEDGE_{name.upper()}"
+    with pytest.raises(SettingsError, match=re.escape(f"{variable}={text}: expected {expected}")):
+        Settings.load({}, {variable: text})
+    flag = f"--{name.replace('_', '-')} {text}: expected {expected}"
+    with pytest.raises(SettingsError, match=re.escape(flag)):
+        Settings.load({name: text}, {variable: "1"})
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [("65536", 1 << 16), ("64K", 1 << 16), ("3m", 3 << 20), ("2 GiB", 2 << 30), ("1MiB", 1 << 20)],
+)
+def test_sizes_take_suffixes(text: str, size: int) -> None:
+    assert Settings.load({}, {"GFEDGE_MAX_BODY": text}).max_body == size
+
+
+def test_a_choice_takes_any_case() -> None:
+    found = Settings.load({"device": "CPU"}, {"GFEDGE_LOG_LEVEL": "Warning"})
+    assert (found.log_level, found.device) == ("warning", "cpu")
+
+
+def test_unknown_variables_are_warned_of() -> None:
+    given = dict.fromkeys(
+        ("GFEDGE_PROT", "GFEDGE_ZZZ", "GFEDGE_PORT", "GFEDGE_SERVER", "GFEDGE_KILL_ROUNDS", "PATH"),
+        "1",
+    )
+    assert unknown(given) == [
+        "GFEDGE_PROT is not a setting: did you mean GFEDGE_PORT?",
+        "GFEDGE_ZZZ is not a setting: `gfedge serve --help` lists them",
+    ]

@@ -19,6 +19,7 @@ from gfedge.inference.engine import Engine
 from gfedge.inference.folder import read_folder
 from gfedge.inference.sessions import Sessions, is_out_of_memory, open_model, session_options
 from gfedge.inference.superres import bleed, grid, reduced
+from gfedge.inference.tiles import TileLane
 from gfedge.inference.types import (
     Cancel,
     Cancelled,
@@ -196,6 +197,60 @@ def test_pixel_mode_repeats_pixels_and_needs_no_model(
     image = builders.noise(300, 9, alpha=True)
     made = upscale(engine_of(), None, image, scale=scale, mode="pixel")
     assert np.array_equal(made, image.repeat(scale, 0).repeat(scale, 1))
+
+
+def test_large_outputs_are_begun_one_per_worker_in_order_of_arrival(
+    engine_of: Callable[..., Engine], superres: ModelFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gfedge.inference.tiles.SMALL_BYTES", 0)
+    engine, begun, open_passes = Engine(EngineOptions(device="cpu", workers=2, tile=8)), [], []
+
+    def upscaled(number: int) -> Future[Result]:
+        def progress(done: int, total: int) -> None:
+            lanes = [lane for lane in engine.lanes.values() if isinstance(lane, TileLane)]
+            open_passes.append(sum(job.current is not None for job in lanes[0].jobs))
+            if number not in begun:
+                begun.append(number)
+
+        image = builders.noise(40, 40, seed=number, alpha=number % 2 > 0)
+        return engine.upscale(superres, image, UpscaleRequest(scale=8), progress, Cancel())
+
+    futures = [upscaled(number) for number in range(6)]
+    engine.start()
+    images = [future.result(30).images[0] for future in futures]
+    engine.close()
+    assert max(open_passes) == 2
+    assert set(begun[:2]) == {0, 1}
+    assert max(abs(place - number) for place, number in enumerate(begun)) <= 1
+    alone = upscale(
+        engine_of(tile=8), superres, builders.noise(40, 40, seed=5, alpha=True), scale=8
+    )
+    assert np.array_equal(images[5], alone)
+
+
+def test_a_small_picture_does_not_wait_for_a_large_one_nor_a_cancel_for_its_turn(
+    engine_of: Callable[..., Engine], superres: ModelFolder
+) -> None:
+    engine, running, told = engine_of(workers=1, tile=8), threading.Event(), []
+    cancels = [Cancel(), Cancel()]
+    large, waiting = (
+        engine.upscale(superres, builders.noise(1100, 1000), UpscaleRequest(), progress, cancel)
+        for progress, cancel in zip(
+            (lambda done, total: running.set(), lambda *step: told.append(step)),
+            cancels,
+            strict=True,
+        )
+    )
+    assert running.wait(30)
+    upscale(engine, superres, builders.noise(20, 20))
+    cancels[1].cancel()
+    with pytest.raises(Cancelled):
+        waiting.result(30)
+    assert not told
+    assert not large.done()
+    cancels[0].cancel()
+    with pytest.raises(Cancelled):
+        large.result(30)
 
 
 def test_a_gpu_batches_tiles_of_several_jobs_and_gives_the_same_pictures(
@@ -443,6 +498,22 @@ def test_previews_and_unknown_words(engine_of: Callable[..., Engine], sprite: Mo
     assert result.unknown_words == ("zorp",)
     assert [i for i, _ in seen] == [0, 0, 0]
     assert np.array_equal(seen[-1][1], result.images[0])
+
+
+@pytest.mark.parametrize(
+    ("prompt", "dropped"),
+    [
+        ("a red dragon", ()),
+        ("one two six ten red blue green dragon sword potion book", ("two", "six", "ten")),
+        ("the 7 of a 7", ("the", "7", "of", "a")),
+        ("", ()),
+    ],
+)
+def test_words_without_effect_are_told(
+    engine_of: Callable[..., Engine], sprite: ModelFolder, prompt: str, dropped: tuple[str, ...]
+) -> None:
+    result = generating(engine_of(), sprite, prompt, steps=1).result(30)
+    assert result.dropped_words == dropped
 
 
 # cancelling, progress, models that come and go

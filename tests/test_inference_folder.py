@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,10 +14,12 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
+from gfedge.inference import words
 from gfedge.inference.engine import Engine
 from gfedge.inference.folder import folder_digest, graph_bytes, read_folder
 from gfedge.inference.scan import MAX_DEPTH, ScanError, scan
-from gfedge.inference.types import Cancel, EngineOptions, ModelRefused, UpscaleRequest
+from gfedge.inference.sessions import open_model
+from gfedge.inference.types import Cancel, Device, EngineOptions, ModelRefused, UpscaleRequest
 
 
 def refusal(folder: Path) -> str:
@@ -245,3 +249,78 @@ def varint(number: int) -> bytes:
         out.append(number & 0x7F | 0x80)
         number >>= 7
     return bytes([*out, number])
+
+
+LONG = "more than 64 parts"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("a = " + "9" * 5000, "too many digits"),
+        (".".join("a" * 20_000) + " = 1", LONG),
+        ("[" + ' . "a\\"" . '.join("a" * 5000) + "]", LONG),
+        ("a = {" + ".'b'.".join("a" * 5000) + " = 1}", LONG),
+        ("a = " + "[" * 30_000 + "]" * 30_000, "not valid TOML"),
+        ("a = " + "{a = " * 10_000 + "1" + "}" * 10_000, "not valid TOML"),
+        ("a = " + "[" * 100 + "]" * 100, "nested more than 16 deep"),
+        (".".join("a" * 60) + " = 1", "nested more than 16 deep"),
+        ("a = 0x" + "f" * 17, "a finite number of 64 bits"),
+        ("[training]\nlosses = [1.0, [nan]]", "'losses' in model.toml must be a finite"),
+        ("[dataset]\nsize = -inf", "'size' in model.toml must be a finite"),
+        ("[training]\nname = ['a']", "[training] name in model.toml must be a text"),
+        (
+            "[dataset]\nname = 2026-01-01T00:00:00Z\n[training]\nname = 7",
+            "[training] name in model",
+        ),
+        ("training = [1]", "[training] in model.toml must be a table"),
+        ("x = [[{CustomOps = 1}]]", "custom-op library (CustomOps)"),
+        ("[defaults]\nscale = 5", "[defaults] scale must be one of 2, 3, 4, 8"),
+    ],
+    ids=lambda text: text[:24],
+)
+def test_whatever_a_toml_holds_it_is_refused_and_soon(tmp_path: Path, text: str, said: str) -> None:
+    folder = builders.make_superres_folder(tmp_path)
+    toml = folder / "model.toml"
+    known = re.sub(r"(?m)^\[(training|dataset|defaults)\][^\[]*", "", toml.read_text())
+    toml.write_text(f"{text}\n{known}" if not text.startswith("[") else f"{known}\n{text}")
+    assert said in refusal(folder)
+
+
+def test_origins_are_plain_values(tmp_path: Path) -> None:
+    origins = (
+        "[training]\nbegan = 2026-01-02\nended = 2026-01-03T04:05:06Z\nat = 07:08:09\n"
+        "losses = [1.5, [2, {a = true}]]\n"
+    )
+    folder = edited(builders.make_superres_folder(tmp_path), "[training]\n", origins)
+    found = read_folder(folder).training
+    assert found["began"] == "2026-01-02"
+    assert found["ended"] == "2026-01-03T04:05:06+00:00"
+    assert found["at"] == "07:08:09"
+    assert found["losses"] == [1.5, [2, {"a": True}]]
+
+
+def test_every_broken_toml_is_a_refusal_or_a_folder(tmp_path: Path) -> None:
+    folder = builders.make_sprite_folder(tmp_path)
+    data = (folder / "model.toml").read_bytes()
+    rng = np.random.default_rng(0)
+    for _ in range(300):
+        broken = bytearray(data)
+        broken[rng.integers(len(data))] = rng.integers(256)
+        (folder / "model.toml").write_bytes(bytes(broken))
+        with contextlib.suppress(ModelRefused):
+            read_folder(folder)
+
+
+def test_the_vocabulary_is_loaded_from_the_bytes_that_were_verified(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = read_folder(builders.make_sprite_folder(tmp_path))
+    expected = words.Vocabulary.load(folder.path / "vocab.json")
+
+    def again(path: Path) -> words.Vocabulary:
+        raise AssertionError("vocab.json was read a second time")
+
+    monkeypatch.setattr(words.Vocabulary, "load", again)
+    on_cpu = Device(provider="CPUExecutionProvider", note="")
+    assert open_model(folder, EngineOptions(), on_cpu).vocabulary == expected

@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import io
 import struct
+import tracemalloc
 import zlib
 
 import builders
@@ -15,7 +16,7 @@ from PIL import Image, PngImagePlugin
 
 from gfedge.inference import png
 from gfedge.inference.palette import flatten, parse_colour, quantise
-from gfedge.inference.types import ImageError, ImageTooLarge, Pixels
+from gfedge.inference.types import Cancel, Cancelled, ImageError, ImageTooLarge, Pixels
 
 LIMIT = 1 << 20
 
@@ -252,3 +253,135 @@ def test_a_plain_background() -> None:
     exact = pixels[..., :3] * share + np.array([0, 128, 255]) * (1 - share)
     assert (flat[..., 3] == 255).all()
     assert np.abs(flat[..., :3] - exact).max() <= 0.5 + 1e-9
+
+
+@pytest.mark.parametrize(
+    ("header", "said"),
+    [
+        (b"\xff" * (31 << 20), "a marker is missing"),
+        (b"\xff\xfe\0\2" * (1 << 20), "too long a header"),
+        ((b"\xff\xfe\xff\xff" + bytes(0xFFFD)) * 200, "too long a header"),
+        (b"\xff\xfe\0\0", "a marker is missing"),
+        (b"\xff\xda", "no frame header"),
+        (b"\xff\xc0\0\x11\x08", "cut short"),
+    ],
+    ids=["fill bytes", "small segments", "large segments", "no length", "no frame", "cut"],
+)
+@pytest.mark.parametrize("framed", [False, True])
+def test_a_hostile_jpeg_header_is_not_walked_for_long(
+    header: bytes, said: str, framed: bool
+) -> None:
+    frame = b"\xff\xc0\0\x11\x08\0\x08\0\x08" + bytes(10) if framed else b""
+    if framed and header == b"\xff\xda":
+        said = "cut short or broken"
+    with pytest.raises(ImageError, match=said):
+        png.decode(b"\xff\xd8" + frame + header, LIMIT)
+
+
+def test_fill_bytes_and_metadata_before_the_frame_are_stepped_over() -> None:
+    data = builders.picture_file(builders.noise(16, 24), "JPEG")
+    more = b"\xff\xff\xff\xfe\0\5abc" + b"\xff\xe2\xff\xff" + bytes(0xFFFD)
+    assert png.probe(data[:2] + more + data[2:]) == ("image/jpeg", 24, 16)
+    assert np.array_equal(png.decode(data[:2] + more + data[2:], LIMIT), png.decode(data, LIMIT))
+
+
+def test_a_png_of_nothing_but_chunks_is_refused() -> None:
+    data = builders.png_file(8, 8)
+    flood = chunk(b"teSt", b"") * png.MAX_CHUNKS
+    for at in (33, -12):
+        with pytest.raises(ImageError, match=r"the PNG has 100,000 chunks or more"):
+            png.decode(data[:at] + flood + data[at:], LIMIT)
+
+
+@pytest.mark.parametrize("format", ["PNG", "JPEG", "WEBP"])
+def test_a_broken_picture_is_said_so_in_words(format: str) -> None:  # noqa: A002
+    data = builders.picture_file(builders.noise(16, 16), format)
+    at = {"PNG": 33, "JPEG": 200, "WEBP": 40}[format]
+    with pytest.raises(ImageError) as refused:
+        png.decode(data[:at], LIMIT)
+    assert str(refused.value) == f"the {format} picture is cut short or broken" or format == "JPEG"
+    assert "<" not in str(refused.value)
+
+
+@pytest.mark.parametrize("depth", [1, 2, 4, 8])
+@pytest.mark.parametrize("shade", [0, 1])
+def test_the_transparent_grey_of_a_png_of_few_bits(depth: int, shade: int) -> None:
+    """Eight pixels of grey 0, 1, 0, 1, ... with one of the two transparent."""
+    row = sum((i % 2) << depth * (7 - i) for i in range(8)).to_bytes(depth, "big")
+    header = struct.pack(">IIBBBBB", 8, 1, depth, 0, 0, 0, 0)
+    data = png.SIGNATURE + b"".join(
+        chunk(kind, body)
+        for kind, body in (
+            (b"IHDR", header),
+            (b"tRNS", struct.pack(">H", shade)),
+            (b"IDAT", zlib.compress(b"\0" + row)),
+            (b"IEND", b""),
+        )
+    )
+    pixels = png.decode(data, LIMIT)
+    bright = 255 // ((1 << depth) - 1)
+    assert pixels[0, :, 0].tolist() == [0, bright] * 4
+    assert pixels[0, :, 3].tolist() == ([255, 0] if shade else [0, 255]) * 4
+
+
+def test_the_transparent_colour_of_a_deep_png() -> None:
+    header = struct.pack(">IIBBBBB", 2, 1, 16, 2, 0, 0, 0)
+    row = b"\0" + struct.pack(">6H", 0x1200, 0x3400, 0x5600, 0xFF00, 0, 0)
+    data = png.SIGNATURE + b"".join(
+        chunk(kind, body)
+        for kind, body in (
+            (b"IHDR", header),
+            (b"tRNS", struct.pack(">3H", 0x1200, 0x3400, 0x5600)),
+            (b"IDAT", zlib.compress(row)),
+            (b"IEND", b""),
+        )
+    )
+    assert png.decode(data, LIMIT)[0, :, 3].tolist() == [0, 255]
+
+
+def test_a_cancel_reaches_the_encoder() -> None:
+    pixels, cancel, bands = builders.noise(900, 1000), Cancel(), []
+
+    def check() -> None:
+        bands.append(1)
+        if len(bands) == 2:
+            cancel.cancel()
+        cancel.check()
+
+    with pytest.raises(Cancelled):
+        png.encode(pixels, None, check)
+    assert len(bands) == 2
+    assert png.encode(pixels, None, lambda: None) == png.encode(pixels)
+
+
+def test_the_encoder_holds_its_file_once() -> None:
+    pixels = builders.noise(2000, 1500)
+    tracemalloc.start()
+    data = png.encode(pixels)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 1.6 * len(data)
+
+
+def test_texts_end_with_the_picture_and_are_read_only_if_asked_for() -> None:
+    start = png.SIGNATURE + chunk(b"IHDR", bytes(13))
+    end, good = chunk(b"IEND", b""), chunk(b"tEXt", b"good\0yes")
+    assert png.texts(start + end + good) == {}
+    assert png.texts(start + good + end, ("good",)) == {"good": "yes"}
+    assert png.texts(start + good + end, ("other",)) == {}
+    # However many come before it, what is asked for is found; what is broken counts as a try.
+    others = b"".join(chunk(b"tEXt", b"%d\0x" % i) for i in range(500))
+    assert png.texts(start + others + good, ("good",)) == {"good": "yes"}
+    broken = chunk(b"zTXt", b"good\0\0no")
+    assert png.texts(start + broken * png.MAX_TEXTS + good, ("good",)) == {}
+    assert png.texts(start + broken + good, ("good",)) == {"good": "yes"}
+
+
+def test_packed_texts_are_bounded_together() -> None:
+    start = png.SIGNATURE + chunk(b"IHDR", bytes(13))
+    packed = zlib.compress(bytes(png.MAX_TEXT_BYTES))
+    many = b"".join(chunk(b"zTXt", b"%d\0\0" % i + packed) for i in range(60))
+    found = png.texts(start + many)
+    assert sum(map(len, found.values())) == png.MAX_TEXTS_BYTES
+    duplicates = chunk(b"zTXt", b"same\0\0" + packed) * 60
+    assert list(png.texts(start + duplicates + chunk(b"tEXt", b"good\0yes"))) == ["same", "good"]

@@ -20,7 +20,7 @@ COLOURS = {
     "run": "#cdb4db",
     "experiment": "#cdb4db",
 }
-WIDTH, HEIGHT, GAP_X, GAP_Y = 190, 62, 44, 26
+WIDTH, HEIGHT, GAP_X, GAP_Y = 190, 78, 40, 24
 
 
 def facts(node: dict[str, Any]) -> list[str]:
@@ -60,12 +60,21 @@ def places(trace: dict[str, Any]) -> dict[str, tuple[int, int]]:
 
 def box(node: dict[str, Any], at: tuple[int, int]) -> str:
     x, y = at
-    name = node["id"] if node["kind"] not in ("job", "run", "asset", "experiment") else node["kind"]
-    lines = [name[:30], *(line[:30] for line in facts(node) if line)]
+    own = node["kind"] in ("job", "run", "asset", "experiment")
+    name = (
+        node["kind"]
+        if own
+        else node["id"].partition("@")[0]
+        if node["kind"] == "dataset"
+        else node["id"]
+    )
+    lines = [(node["kind"].replace("_", " "), "#555", "normal")] * (not own) + [
+        (name if len(name) < 27 else name[:26] + "…", "#000", "bold"),
+        *((line[:28], "#000", "normal") for line in facts(node) if line),
+    ]
     texts = "".join(
-        f'<text x="{x + 10}" y="{y + 20 + 16 * i}" {"font-weight=" + chr(34) + "bold" + chr(34) if i == 0 else ""}>'
-        f"{escape(line)}</text>"
-        for i, line in enumerate(lines)
+        f'<text x="{x + 10}" y="{y + 20 + 16 * i}" fill="{colour}" font-weight="{weight}">{escape(line)}</text>'
+        for i, (line, colour, weight) in enumerate(lines)
     )
     fill = COLOURS[node["kind"]]
     return f'<rect x="{x}" y="{y}" width="{WIDTH}" height="{HEIGHT}" rx="8" fill="{fill}"/>{texts}'

@@ -93,7 +93,7 @@ class Executor:
         height, width = image.shape[:2]
         texts = metadata.texts(live.submission, self._settings.address, width, height, index)
         return self._assets.put(
-            inference.png.encode(image, texts),
+            inference.png.encode(image, texts, live.cancel.check),
             pixels_sha256=inference.png.pixels_sha256(image),
             media_type="image/png",
             width=width,

@@ -14,7 +14,7 @@ from gfedge.assets.types import AssetRow, Output
 from gfedge.inference.types import Cancel
 
 SHARES = {"sampling": (0.0, 0.8), "upscaling": (0.8, 1.0)}
-"""Where the stages of a generating job stand in the whole, roughly as their times do."""
+"""Where the stages of a job that generates and upscales stand in the whole, roughly as their times do."""
 
 
 @dataclass(kw_only=True)
@@ -53,7 +53,8 @@ class Live:
 
     def report(self, stage: str, done: int, total: int) -> None:
         """Notes the progress within a stage."""
-        low, high = SHARES[stage] if self.submission.kind == "generate" else (0.0, 1.0)
+        two_stages = self.submission.kind == "generate" and self.submission.params["scale"] > 1
+        low, high = SHARES[stage] if two_stages else (0.0, 1.0)
         ratio = low + (high - low) * done / max(total, 1)
         self.progress = Progress(step=done, steps=total, ratio=round(ratio, 4), stage=stage)
 

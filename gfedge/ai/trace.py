@@ -39,7 +39,7 @@ async def recognise(
     pixels = await asyncio.to_thread(_pixels, data, max_pixels)
     if (row := await assets.find_same_pixels(pixels)) is not None:
         return row, "pixels"
-    origin = metadata.read_origin(await asyncio.to_thread(inference.png.texts, data))
+    origin = metadata.read_origin(await asyncio.to_thread(inference.png.texts, data, (metadata.CHUNK,)))
     if origin is not None:
         return origin
     raise errors.NotFound(
