@@ -1,0 +1,260 @@
+"""The promises of the house: what holds for every route, setting, metric, migration and module."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import re
+from pathlib import Path
+from typing import Any, get_args
+
+import msgspec
+import pytest
+from conftest import Api
+from prometheus_client import Counter, Gauge, Histogram
+from prometheus_client.metrics import MetricWrapperBase
+
+import gfedge
+from gfedge import app, errors, metrics, migrate, settings, wire
+from gfedge.ai.pipelines import PIPELINES
+from gfedge.ai.types import Kind, SuperresBody, SuperresParams
+
+PACKAGE = Path(gfedge.__file__).parent
+ROUTES = app.routes()
+PATHS = [
+    prefix + route.path for route in ROUTES for prefix in (("",) if route.rooted else wire.PREFIXES)
+]
+
+
+def named(route: wire.Route) -> str:
+    return f"{route.method} {route.path}"
+
+
+def filled(path: str) -> str:
+    """The path with something for each of its parameters."""
+    return re.sub(r"\{\w+(:[^}]*)?\}", "0" * 64, path)
+
+
+# -- routes -------------------------------------------------------------------------------------
+
+
+def methods_at(path: str) -> set[str]:
+    """Methods of the routes that a path may mean: `/runs/compare` may mean `/runs/{id}` too."""
+    return {
+        route.method
+        for route in ROUTES
+        for shape in served(route)
+        if re.fullmatch(
+            re.sub(r"\{\w+(:[^}]*)?\}", lambda m: f"({(m[1] or ':[^/]+')[1:]})", shape), path
+        )
+    }
+
+
+async def test_every_path_answers_a_wrong_method_in_one_shape(client: Api) -> None:
+    for path in dict.fromkeys(PATHS):
+        methods = methods_at(filled(path))
+        wrong = next(m for m in ("PATCH", "PUT", "DELETE", "POST") if m not in methods)
+        async with client.http.request(wrong, filled(path)) as response:
+            problem = await response.json(content_type=None)
+            assert (response.status, problem["code"]) == (405, "method_not_allowed"), path
+            assert response.content_type == "application/problem+json"
+            assert methods <= set(response.headers["Allow"].split(","))
+
+
+async def test_every_path_answers_what_lies_below_it_in_one_shape(client: Api) -> None:
+    for path in dict.fromkeys(PATHS):
+        async with client.http.request("GET", f"{filled(path)}/nothing/here") as response:
+            problem = await response.json(content_type=None)
+            assert (response.status, problem["status"]) == (404, 404), path
+            assert response.content_type == "application/problem+json"
+
+
+def served(route: wire.Route) -> list[str]:
+    return [prefix + route.path for prefix in (("",) if route.rooted else wire.PREFIXES)]
+
+
+async def answer(api: Api, method: str, path: str) -> tuple[int, str, Any]:
+    async with api.http.request(method, path) as response:
+        body = await response.json(content_type=None)
+        body.pop("instance", None)
+        return response.status, response.content_type, body
+
+
+async def test_every_route_answers_the_same_under_both_prefixes(client: Api) -> None:
+    await client.generate()
+    for route in ROUTES:
+        if not route.rooted:
+            first, second = [
+                await answer(client, route.method, filled(path)) for path in served(route)
+            ]
+            assert first == second, named(route)
+            assert first[0] < 500, named(route)
+
+
+async def test_every_get_answers_head(client: Api) -> None:
+    for route in ROUTES:
+        if route.method == "GET":
+            for path in served(route):
+                async with client.http.request("GET", filled(path)) as response:
+                    expected = response.status
+                async with client.http.request("HEAD", filled(path)) as response:
+                    assert response.status == expected, path
+
+
+def test_no_two_routes_collide() -> None:
+    shapes = [
+        (route.method, re.sub(r"\{\w+(:[^}]*)?\}", r"{\1}", path))
+        for route in ROUTES
+        for path in served(route)
+    ]
+    assert len(set(shapes)) == len(shapes)
+
+
+@pytest.mark.parametrize("route", ROUTES, ids=named)
+def test_every_route_says_what_it_is(route: wire.Route) -> None:
+    assert route.summary
+    assert inspect.iscoroutinefunction(route.handler)
+    assert route.reply is not None or route.produces
+
+
+@pytest.mark.parametrize("route", ROUTES, ids=named)
+def test_no_body_or_query_takes_unknown_fields(route: wire.Route) -> None:
+    for kind in (route.body, route.query):
+        assert kind is None or kind.__struct_config__.forbid_unknown_fields
+    assert SuperresBody.__struct_config__.forbid_unknown_fields
+    assert SuperresParams.__struct_config__.forbid_unknown_fields
+
+
+async def test_every_route_stands_in_the_openapi_document(client: Api) -> None:
+    document = await client.get("/openapi.json")
+    for route in ROUTES:
+        operation = document["paths"][served(route)[0]][route.method.lower()]
+        assert operation["summary"] == route.summary
+        assert "application/problem+json" in operation["responses"]["default"]["content"]
+    shown = sum(len(operations) for operations in document["paths"].values())
+    assert shown == len(ROUTES)
+    operations = [one for path in document["paths"].values() for one in path.values()]
+    assert len({one["operationId"] for one in operations}) == len(operations)
+
+
+async def test_every_reference_in_the_openapi_document_leads_somewhere(client: Api) -> None:
+    async with client.http.request("GET", "/openapi.json") as response:
+        text = await response.text()
+    schemas = msgspec.json.decode(text)["components"]["schemas"]
+    found = set(re.findall(r'"#/components/schemas/([^"]+)"', text))
+    assert found
+    assert found <= schemas.keys()
+
+
+# -- errors -------------------------------------------------------------------------------------
+
+
+def kinds_of_error() -> list[type[errors.ApiError]]:
+    found, waiting = [], [errors.ApiError]
+    while waiting:
+        kind = waiting.pop()
+        found.append(kind)
+        waiting += kind.__subclasses__()
+    return found
+
+
+@pytest.mark.parametrize("kind", kinds_of_error(), ids=lambda kind: kind.__name__)
+def test_every_error_has_a_status_a_title_and_a_code(kind: type[errors.ApiError]) -> None:
+    problem = kind("what went wrong").problem("/here")
+    assert 400 <= problem.status < 600
+    assert problem.title
+    assert re.fullmatch(r"[a-z][a-z0-9_]*", problem.code)
+    assert msgspec.to_builtins(problem).keys() >= {"status", "title", "detail", "code"}
+
+
+# -- settings, metrics, pipelines, migrations ---------------------------------------------------
+
+
+@pytest.mark.parametrize("row", settings.table(), ids=lambda row: row[0])
+def test_every_setting_has_help(row: tuple[str, str, str]) -> None:
+    name, _, text = row
+    assert len(text) > 10
+    assert text.endswith(".")
+    loaded = settings.Settings.load({}, {f"GFEDGE_{name.upper()}": row[1]})
+    expected = settings.Settings.load({}, {})
+    assert getattr(loaded, name) == getattr(expected, name)
+
+
+METRICS = {n: m for n, m in vars(metrics).items() if isinstance(m, MetricWrapperBase)}
+UNITS = ("_seconds", "_bytes", "_total", "_queued", "_running", "_ratio")
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_every_metric_has_a_prefix_a_unit_and_help(name: str) -> None:
+    (family,) = METRICS[name].describe()
+    full = family.name + ("_total" if isinstance(METRICS[name], Counter) else "")
+    assert full == f"gfedge_{name}"
+    assert full.endswith(UNITS)
+    assert family.documentation.endswith(".")
+    assert isinstance(METRICS[name], Counter | Gauge | Histogram)
+
+
+async def test_metrics_count_jobs_and_requests(client: Api) -> None:
+    async def value(sample: str) -> float:
+        text = (await client.bytes("/metrics")).decode()
+        found = re.search(rf"^{re.escape(sample)} (\S+)$", text, re.MULTILINE)
+        return float(found.group(1)) if found else 0.0
+
+    jobs = 'gfedge_jobs_total{kind="generate",model="sprite",status="succeeded",version="1"}'
+    requests = 'gfedge_http_requests_total{method="POST",route="/api/v1/ai/generate",status="200"}'
+    before = await value(jobs), await value(requests)
+    await client.generate()
+    assert (await value(jobs), await value(requests)) == (before[0] + 1, before[1] + 1)
+    assert await value("gfedge_jobs_running") == 0
+
+
+def test_every_kind_of_job_has_its_pipeline() -> None:
+    assert set(PIPELINES) == set(get_args(Kind))
+    for pipeline in PIPELINES.values():
+        assert pipeline.params.__struct_config__.forbid_unknown_fields
+        assert callable(pipeline.run)
+
+
+def test_every_migration_is_listed() -> None:
+    folders = {path.parent.name for path in PACKAGE.glob("*/migrations")}
+    assert folders == set(migrate.SLICES)
+    listed = [path for _, path in migrate.scripts()]
+    assert set(listed) == set(PACKAGE.glob("*/migrations/*"))
+    for path in listed:
+        assert re.fullmatch(r"\d{4}_[a-z0-9_]+\.sql", path.name)
+    assert len({(path.parent.parent, path.name[:4]) for path in listed}) == len(listed)
+
+
+# -- modules ------------------------------------------------------------------------------------
+
+MODULES = sorted(PACKAGE.rglob("*.py"))
+FORBIDDEN = {"utils", "helpers", "common", "core", "services", "managers", "models", "util"}
+
+
+def short(path: Path) -> str:
+    return str(path.relative_to(PACKAGE))
+
+
+@pytest.mark.parametrize("path", MODULES, ids=short)
+def test_every_module_says_what_it_is(path: Path) -> None:
+    text = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
+    assert text, "a docstring of one to five lines"
+    assert len(text.splitlines()) <= 7
+    assert not FORBIDDEN & {*path.relative_to(PACKAGE).parts, path.stem}
+
+
+@pytest.mark.parametrize("path", MODULES, ids=short)
+def test_no_module_grows_past_400_lines(path: Path) -> None:
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= 450
+
+
+def test_tasks_alone_makes_tasks() -> None:
+    for path in MODULES:
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        calls = [
+            node.func.attr
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)
+        ]
+        made = {"create_task", "ensure_future"} & set(calls)
+        assert not made or path.name == "tasks.py", short(path)

@@ -1,0 +1,258 @@
+"""Traces: from a job, an asset or a file back to the models, trainings and data behind it."""
+
+from __future__ import annotations
+
+import io
+import json
+from typing import Any
+
+import builders
+import numpy as np
+import pytest
+from conftest import JOBS, Api, Serving
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
+
+LONG = {"prompt": f"red {builders.SLOW}", "steps": 100}
+TRACE = "/api/v1/trace"
+
+
+def node(trace: Any, kind: str) -> Any:
+    """The one node of a kind."""
+    found = [one for one in trace["nodes"] if one["kind"] == kind]
+    assert len(found) == 1, found
+    return found[0]
+
+
+def edges(trace: Any) -> set[tuple[str, str, str]]:
+    return {(e["source"], e["relation"], e["target"]) for e in trace["edges"]}
+
+
+def well_formed(trace: Any) -> None:
+    keys = [f"{one['kind']}:{one['id']}" for one in trace["nodes"]]
+    assert len(set(keys)) == len(keys) == len(trace["chain"])
+    assert trace["subject"] in keys
+    assert {end for source, _, target in edges(trace) for end in (source, target)} <= set(keys)
+    assert len(edges(trace)) == len(trace["edges"])
+
+
+async def by_file(api: Api, data: bytes, kind: str = "image/png") -> Any:
+    trace = await api.call("POST", TRACE, data=data, headers={"Content-Type": kind})
+    well_formed(trace)
+    return trace
+
+
+async def test_a_job_is_traced_to_its_model_and_the_data_behind(client: Api) -> None:
+    job = await client.generate("red dragon", seed=9)
+    trace = await client.get(f"{JOBS}/{job['id']}/trace")
+    well_formed(trace)
+    assert trace["subject"] == f"job:{job['id']}"
+    key, run = f"job:{job['id']}", f"run:{job['run_id']}"
+    asset, experiment = (
+        f"asset:{job['outputs'][0]['sha256']}",
+        f"experiment:{job['experiment_id']}",
+    )
+    assert edges(trace) == {
+        ("dataset:generate-test-data", "trained", "training_run:generate-test-training"),
+        ("training_run:generate-test-training", "produced", "model_version:sprite@1"),
+        ("model_version:sprite@1", "ran", key),
+        (key, "output", asset),
+        (key, "recorded_as", run),
+        (run, "belongs_to", experiment),
+    }
+    shown = node(trace, "job")
+    assert (shown["pipeline"], shown["status"], shown["seed"]) == ("generate", "succeeded", 9)
+    assert shown["params"]["prompt"] == "red dragon"
+    assert "requester" not in shown
+    assert "idempotency_key" not in shown
+    assert node(trace, "model_version")["digest"] == job["model"]["digest"]
+    assert node(trace, "dataset")["licence"] == "CC0-1.0"
+    assert node(trace, "training_run")["parameters"] == 1234
+    assert node(trace, "asset")["pixels_sha256"] == job["outputs"][0]["pixels_sha256"]
+    assert node(trace, "experiment")["name"] == "ai-generate"
+
+
+async def test_the_chain_reads_from_the_picture_to_the_data(client: Api) -> None:
+    job = await client.generate("red dragon", seed=9)
+    chain = (await client.get(f"/api/v1/assets/{job['outputs'][0]['sha256']}/trace"))["chain"]
+    kinds = ["asset", "job", "run", "experiment", "model", "training run", "dataset"]
+    assert [line.startswith(kind) for line, kind in zip(chain, kinds, strict=True)] == [True] * 7
+    assert f"was made by job {job['id']}" in chain[0]
+    assert '"red dragon", seed 9 on sprite@1' in chain[1]
+    assert job["model"]["digest"] in chain[4]
+
+
+async def test_an_asset_is_traced_by_its_digest(client: Api) -> None:
+    job = await client.generate(n=2)
+    for output in job["outputs"]:
+        trace = await client.get(f"/api/v1/assets/{output['sha256']}/trace")
+        well_formed(trace)
+        assert trace["subject"] == f"asset:{output['sha256']}"
+        assert trace["matched"] == "bytes"
+        assert node(trace, "job")["id"] == job["id"]
+        assert node(trace, "model_version")["id"] == "sprite@1"
+
+
+async def test_a_file_is_known_by_its_bytes(client: Api) -> None:
+    output = (await client.generate())["outputs"][0]
+    trace = await by_file(client, await client.bytes(output["url"]))
+    assert trace == await client.get(f"/api/v1/assets/{output['sha256']}/trace")
+
+
+@pytest.mark.parametrize("kind", ["PNG", "WebP"])
+async def test_a_file_saved_anew_is_known_by_its_pixels(client: Api, kind: str) -> None:
+    output = (await client.generate(scale=2))["outputs"][0]
+    image = Image.open(io.BytesIO(await client.bytes(output["url"]))).convert("RGBA")
+    options = {"lossless": True, "exact": True} if kind == "WebP" else {"optimize": True}
+    anew = builders.picture_file(np.asarray(image), kind, **options)
+    trace = await by_file(client, anew, f"image/{kind.lower()}")
+    assert trace["matched"] == "pixels"
+    assert trace["subject"] == f"asset:{output['sha256']}"
+
+
+async def painted_over(api: Api, output: Any, **texts: str) -> bytes:
+    """The picture with another pixel, saved with its text chunks (or others)."""
+    image = Image.open(io.BytesIO(await api.bytes(output["url"])))
+    kept = dict(image.text)  # type: ignore[attr-defined]
+    image.putpixel((0, 0), (1, 2, 3, 255))
+    info, out = PngInfo(), io.BytesIO()
+    for name, text in (texts or kept).items():
+        info.add_text(name, text)
+    image.save(out, "PNG", pnginfo=info)
+    return out.getvalue()
+
+
+async def test_a_changed_picture_is_known_by_its_metadata(client: Api) -> None:
+    job = await client.generate()
+    trace = await by_file(client, await painted_over(client, job["outputs"][0]))
+    assert trace["matched"] == "metadata"
+    assert trace["subject"] == f"job:{job['id']}"
+    assert node(trace, "model_version")["digest"] == job["model"]["digest"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "nonsense",
+        "{}",
+        '{"job_id": 7}',
+        json.dumps({"job_id": "x", "kind": "", "model": None, "model_digest": None, "seed": 1,
+                    "trace": "http://evil.example/"}),
+        "[" * 10_000,
+    ],
+    ids=lambda text: text[:12],
+)  # fmt: skip
+async def test_a_forged_chunk_tells_nothing(client: Api, text: str) -> None:
+    job = await client.generate()
+    data = await painted_over(client, job["outputs"][0], gfedge=text)
+    async with client.http.request(
+        "POST", TRACE, data=data, headers={"Content-Type": "image/png"}
+    ) as response:
+        assert response.status == 404
+        assert response.content_type == "application/problem+json"
+
+
+async def test_an_unknown_picture_is_a_problem(client: Api) -> None:
+    await client.generate()
+    headers = {"Content-Type": "image/png"}
+    await client.refused(
+        "POST", TRACE, 404, "unknown_picture", data=builders.png_file(), headers=headers
+    )
+    await client.refused("GET", f"/api/v1/assets/{'0' * 64}/trace", 404, "asset_not_found")
+
+
+async def test_an_upscaled_sprite_is_traced_through_both_jobs(client: Api) -> None:
+    drawn = await client.generate("red dragon")
+    source = drawn["outputs"][0]["sha256"]
+    body, headers = {"asset": source, "scale": 2}, {"Prefer": "wait=30"}
+    large = await client.call("POST", "/api/v1/ai/superres", json=body, headers=headers)
+    trace = await by_file(client, await client.bytes(large["outputs"][0]["url"]))
+    kinds = [one["kind"] for one in trace["nodes"]]
+    assert {kind: kinds.count(kind) for kind in kinds} == {
+        "asset": 2,
+        "job": 2,
+        "run": 2,
+        "experiment": 2,
+        "model_version": 2,
+        "training_run": 2,
+        "dataset": 2,
+    }
+    path = [
+        ("dataset:generate-test-data", "trained", "training_run:generate-test-training"),
+        ("training_run:generate-test-training", "produced", "model_version:sprite@1"),
+        ("model_version:sprite@1", "ran", f"job:{drawn['id']}"),
+        (f"job:{drawn['id']}", "output", f"asset:{source}"),
+        (f"asset:{source}", "input", f"job:{large['id']}"),
+        (f"job:{large['id']}", "output", f"asset:{large['outputs'][0]['sha256']}"),
+    ]
+    assert edges(trace) >= set(path)
+
+
+async def test_a_sprite_upscaled_in_its_own_job_names_both_models(client: Api) -> None:
+    job = await client.generate(scale=4)
+    trace = await client.get(f"{JOBS}/{job['id']}/trace")
+    well_formed(trace)
+    models = {one["id"] for one in trace["nodes"] if one["kind"] == "model_version"}
+    assert models == {"sprite@1", "superres@1"}
+    assert "sprite@1, superres@1" in trace["chain"][1]
+
+
+async def test_an_uploaded_picture_was_sent_by_a_client(client: Api) -> None:
+    job = await client.upscale(builders.png_file())
+    trace = await client.get(f"/api/v1/assets/{job['inputs'][0]}/trace")
+    assert [one["kind"] for one in trace["nodes"]] == ["asset"]
+    assert "was sent by a client" in trace["chain"][0]
+
+
+async def test_a_job_that_waits_is_traced_too(serving: Serving) -> None:
+    client = await serving(max_running=1)
+    source = (await client.generate())["outputs"][0]["sha256"]
+    running = await client.submit(**LONG)
+    queued = await client.call("POST", "/api/v1/ai/superres", 202, json={"asset": source})
+    trace = await client.get(f"{JOBS}/{queued['id']}/trace")
+    well_formed(trace)
+    assert (f"asset:{source}", "input", f"job:{queued['id']}") in edges(trace)
+    assert ("model_version:superres@1", "ran", f"job:{queued['id']}") in edges(trace)
+    shown = [one for one in trace["nodes"] if one["id"] == queued["id"]]
+    assert shown[0]["status"] == "queued"
+    assert {one["id"] for one in trace["nodes"] if one["kind"] == "model_version"} == {
+        "sprite@1",
+        "superres@1",
+    }
+    await client.cancel(queued, running)
+
+
+async def test_a_trace_is_whole_at_every_moment_of_a_job(client: Api) -> None:
+    for seed in range(5):
+        job = await client.submit(seed=seed, steps=10)
+        status = ""
+        while status != "succeeded":
+            trace = await client.get(f"{JOBS}/{job['id']}/trace")
+            well_formed(trace)
+            status = node(trace, "job")["status"]
+            assert status in ("queued", "running", "succeeded")
+            assert (f"job:{job['id']}", "recorded_as", f"run:{job['run_id']}") in edges(trace)
+
+
+async def test_a_job_without_pictures_is_traced(client: Api) -> None:
+    job = await client.until((await client.submit(f"red {builders.CURSE}"))["id"])
+    trace = await client.get(f"{JOBS}/{job['id']}/trace")
+    well_formed(trace)
+    assert "(failed)" in trace["chain"][0]
+    assert node(trace, "job")["error"]["code"] == "engine_error"
+
+
+async def test_a_picture_made_twice_names_both_jobs(client: Api) -> None:
+    jobs = [await client.upscale(builders.png_file(), mode="pixel") for _ in range(2)]
+    source = jobs[0]["inputs"][0]
+    assert jobs[1]["inputs"] == [source]
+    for job in jobs:
+        trace = await client.get(f"{JOBS}/{job['id']}/trace")
+        assert (f"asset:{source}", "input", f"job:{job['id']}") in edges(trace)
+
+
+async def test_a_trace_survives_a_restart(serving: Serving) -> None:
+    client = await serving()
+    job = await client.generate(scale=2)
+    before = await client.get(f"{JOBS}/{job['id']}/trace")
+    assert await (await serving()).get(f"{JOBS}/{job['id']}/trace") == before
