@@ -40,6 +40,9 @@ from gfedge.wire import Route
 
 log = logging.getLogger("gfedge")
 
+SETTLE_SECONDS = 1.0
+"""How long deferred rows wait at most, if nobody reads."""
+
 if TYPE_CHECKING:
     from gfedge.inference.engine import Engine
 
@@ -138,6 +141,8 @@ async def database(app: web.Application) -> AsyncIterator[None]:
         ) from None
     db = app[keys.DB] = Database(settings.data / "gfedge.duckdb")
     await asyncio.to_thread(db.open, migrate.migrate)
+    tasks = Tasks()
+    tasks.every("settle the database", SETTLE_SECONDS, db.settle)
     try:
         app[assets.ASSETS] = Assets(db, settings.data / "assets", settings.min_free_disk)
         app[assets.ASSETS].open()
@@ -154,6 +159,8 @@ async def database(app: web.Application) -> AsyncIterator[None]:
         yield
         await index.close()
     finally:
+        await tasks.stop()
+        await db.settle()
         await asyncio.to_thread(db.close)
 
 

@@ -9,6 +9,7 @@ all callers of a group and go in by one appender each.
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 import queue
 import re
@@ -36,6 +37,8 @@ GROUP_ROWS = 5000
 """Rows after which a group is committed though more are waiting."""
 MAX_WAITING = 20_000
 """Writes that may wait; past it the caller is told to come back."""
+FEW_ROWS = 2
+"""Rows of one table that are inserted one by one rather than by an appender (measured: it breaks even at about 3)."""
 READERS = 2
 
 
@@ -106,6 +109,8 @@ class Database:
         self._closing = False
         self._opened = 0
         self._connection: Cursor | None = None
+        self._deferred: list[Row] = []
+        self._settling = asyncio.Lock()
         self._local = threading.local()
         self._reopen = threading.Lock()
         self._readers = ThreadPoolExecutor(READERS, "db-reader")
@@ -136,7 +141,9 @@ class Database:
     async def read(
         self, function: Callable[Concatenate[Cursor, P], T], *args: P.args, **kwargs: P.kwargs
     ) -> T:
-        """Runs a reading function of a cursor in a reader thread."""
+        """Runs a reading function of a cursor in a reader thread; it sees deferred rows too."""
+        if self._deferred or self._settling.locked():
+            await self.settle()
         return await asyncio.get_running_loop().run_in_executor(
             self._readers, lambda: self._read(function, *args, **kwargs)
         )
@@ -144,6 +151,26 @@ class Database:
     async def insert(self, *rows: Row) -> None:
         """Appends rows of structs, all of them or none; returns when they are committed."""
         await self._enqueue(rows, None)
+
+    def defer(self, *rows: Row) -> None:
+        """Appends rows later: with many others, or before the next read.
+
+        Only for rows that follow from something that is committed already, and whose owner derives them anew at the
+        start, because a crash forgets them. It is what makes a record of many tables as cheap as one of one table.
+        """
+        self._deferred.extend(rows)
+
+    async def settle(self) -> None:
+        """Writes what was deferred. Where that fails the rows wait on and readers see what there is."""
+        async with self._settling:
+            rows, self._deferred = self._deferred, []
+            if not rows:
+                return
+            try:
+                await self.insert(*rows)
+            except (errors.NoSpace, DatabaseFailed) as failure:
+                log.warning("%d rows wait to be written: %s", len(rows), failure)
+                self._deferred[:0] = rows
 
     async def write(
         self, function: Callable[Concatenate[Cursor, P], T], *args: P.args, **kwargs: P.kwargs
@@ -305,13 +332,25 @@ def _apply(cursor: Cursor, group: list[_Write]) -> None:
 
 
 def append(cursor: Cursor, waiting: dict[type, list[Row]]) -> None:
-    """Appends rows by type and empties `waiting`."""
+    """Writes rows by type and empties `waiting`: a few by INSERT, more by an appender, which is dearer to begin."""
     for kind, rows in waiting.items():
         columns: tuple[str, ...] = kind.__struct_fields__  # type: ignore[attr-defined]
         values = [[_value(getattr(row, name)) for name in columns] for row in rows]
+        if len(values) <= FEW_ROWS:
+            for one in values:
+                cursor.execute(_insert_of(kind), one)
+            continue
         with cursor.appender(kind.table, columns=list(columns)) as appender:  # type: ignore[attr-defined]
             appender.append_rows(values)
     waiting.clear()
+
+
+@functools.cache
+def _insert_of(kind: type) -> str:
+    """The INSERT of a row's type; its names come from our own structs."""
+    columns: tuple[str, ...] = kind.__struct_fields__  # type: ignore[attr-defined]
+    names, places = ", ".join(f'"{name}"' for name in columns), ", ".join("?" * len(columns))
+    return f"insert into {kind.table} ({names}) values ({places})"  # type: ignore[attr-defined]  # noqa: S608
 
 
 def _value(value: Any) -> Any:

@@ -536,10 +536,10 @@ async def test_cancelling_an_ended_job_is_a_conflict(client: Api) -> None:
 
 async def test_a_job_whose_input_is_gone_fails_alone(serving: Serving, tmp_path: Path) -> None:
     client = await serving(max_running=1)
+    sha256 = (await client.upscale(SOURCE, mode="pixel"))["inputs"][0]
     running = await client.submit(**LONG)
-    doomed = await client.upscale(SOURCE, status=202)
+    doomed = await client.call("POST", SUPERRES, status=202, json={"asset": sha256})
     fine = await client.upscale(builders.png_file(), status=202)
-    sha256 = doomed["inputs"][0]
     (tmp_path / "data" / "assets" / sha256[:2] / f"{sha256[2:]}.png").unlink()
     await client.cancel(running)
     failed = await client.until(doomed["id"])

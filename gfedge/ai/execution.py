@@ -68,8 +68,10 @@ class Executor:
         def report(stage: str, done: int, total: int) -> None:
             loop.call_soon_threadsafe(live.report, stage, done, total)
 
+        image, live.image = live.image, None
         return Work(
             submission=live.submission,
+            image=image,
             engine=self._engine,
             registry=self._registry,
             assets=self._assets,
@@ -92,13 +94,14 @@ class Executor:
     def _encode(self, live: Live, image: Pixels, index: int) -> AssetRow:
         height, width = image.shape[:2]
         texts = metadata.texts(live.submission, self._settings.address, width, height, index)
-        return self._assets.put(
+        row, _ = self._assets.put(
             inference.png.encode(image, texts, live.cancel.check),
             pixels_sha256=inference.png.pixels_sha256(image),
             media_type="image/png",
             width=width,
             height=height,
         )
+        return row
 
 
 def reason(error: Exception) -> JobError:

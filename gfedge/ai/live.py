@@ -11,7 +11,7 @@ import msgspec
 
 from gfedge.ai.types import EndedJob, Job, JobError, JobQuery, Progress, Status, Submission, Timings
 from gfedge.assets.types import AssetRow, Output
-from gfedge.inference.types import Cancel
+from gfedge.inference.types import Cancel, Pixels
 
 SHARES = {"sampling": (0.0, 0.8), "upscaling": (0.8, 1.0)}
 """Where the stages of a job that generates and upscales stand in the whole, roughly as their times do."""
@@ -42,6 +42,8 @@ class Live:
     progress: Progress = field(default_factory=Progress)
     timings: Timings = field(default_factory=Timings)
     cancel: Cancel = field(default_factory=Cancel)
+    image: Pixels | None = None
+    """Its input as it was decoded at the door, where that is small; the job takes it away."""
     ending: bool = False
     """Its end is known and being recorded."""
     stopped: bool = False
@@ -88,7 +90,6 @@ def ended(live: Live, outcome: Outcome) -> EndedJob:
     return EndedJob(
         **{name: getattr(submission, name) for name in submission.__struct_fields__},
         status=outcome.status,
-        model_name=submission.model.name if submission.model else None,
         started_at=live.started_at,
         finished_at=finished,
         timings=live.timings,
@@ -96,13 +97,14 @@ def ended(live: Live, outcome: Outcome) -> EndedJob:
         outputs=[Output.of(row) for row in outcome.outputs],
         unknown_words=list(outcome.unknown_words),
         dropped_words=list(outcome.dropped_words),
+        measures=outcome.measures,
         error=outcome.error,
     )
 
 
 def wire_ended(job: EndedJob) -> Job:
     values: dict[str, Any] = {name: getattr(job, name, None) for name in Job.__struct_fields__}
-    return Job(**values)
+    return Job(**values | {"inputs": [row.sha256 for row in job.inputs]})
 
 
 def wire_live(live: Live, position: int | None) -> Job:
@@ -117,7 +119,7 @@ def wire_live(live: Live, position: int | None) -> Job:
         seed=submission.seed,
         model=submission.model,
         upscaler=submission.upscaler,
-        inputs=submission.inputs,
+        inputs=[row.sha256 for row in submission.inputs],
         experiment_id=submission.experiment_id,
         run_id=submission.run_id,
         created_at=submission.created_at,

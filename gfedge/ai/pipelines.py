@@ -38,6 +38,8 @@ class Work:
     """One job while it runs: what its pipeline may use, and what it leaves for the record."""
 
     submission: Submission
+    image: Pixels | None
+    """The input, where it is decoded already."""
     engine: Engine
     registry: Registry
     settings: Settings
@@ -195,17 +197,21 @@ def prepare_superres(
 
 
 async def superres_memory(work: Work, params: SuperresParams) -> int:
-    image = await work.assets.find(work.submission.inputs[0])
-    assert image is not None
+    image = work.submission.inputs[0]
     return image.width * image.height * _bytes_per_pixel(params.scale or 4)
+
+
+async def _decoded(work: Work) -> Pixels:
+    data = await work.assets.read(work.submission.inputs[0].sha256)
+    began = time.perf_counter()
+    image = await asyncio.to_thread(inference.png.decode, data, work.settings.max_pixels)
+    work.timings.decode_seconds = time.perf_counter() - began
+    return image
 
 
 async def run_superres(work: Work, params: SuperresParams) -> list[Pixels]:
     assert params.scale is not None
-    data = await work.assets.read(work.submission.inputs[0])
-    began = time.perf_counter()
-    image = await asyncio.to_thread(inference.png.decode, data, work.settings.max_pixels)
-    work.timings.decode_seconds = time.perf_counter() - began
+    image = work.image if work.image is not None else await _decoded(work)
     model = None if params.mode == "pixel" else _model(work, work.submission.model)
     request = UpscaleRequest(scale=params.scale, mode=params.mode, tileable=params.tileable)
     result = await asyncio.wrap_future(

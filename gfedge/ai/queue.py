@@ -18,8 +18,8 @@ from gfedge.ai.idempotency import KEPT_SECONDS, Keys, Use
 from gfedge.ai.live import Live, Outcome, ended, wire_ended, wire_live
 from gfedge.ai.types import EndedJob, Job, JobQuery, Submission
 from gfedge.assets.assets import Assets
-from gfedge.assets.types import AssetRow
-from gfedge.db import Database, Row
+from gfedge.db import Database
+from gfedge.inference.types import Pixels
 from gfedge.settings import Settings
 from gfedge.tasks import Tasks
 
@@ -55,6 +55,9 @@ class JobQueue:
     async def open(self) -> None:
         """Takes up what a stop or a crash left undone."""
         await self._prune()
+        self._db.defer(
+            *(row for job in await self._db.read(store.unrecorded) for row in record.rows(job))
+        )
         since = time.time() - KEPT_SECONDS
         for key, digest, job_id, created_at in await self._db.read(store.idempotency_keys, since):
             self._keys.load(key, Use(digest, job_id, created_at))
@@ -104,7 +107,7 @@ class JobQueue:
             )
 
     async def submit(
-        self, submission: Submission, inputs: list[AssetRow]
+        self, submission: Submission, image: Pixels | None = None
     ) -> tuple[Live | EndedJob, bool]:
         """Takes a job; returns after it is durable, with whether an Idempotency-Key found an earlier one."""
         key = submission.idempotency_key
@@ -112,12 +115,15 @@ class JobQueue:
             return await self._durable(earlier), True
         self.admit(key)
         live = self._remember(submission)
+        live.image = image
         try:
-            await self._db.insert(submission, *inputs)
+            await self._db.insert(store.submission_row(submission))
         except BaseException:
             self._forget(live)
             raise
         live.acknowledged.set_result(None)
+        for row in submission.inputs:
+            self._assets.remember(row)
         self._pending[submission.id] = live
         self._dispatch()
         return live, False
@@ -239,10 +245,11 @@ class JobQueue:
             self._dispatch()
 
     async def _end(self, live: Live, outcome: Outcome) -> None:
-        """Records the end, the run and the lineage in one commit; only then is the job done."""
+        """Commits how the job ended; only then is it done. Its run and lineage follow from that row."""
         live.ending = True
         job = ended(live, outcome)
-        await self._record(record.rows(job, outcome.outputs, outcome.measures), job.id)
+        await self._record(job)
+        self._db.defer(*record.rows(job))
         for row in outcome.outputs:
             self._assets.remember(row)
         self._ended[job.id] = job
@@ -254,16 +261,16 @@ class JobQueue:
         _observe(job)
         self._count()
 
-    async def _record(self, rows: list[Row], job_id: str) -> None:
+    async def _record(self, job: EndedJob) -> None:
         """Inserts until it is done: a full disk or a failing database holds the job up, it does not lose it."""
         pause, longest = RECORD_AGAIN_SECONDS
         while True:
             try:
-                return await self._db.insert(*rows)
+                return await self._db.insert(store.job_row(job))
             except (errors.NoSpace, errors.Unavailable) as failure:
                 if self._stopping:
                     raise
-                log.error("job %s cannot be recorded and is tried again: %s", job_id, failure)
+                log.error("job %s cannot be recorded and is tried again: %s", job.id, failure)
             await asyncio.sleep(pause)
             pause = min(2 * pause, longest)
 

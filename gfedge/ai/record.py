@@ -1,4 +1,7 @@
-"""The record of a job: the rows that are written, all together, when it ends. Pure: no clock, no database."""
+"""The record of a job: the rows that follow from how it ended. Pure: no clock, no database.
+
+The job's own row says all of it and is committed first; these may be written later, and again after a crash.
+"""
 
 from __future__ import annotations
 
@@ -13,16 +16,21 @@ from gfedge.tracking.types import MetricRow, ParamRow, RunRow
 RUN_STATUS = {"succeeded": "finished", "failed": "failed", "cancelled": "killed"}
 
 
-def rows(job: EndedJob, outputs: list[AssetRow], measures: dict[str, float]) -> list[Row]:
-    """The job, its run with params and metrics, its output assets and its lineage edges."""
+def rows(job: EndedJob) -> list[Row]:
+    """The run of a job with its params and metrics, its assets and its lineage edges."""
     return [
-        job,
         run(job),
         *params(job),
-        *metrics(job, measures),
-        *outputs,
+        *metrics(job),
+        *job.inputs,
+        *(asset(output, job.finished_at) for output in job.outputs),
         *edges(job, job.outputs, job.finished_at),
     ]
+
+
+def asset(output: Output, created_at: float) -> AssetRow:
+    values = {name: getattr(output, name, None) for name in AssetRow.__struct_fields__}
+    return msgspec.convert(values | {"created_at": created_at}, AssetRow)
 
 
 def run(job: EndedJob) -> RunRow:
@@ -52,9 +60,10 @@ def params(job: EndedJob) -> list[ParamRow]:
     ]
 
 
-def metrics(job: EndedJob, measures: dict[str, float]) -> list[MetricRow]:
+def metrics(job: EndedJob) -> list[MetricRow]:
     """Where the time went, and what came of it."""
-    values = {k: float(v) for k, v in msgspec.structs.asdict(job.timings).items()} | measures
+    values = {k: float(v) for k, v in msgspec.structs.asdict(job.timings).items()}
+    values |= job.measures
     pixels = sum(output.width * output.height for output in job.outputs)
     if job.timings.inference_seconds > 0 and pixels:
         values["pixels_per_second"] = pixels / job.timings.inference_seconds
@@ -66,7 +75,7 @@ def metrics(job: EndedJob, measures: dict[str, float]) -> list[MetricRow]:
 
 def edges(job: EndedJob | Submission, outputs: list[Output], at: float) -> list[EdgeRow]:
     """What the job came from and what came from it."""
-    found = [_edge("asset", sha256, "job", job.id, "input", at) for sha256 in job.inputs]
+    found = [_edge("asset", row.sha256, "job", job.id, "input", at) for row in job.inputs]
     models = dict.fromkeys(ref.id for ref in (job.model, job.upscaler) if ref is not None)
     found += [_edge("model_version", model, "job", job.id, "ran", at) for model in models]
     found += [_edge("job", job.id, "asset", output.sha256, "output", at) for output in outputs]

@@ -23,7 +23,7 @@ from gfedge.ai.types import GenerateParams, Kind, Submission, SuperresBody, Supe
 from gfedge.assets.assets import Assets
 from gfedge.assets.types import AssetRow
 from gfedge.db import new_id
-from gfedge.inference.types import ImageError, ImageTooLarge, ModelFolder
+from gfedge.inference.types import ImageError, ImageTooLarge, ModelFolder, Pixels
 from gfedge.registry.registry import Registry, reference
 from gfedge.settings import Settings
 from gfedge.tracking.experiments import Experiments
@@ -31,6 +31,8 @@ from gfedge.tracking.experiments import Experiments
 IMAGE_TYPES = ("image/png", "image/jpeg", "image/webp", "application/octet-stream")
 MAX_PARTS = 32
 """Parts of a form; it has a file and a few options."""
+KEPT_PIXELS = 1 << 18
+"""Decoded pictures up to this size wait in memory with their jobs; larger ones are decoded again."""
 _key = re.compile(r"[\x21-\x7e]{1,200}")
 _wait = re.compile(r"(?:^|[,;\s])wait\s*=\s*\"?(\d{1,6})\"?\s*(?=$|[,;])", re.IGNORECASE)
 _quality = re.compile(r"\bq\s*=\s*([01](?:\.\d{0,3})?)")
@@ -177,8 +179,8 @@ class Intake:
             request, "generate", asked, params, seed=seed, model=model, upscaler=upscaler
         )
 
-    async def superres(self, request: web.Request) -> tuple[Submission, list[AssetRow]]:
-        """The submission, and the row of its input if that is new here."""
+    async def superres(self, request: web.Request) -> tuple[Submission, Pixels | None]:
+        """The submission, and its picture decoded where that came with the request and is small."""
         asked, data, sha256 = await picture(request)
         await self._registry.opened()
         pipeline = PIPELINES["superres"]
@@ -190,16 +192,16 @@ class Intake:
         most = self._settings.max_pixels
         if model is not None:
             most = min(most, int(model.limits.get("max_pixels", most)))
-        new: list[AssetRow] = []
+        pixels = None
         if data is None:
             image = await self._known(sha256)
             self._check_size(image.width, image.height, params.scale or 4, most)
         else:
-            image, new = await self._take(data, params.scale or 4, most)
+            image, pixels = await self._take(data, params.scale or 4, most)
         submission = await self._submission(
-            request, "superres", asked, params, model=model, inputs=[image.sha256]
+            request, "superres", asked, params, model=model, inputs=[image]
         )
-        return submission, new
+        return submission, pixels if image.width * image.height <= KEPT_PIXELS else None
 
     async def recognise(self, request: web.Request) -> tuple[AssetRow, str] | Origin:
         """What is known of a picture that a client sends."""
@@ -234,27 +236,28 @@ class Intake:
             )
         return row
 
-    async def _take(self, data: bytes, scale: int, most: int) -> tuple[AssetRow, list[AssetRow]]:
+    async def _take(self, data: bytes, scale: int, most: int) -> tuple[AssetRow, Pixels]:
         """Checks a picture and makes it durable, before the job that needs it is acknowledged."""
         try:
-            media_type, width, height = await asyncio.to_thread(inference.png.probe, data)
-            self._check_size(width, height, scale, most)
             async with self._decoding:
-                pixels = await asyncio.to_thread(inference.png.decode, data, most)
-                digest = await asyncio.to_thread(inference.png.pixels_sha256, pixels)
+                row, new, pixels = await asyncio.to_thread(self._examine, data, scale, most)
         except ImageError as error:
             raise _refusal(error) from None
+        return await self._assets.known(row, new), pixels
+
+    def _examine(self, data: bytes, scale: int, most: int) -> tuple[AssetRow, bool, Pixels]:
+        media_type, width, height = inference.png.probe(data)
+        self._check_size(width, height, scale, most)
+        pixels = inference.png.decode(data, most)
         height, width = pixels.shape[:2]
-        row = await asyncio.to_thread(
-            self._assets.put,
+        row, new = self._assets.put(
             data,
-            pixels_sha256=digest,
+            pixels_sha256=inference.png.pixels_sha256(pixels),
             media_type=media_type,
             width=width,
             height=height,
         )
-        known = await self._assets.find(row.sha256)
-        return (known, []) if known is not None else (row, [row])
+        return row, new, pixels
 
     async def _submission(
         self,
@@ -266,7 +269,7 @@ class Intake:
         model: ModelFolder | None,
         seed: int | None = None,
         upscaler: ModelFolder | None = None,
-        inputs: Sequence[str] = (),
+        inputs: Sequence[AssetRow] = (),
     ) -> Submission:
         """`asked` is the request as it came, `params` what it means with all defaults."""
         experiment = await self._experiment(kind, asked.experiment)
@@ -285,7 +288,7 @@ class Intake:
             run_id=new_id(),
             requester=request.remote or "",
             idempotency_key=idempotency_key(request),
-            request_digest=_digest(kind, asked, inputs),
+            request_digest=_digest(kind, asked, [row.sha256 for row in inputs]),
             created_at=time.time(),
         )
 

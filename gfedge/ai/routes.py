@@ -15,6 +15,7 @@ from gfedge.ai.requests import Intake
 from gfedge.ai.types import GenerateParams, Job, JobError, JobPage, JobQuery, Submission
 from gfedge.assets.routes import ASSETS, whole
 from gfedge.assets.types import AssetRow
+from gfedge.inference.types import Pixels
 from gfedge.lineage.types import Trace
 from gfedge.registry.routes import REGISTRY
 from gfedge.wire import Route, reply
@@ -106,13 +107,12 @@ def routes() -> list[Route]:
 async def generate(request: web.Request, body: GenerateParams) -> web.StreamResponse:
     _admit(request)
     submission = await request.app[INTAKE].generate(request, body)
-    return await _submit(request, submission, [])
+    return await _submit(request, submission)
 
 
 async def superres(request: web.Request) -> web.StreamResponse:
     _admit(request)
-    submission, inputs = await request.app[INTAKE].superres(request)
-    return await _submit(request, submission, inputs)
+    return await _submit(request, *await request.app[INTAKE].superres(request))
 
 
 async def list_jobs(request: web.Request, query: JobQuery) -> JobPage:
@@ -175,13 +175,11 @@ def _admit(request: web.Request) -> None:
 
 
 async def _submit(
-    request: web.Request, submission: Submission, inputs: list[AssetRow]
+    request: web.Request, submission: Submission, image: Pixels | None = None
 ) -> web.StreamResponse:
     """Acknowledges the job and answers as the client prefers: at once, when done, or with the picture."""
     queue = request.app[QUEUE]
-    job, replayed = await queue.submit(submission, inputs)
-    for row in inputs:
-        request.app[ASSETS].remember(row)
+    job, replayed = await queue.submit(submission, image)
     headers = {"Location": f"/api/v1/ml-platform/ai-jobs/{job.id}"}
     if replayed:
         headers["Idempotent-Replayed"] = "true"

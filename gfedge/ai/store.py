@@ -1,35 +1,50 @@
-"""Jobs in the database: functions of a cursor."""
+"""Jobs in the database: rows, and functions of a cursor."""
 
 from __future__ import annotations
 
-from typing import Any
-
 import msgspec
 
-from gfedge.ai.types import EndedJob, JobQuery, Submission
-from gfedge.db import Cursor, rows
+from gfedge.ai.types import EndedJob, JobQuery, JobRow, Submission, SubmissionRow
+from gfedge.db import Cursor
 
-JSON_COLUMNS = (
-    "params",
-    "model",
-    "upscaler",
-    "inputs",
-    "timings",
-    "progress",
-    "outputs",
-    "unknown_words",
-    "dropped_words",
-    "error",
-)
+_submission = msgspec.json.Decoder(Submission).decode
+_job = msgspec.json.Decoder(EndedJob).decode
+
+
+def submission_row(submission: Submission) -> SubmissionRow:
+    return SubmissionRow(id=submission.id, record=submission)
+
+
+def job_row(job: EndedJob) -> JobRow:
+    return JobRow(
+        id=job.id,
+        kind=job.kind,
+        status=job.status,
+        model_name=job.model.name if job.model else None,
+        run_id=job.run_id,
+        idempotency_key=job.idempotency_key,
+        created_at=job.created_at,
+        record=job,
+    )
 
 
 def unfinished(cursor: Cursor) -> list[Submission]:
     """What was acknowledged and has not ended, oldest first."""
-    found = rows(
-        cursor,
-        "select * from submissions s where not exists (from jobs j where j.id = s.id) order by id",
+    found = cursor.execute(
+        """
+        select record from submissions s where not exists (from jobs j where j.id = s.id)
+        order by id
+        """
     )
-    return [_struct(row, Submission) for row in found]
+    return [_submission(record) for (record,) in found.fetchall()]
+
+
+def unrecorded(cursor: Cursor) -> list[EndedJob]:
+    """Ended jobs whose runs, assets and edges a crash forgot, oldest first."""
+    found = cursor.execute(
+        "select record from jobs j where not exists (from runs r where r.id = j.run_id) order by id"
+    )
+    return [_job(record) for (record,) in found.fetchall()]
 
 
 def prune_submissions(cursor: Cursor) -> None:
@@ -41,7 +56,7 @@ def idempotency_keys(cursor: Cursor, since: float) -> list[tuple[str, str, str, 
     """(key, request digest, job id, time) of the jobs created since then, oldest first."""
     return cursor.execute(
         """
-        select idempotency_key, request_digest, id, created_at from jobs
+        select idempotency_key, record->>'$.request_digest', id, created_at from jobs
         where idempotency_key is not null and created_at > $1 order by id
         """,
         [since],
@@ -49,21 +64,20 @@ def idempotency_keys(cursor: Cursor, since: float) -> list[tuple[str, str, str, 
 
 
 def find_job(cursor: Cursor, job_id: str) -> EndedJob | None:
-    found = rows(cursor, "select * from jobs where id = $1", [job_id])
-    return _struct(found[0], EndedJob) if found else None
+    found = find_jobs(cursor, [job_id])
+    return found[0] if found else None
 
 
 def find_jobs(cursor: Cursor, job_ids: list[str]) -> list[EndedJob]:
-    found = rows(cursor, "select * from jobs where list_contains($1, id)", [job_ids])
-    return [_struct(row, EndedJob) for row in found]
+    found = cursor.execute("select record from jobs where list_contains($1, id)", [job_ids])
+    return [_job(record) for (record,) in found.fetchall()]
 
 
 def list_jobs(cursor: Cursor, query: JobQuery) -> list[EndedJob]:
     """Newest first; one more than asked for, so that the caller sees whether there is a next page."""
-    found = rows(
-        cursor,
+    found = cursor.execute(
         """
-        select * from jobs
+        select record from jobs
         where ($1 = '' or id < $1) and ($2 is null or status = $2) and ($3 is null or kind = $3)
           and ($4 = '' or model_name = $4) and ($5 is null or created_at >= $5)
           and ($6 is null or created_at < $6)
@@ -79,11 +93,4 @@ def list_jobs(cursor: Cursor, query: JobQuery) -> list[EndedJob]:
             query.limit + 1,
         ],
     )
-    return [_struct(row, EndedJob) for row in found]
-
-
-def _struct(row: dict[str, Any], kind: Any) -> Any:
-    for name in JSON_COLUMNS:
-        if row.get(name) is not None:
-            row[name] = msgspec.json.decode(row[name])
-    return msgspec.convert(row, kind)
+    return [_job(record) for (record,) in found.fetchall()]

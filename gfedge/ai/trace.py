@@ -11,7 +11,7 @@ import msgspec
 
 from gfedge import errors, inference
 from gfedge.ai import chain, metadata, record, store
-from gfedge.ai.live import Live, wire_live
+from gfedge.ai.live import Live, wire_ended, wire_live
 from gfedge.ai.types import EndedJob, Job
 from gfedge.assets import store as asset_store
 from gfedge.assets.assets import Assets
@@ -23,8 +23,6 @@ from gfedge.registry.registry import Registry, origins
 from gfedge.tracking import store as tracking
 
 Node = tuple[str, str]
-
-WITHHELD = ("requester", "request_digest", "idempotency_key")
 
 
 async def recognise(
@@ -39,7 +37,9 @@ async def recognise(
     pixels = await asyncio.to_thread(_pixels, data, max_pixels)
     if (row := await assets.find_same_pixels(pixels)) is not None:
         return row, "pixels"
-    origin = metadata.read_origin(await asyncio.to_thread(inference.png.texts, data, (metadata.CHUNK,)))
+    origin = metadata.read_origin(
+        await asyncio.to_thread(inference.png.texts, data, (metadata.CHUNK,))
+    )
     if origin is not None:
         return origin
     raise errors.NotFound(
@@ -135,7 +135,8 @@ def _of_models(ids: dict[str, list[str]], registry: Registry) -> dict[Node, dict
 
 def _facts(job: EndedJob | Job) -> dict[str, Any]:
     """A job as a node; its kind is called `pipeline` there, because every node has a `kind` of its own."""
-    values = {k: v for k, v in msgspec.to_builtins(job).items() if k not in WITHHELD}
+    shown = wire_ended(job) if isinstance(job, EndedJob) else job
+    values = msgspec.to_builtins(shown)
     return {"pipeline": values.pop("kind"), **values}
 
 

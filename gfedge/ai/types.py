@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal
 import msgspec
 from msgspec import Meta
 
-from gfedge.assets.types import Output
+from gfedge.assets.types import AssetRow, Output
 from gfedge.registry.types import ModelRef, ModelReference
 from gfedge.tracking.types import ListQuery, Name
 from gfedge.wire import Page
@@ -150,15 +150,13 @@ class Job(msgspec.Struct, kw_only=True):
 class Submission(msgspec.Struct, kw_only=True, frozen=True):
     """What was acknowledged: all that is needed to run the job, also after a restart."""
 
-    table: ClassVar[str] = "submissions"
-
     id: str
     kind: Kind
     params: dict[str, Any]
     seed: int | None
     model: ModelRef | None
     upscaler: ModelRef | None
-    inputs: list[str]
+    inputs: list[AssetRow]
     experiment_id: str
     run_id: str
     requester: str
@@ -170,10 +168,7 @@ class Submission(msgspec.Struct, kw_only=True, frozen=True):
 class EndedJob(Submission, kw_only=True, frozen=True):
     """A job as it ended."""
 
-    table: ClassVar[str] = "jobs"
-
     status: Status
-    model_name: str | None
     started_at: float | None
     finished_at: float
     timings: Timings
@@ -181,7 +176,33 @@ class EndedJob(Submission, kw_only=True, frozen=True):
     outputs: list[Output]
     unknown_words: list[str]
     dropped_words: list[str]
+    measures: dict[str, float]
+    """Metrics of the run besides the timings."""
     error: JobError | None
+
+
+class SubmissionRow(msgspec.Struct, kw_only=True, frozen=True):
+    """A submission as it is stored."""
+
+    table: ClassVar[str] = "submissions"
+
+    id: str
+    record: Submission
+
+
+class JobRow(msgspec.Struct, kw_only=True, frozen=True):
+    """An ended job as it is stored."""
+
+    table: ClassVar[str] = "jobs"
+
+    id: str
+    kind: Kind
+    status: Status
+    model_name: str | None
+    run_id: str
+    idempotency_key: str | None
+    created_at: float
+    record: EndedJob
 
 
 class JobPage(Page, kw_only=True):

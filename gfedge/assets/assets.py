@@ -59,12 +59,17 @@ class Assets:
         """The bytes of an asset; NotFound where the file is gone."""
         return await asyncio.to_thread(lambda: files.find(self.root, sha256).read_bytes())
 
+    async def known(self, row: AssetRow, stored: bool) -> AssetRow:
+        """The row that stands for this picture: an earlier one, where its bytes were here before."""
+        return row if stored else await self.find(row.sha256) or row
+
     def put(
         self, data: bytes, *, pixels_sha256: str, media_type: str, width: int, height: int
-    ) -> AssetRow:
-        """Writes the file and returns the row that its job has to insert. Blocks: call it in a thread."""
-        return AssetRow(
-            sha256=files.write(self.root, data, media_type),
+    ) -> tuple[AssetRow, bool]:
+        """Writes the file; returns its row and whether it was new. Blocks: call it in a thread."""
+        sha256, new = files.write(self.root, data, media_type)
+        row = AssetRow(
+            sha256=sha256,
             pixels_sha256=pixels_sha256,
             media_type=media_type,
             width=width,
@@ -72,3 +77,4 @@ class Assets:
             bytes=len(data),
             created_at=time.time(),
         )
+        return row, new

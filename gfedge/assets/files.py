@@ -33,12 +33,15 @@ def find(root: Path, sha256: str) -> Path:
     raise errors.NotFound(f"asset {sha256} is not here", code="asset_not_found")
 
 
-def write(root: Path, data: bytes, media_type: str) -> str:
-    """Stores bytes once and durably: temporary name, fsync, rename, fsync of the folder. Returns their sha256."""
+def write(root: Path, data: bytes, media_type: str) -> tuple[str, bool]:
+    """Stores bytes once and durably: temporary name, fsync, rename, fsync of the folder.
+
+    Returns their sha256 and whether they were new.
+    """
     sha256 = hashlib.sha256(data).hexdigest()
     path = path_of(root, sha256, media_type)
     if path.exists():
-        return sha256
+        return sha256, False
     temporary = path.with_name(f".{secrets.token_hex(8)}.part")
     try:
         if not path.parent.is_dir():
@@ -52,7 +55,7 @@ def write(root: Path, data: bytes, media_type: str) -> str:
         if error.errno in (28, 122):  # ENOSPC, EDQUOT
             raise errors.NoSpace("the disk is full: free some space and try again") from error
         raise
-    return sha256
+    return sha256, True
 
 
 def remove_parts(root: Path) -> int:

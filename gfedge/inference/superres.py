@@ -80,9 +80,10 @@ def planes(image: Pixels, tile: Tile, *, tileable: bool, is_opaque: bool) -> lis
         tile.window_left, tile.window_width, image.shape[1], halo, tileable
     )
     block = image[np.ix_(rows, columns)]
-    rgb = bleed(block)[:, inner_rows[:, None], inner_columns] / np.float32(255)
     if is_opaque:
-        return [rgb[None]]
+        inner = block[inner_rows[:, None], inner_columns, :3]
+        return [np.ascontiguousarray(inner.transpose(2, 0, 1)[None], np.float32) / np.float32(255)]
+    rgb = bleed(block)[:, inner_rows[:, None], inner_columns] / np.float32(255)
     alpha = block[inner_rows[:, None], inner_columns, 3].astype(np.float32) / np.float32(255)
     return [rgb[None], np.repeat(alpha[None, None], 3, axis=1)]
 
@@ -149,8 +150,9 @@ def _inner(made: Plane, tile: Tile, factor: int) -> NDArray[np.float32]:
 
 
 def _to_bytes(values: NDArray[np.float32]) -> NDArray[np.uint8]:
-    whole: NDArray[np.uint8] = np.rint(np.clip(values, 0, 1) * np.float32(255)).astype(np.uint8)
-    return whole
+    whole = np.multiply(values, np.float32(255))
+    np.rint(whole, out=whole)
+    return np.clip(whole, 0, 255, out=whole).astype(np.uint8)
 
 
 def reduced(values: NDArray[np.float32], factor: int) -> NDArray[np.float32]:
