@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import math
 import random
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
-from conftest import Api, Serving
+from conftest import Api, Process, Serving
+from yarl import URL
+
+from gfedge import migrate
+from gfedge.db import Cursor, Database
 
 EXPERIMENTS, RUNS = "/api/v1/ml-platform/experiments", "/api/v1/ml-platform/runs"
 
@@ -168,7 +176,7 @@ async def test_a_run_from_its_beginning_to_its_end(serving: Serving) -> None:
     assert run.items() >= {**body, "status": "running", "kind": "user", "ended_at": None}.items()
     assert run["created_at"] == run["started_at"]
     points = [{"key": "loss", "value": 1 / (s + 1), "step": s, "logged_at": s} for s in range(5)]
-    points.append({"key": "system/gpu", "value": 0.5})
+    points.append({"key": "system/gpu", "value": 0.5, "logged_at": 9.5})
     logged = await log(client, run, metrics=points, params={"epochs": "5"}, tags={"by": "bob"})
     assert logged == {"run_id": run["id"], "points": 6, "params": 1, "tags": 1}
     wanted = {
@@ -176,6 +184,7 @@ async def test_a_run_from_its_beginning_to_its_end(serving: Serving) -> None:
         "tags": {"by": "bob"},
         "metrics": {"loss": 0.2},
         "system_metrics": {"system/gpu": 0.5},
+        "reported": {"loss": [4, 4.0], "system/gpu": [0, 9.5]},
     }
     shown = await client.get(f"{RUNS}/{run['id']}")
     assert shown == {**run, **wanted}
@@ -189,10 +198,10 @@ async def test_a_run_from_its_beginning_to_its_end(serving: Serving) -> None:
     assert (await client.get(f"{EXPERIMENTS}/sprites/runs"))["runs"] == [ended]
 
 
-async def test_a_run_reports_on_after_the_server_was_killed(process: Any, tmp_path: Any) -> None:
+async def test_a_run_reports_on_after_the_server_was_killed(
+    process: Callable[..., Process],
+) -> None:
     """The latest values of a running run are memory's; after a crash they come from its points."""
-    import aiohttp
-
     server = process()
     async with aiohttp.ClientSession() as http:
         client = Api(http)
@@ -455,8 +464,6 @@ async def test_a_history_comes_in_pages_and_counts_a_point_once(client: Api) -> 
         steps, shown, cursor = [], [], ""
         while cursor is not None:
             url = f"{RUNS}/{run['id']}/metrics/{path}?limit=7&cursor={cursor}"
-            from yarl import URL
-
             async with client.http.request("GET", URL(url, encoded=True)) as response:
                 page = await response.json()
             assert (page["total"], page["sampled"]) == (len(values), False)
@@ -499,3 +506,40 @@ async def test_a_picture_of_equal_steps_or_nothing_but_nan(client: Api) -> None:
     shown = await client.get(f"{RUNS}/{run['id']}/metrics/a", points=4)
     assert (min(shown["values"]), max(shown["values"])) == (0, 6)
     assert (await client.get(f"{RUNS}/{run['id']}/metrics/b", points=4))["values"] == []
+
+
+# -- databases of before ------------------------------------------------------------------------
+
+
+def only_first_migrations(cursor: Cursor) -> None:
+    """The tables as they were before runs could report, with a run of a job."""
+    cursor.execute(migrate.TABLE)
+    for name, path in migrate.scripts():
+        if path.name.startswith("0001"):
+            cursor.execute(text := path.read_text(encoding="utf-8"))
+            digest = hashlib.sha256(text.encode()).hexdigest()
+            cursor.execute(
+                "insert into schema_migrations values (?, ?, ?, 0)", [name, path.name, digest]
+            )
+    cursor.execute("insert into experiments values ('e', 'old', 'user', '', '{\"a\": \"b\"}', 5)")
+    cursor.execute(
+        "insert into runs values ('r' || ?, 'e', 'old', 'ai-generate', 'finished', 5, 6, 7)", [1]
+    )
+    cursor.execute("insert into params values ('r1', 'seed', '7')")
+    cursor.execute("insert into metrics values ('r1', 'total_seconds', 1.5, 0, 7)")
+
+
+async def test_a_database_of_before_is_taken_over(serving: Serving, tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    db = Database(tmp_path / "data" / "gfedge.duckdb")
+    db.open(only_first_migrations)
+    await asyncio.to_thread(db.close)
+    client = await serving()
+    (run,) = (await client.get(RUNS, filter="params.seed = 7 and metrics.total_seconds > 1"))[
+        "runs"
+    ]
+    assert run == await client.get(f"{RUNS}/r1")
+    assert (run["params"], run["metrics"]) == ({"seed": "7"}, {"total_seconds": 1.5})
+    assert (await client.get(f"{EXPERIMENTS}/old"))["tags"] == {"a": "b"}
+    await client.generate()
+    assert len(await found(client)) == 2

@@ -20,7 +20,7 @@ from gfedge.tracking.dataset_types import (
 from gfedge.tracking.filter import Comparison, Key, Query
 from gfedge.tracking.query import Position, Scope
 from gfedge.tracking.routes import INDEX, RUNS
-from gfedge.tracking.types import ListQuery, Run, Runs, StaleRow, shown
+from gfedge.tracking.types import ListQuery, Run, Runs, RunTexts, StaleRow, shown
 from gfedge.wire import Route, reply
 
 
@@ -92,13 +92,13 @@ async def get_dataset(request: web.Request) -> Dataset:
     return found
 
 
-async def list_readers(request: web.Request, query: ListQuery) -> Runs:
+async def list_readers(request: web.Request, query: ListQuery) -> RunTexts:
     dataset = await get_dataset(request)
     mine = Query(Comparison(Key("datasets", "id"), "=", dataset.id))
     after = Position(digest="", id=query.cursor, number=0) if query.cursor else None
-    found = await request.app[INDEX].search(mine, Scope(limit=query.limit, after=after), "")
-    runs = [shown(record) for record, _ in found[: query.limit]]
-    return Runs(runs=runs, next=runs[-1].id if len(found) > len(runs) else None)
+    found, end = await request.app[INDEX].search(mine, Scope(limit=query.limit, after=after), "")
+    found.next = end.id if end else None
+    return found
 
 
 async def link(request: web.Request, body: InputsCreate) -> Run:

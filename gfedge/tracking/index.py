@@ -1,4 +1,4 @@
-"""The index of runs: what filters and listings read, brought up to date before each of them (docs: 0002 migration).
+"""The index of runs: what filters and listings read, brought up to date before each of them (migration 0002).
 
 Runs are written to their own tables by plain appends, many callers to a commit. The index is derived from those: one
 row a run, with the latest value of every metric, refreshed by one writer at a time for all who wait.
@@ -7,7 +7,7 @@ row a run, with the latest value of every metric, refreshed by one writer at a t
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
@@ -15,7 +15,7 @@ from gfedge.db import Cursor, Database
 from gfedge.tasks import Tasks
 from gfedge.tracking import query, store
 from gfedge.tracking.filter import Query
-from gfedge.tracking.types import RunRecord
+from gfedge.tracking.types import Run, RunRecord, RunTexts, shown
 
 CHUNK = 1000
 """Runs that one commit takes in."""
@@ -24,9 +24,10 @@ MANY = 500
 SECONDS = 5.0
 """Between refreshes that nobody asked for."""
 
-Found = list[tuple[RunRecord, query.Position]]
+Live = Callable[[str], RunRecord | None]
+"""A run in memory, which is newer than its rows; None where it is not there."""
 
-_decoder = msgspec.json.Decoder(RunRecord)
+_decoder = msgspec.json.Decoder(Run)
 
 
 class RunIndex:
@@ -40,8 +41,7 @@ class RunIndex:
         self._changed: set[str] = set()
         self._upto = 0
         self._numbers: dict[str, int] = {}
-        self.live: Callable[[str], RunRecord | None] = lambda run_id: None
-        """A run in memory, which is newer than its rows."""
+        self.live: Live = lambda run_id: None
 
     async def open(self) -> None:
         self._upto, self._numbers = await self._db.read(state)
@@ -53,11 +53,6 @@ class RunIndex:
     async def close(self) -> None:
         await self._tasks.stop()
         await self._settle()
-
-    async def _settle(self) -> None:
-        """Takes in all changes while nobody makes any, so that none has to be remembered."""
-        await self.refresh()
-        await self._db.write(forget_stale)
 
     def is_changed(self, run_id: str) -> bool:
         return run_id in self._changed
@@ -76,74 +71,59 @@ class RunIndex:
                 self._begun += 1
                 await self._take_in()
 
-    async def search(self, wanted: Query, scope: query.Scope, digest: str) -> Found:
-        """A page of runs and one more, each with its position."""
-        await self._catch_up()
-        return await self._db.read(page, wanted, scope, self._numbers, digest)
+    async def search(
+        self, wanted: Query, scope: query.Scope, digest: str
+    ) -> tuple[RunTexts, query.Position | None]:
+        """A page of runs, and where it ends if there are more."""
+        if self._changed:
+            await self.refresh()
+        found = await self._db.read(page, wanted, scope, self._numbers, digest, self._upto)
+        if found is None:
+            await self.refresh()
+            found = await self._db.read(page, wanted, scope, self._numbers, digest, 1 << 62)
+        assert found is not None
+        return found
 
     async def best(self, wanted: Sequence[tuple[str, str, str]]) -> dict[str, tuple[str, float]]:
         """The best run and its value by experiment; `wanted` is (experiment, metric, goal)."""
-        await self._catch_up()
-        numbered = [
-            (e, self._numbers.get(metric, query.UNKNOWN), goal) for e, metric, goal in wanted
-        ]
+        if self._changed or await self._db.read(newest_number) > self._upto:
+            await self.refresh()
+        unknown = query.UNKNOWN
+        numbered = [(e, self._numbers.get(metric, unknown), goal) for e, metric, goal in wanted]
         return await self._db.read(store.best, numbered)
 
-    async def find(self, run_id: str) -> RunRecord | None:
+    async def find(self, run_id: str) -> Run | None:
         """One run: from memory, from the index, or from where it was written."""
         if (live := self.live(run_id)) is not None:
-            return live
+            return shown(live)
         if not self.is_changed(run_id):
             found = await self._db.read(one, run_id)
             if found is not None:
                 return found
-        records = await self._db.read(store.records, [run_id])
-        return records[0] if records else None
+        return await self._db.read(store.find_run, run_id)
 
     # Inside
 
-    async def _catch_up(self) -> None:
-        if self._changed or await self._db.read(newest_number) > self._upto:
-            await self.refresh()
+    async def _settle(self) -> None:
+        """Takes in all changes while nobody makes any, so that none has to be remembered."""
+        await self.refresh()
+        await self._db.write(forget_stale)
 
     async def _take_in(self) -> None:
         changed, self._changed = self._changed, set()
+        ids, full = sorted(changed), True
         try:
-            await self._rewrite(changed)
-            while len(new := await self._db.read(recorded_after, self._upto, CHUNK)) > 0:
-                await self._write(new, False)
-                self._upto = max(new.values())
+            while ids or full:
+                chunk, ids = ids[:CHUNK], ids[CHUNK:]
+                upto, numbers = await self._db.write(
+                    take_in, chunk, self._upto, self._numbers, self.live
+                )
+                full = upto - self._upto >= CHUNK
+                self._upto, self._numbers = upto, self._numbers | numbers
         except BaseException:
             self._changed |= changed
+            self._begun -= 1  # so that those who wait try it themselves
             raise
-
-    async def _rewrite(self, changed: set[str]) -> None:
-        ids = sorted(changed)
-        for begin in range(0, len(ids), CHUNK):
-            chunk = ids[begin : begin + CHUNK]
-            await self._write(await self._db.read(recorded_among, chunk, self._upto), True)
-
-    async def _write(self, numbers: dict[str, int], replacing: bool) -> None:
-        """Writes the rows of these runs (number by id) anew, from memory where they are there."""
-        away = [run_id for run_id in numbers if self.live(run_id) is None]
-        records = {r.id: r for r in await self._db.read(store.records, away)} if away else {}
-        await self._learn(
-            {key for record in self._newest(numbers, records) for key in _names(record)}
-        )
-        # What changed while that was read and written is in memory now; its new keys wait for the next refresh.
-        rows = [
-            _row(numbers[record.id], record, self._numbers)
-            for record in self._newest(numbers, records)
-        ]
-        await self._db.write(put, rows, replacing)
-
-    def _newest(self, ids: Iterable[str], records: dict[str, RunRecord]) -> list[RunRecord]:
-        return [self.live(run_id) or records[run_id] for run_id in ids]
-
-    async def _learn(self, names: Iterable[str]) -> None:
-        """Numbers for keys that were never seen before, in a commit of their own."""
-        if unknown := sorted(name for name in names if name not in self._numbers):
-            self._numbers |= await self._db.write(number_keys, unknown)
 
 
 # Functions of a cursor
@@ -152,7 +132,7 @@ COLUMNS = (
     *("number", "id", "experiment_id", "name", "kind", "status", "parent_id", "commit"),
     *("created_at", "started_at", "ended_at", "deleted_at"),
     *("param_keys", "param_values", "tag_keys", "tag_values", "metric_keys", "metric_values"),
-    "record",
+    "run",
 )
 
 
@@ -168,46 +148,48 @@ def newest_number(cursor: Cursor) -> int:
     return int(newest)
 
 
-def recorded_after(cursor: Cursor, upto: int, limit: int) -> dict[str, int]:
+def take_in(
+    cursor: Cursor, changed: list[str], upto: int, numbers: Mapping[str, int], live: Live
+) -> tuple[int, dict[str, int]]:
+    """Writes index rows of runs that changed and of the next that were recorded; gives the number up to which all are
+    in, and the numbers of keys that were new."""
+    reached = max(upto, min(newest_number(cursor), upto + CHUNK))
     found = cursor.execute(
-        "select id, number from runs where number > $1 order by number limit $2", [upto, limit]
+        """
+        select id, number from runs where number > $1 and number <= $2
+        union select id, number from runs where list_contains($3, id) and number <= $1
+        """,
+        [upto, reached, changed],
     ).fetchall()
-    return {str(run_id): int(number) for run_id, number in found}
-
-
-def recorded_among(cursor: Cursor, ids: list[str], upto: int) -> dict[str, int]:
-    """Those of these runs that the index holds, or should."""
-    found = cursor.execute(
-        "select id, number from runs where list_contains($1, id) and number <= $2", [ids, upto]
-    ).fetchall()
-    return {str(run_id): int(number) for run_id, number in found}
+    if not found:
+        return reached, {}
+    wanted = {str(run_id): int(number) for run_id, number in found}
+    records = {run_id: record for run_id in wanted if (record := live(run_id)) is not None}
+    if away := [run_id for run_id in wanted if run_id not in records]:
+        records |= {record.id: record for record in store.records(cursor, away)}
+    names = {key for record in records.values() for key in _names(record)}
+    new = number_keys(cursor, sorted(name for name in names if name not in numbers))
+    rows = [_row(wanted[run_id], record, {**numbers, **new}) for run_id, record in records.items()]
+    if changed:
+        cursor.execute(
+            "delete from run_index where list_contains($1, number)", [list(wanted.values())]
+        )
+    with cursor.appender("run_index", columns=list(COLUMNS)) as appender:
+        appender.append_rows(rows)
+    return reached, new
 
 
 def number_keys(cursor: Cursor, unknown: list[str]) -> dict[str, int]:
     """Gives numbers to keys that have none yet."""
+    if not unknown:
+        return {}
+    ((last,),) = cursor.execute("select coalesce(max(number), 0) from index_keys").fetchall()
+    new = {key: int(last) + i for i, key in enumerate(unknown, 1)}
     cursor.execute(
-        """
-        insert into index_keys
-        select (select coalesce(max(number), 0) from index_keys) + row_number() over (order by key), key
-        from (select unnest($1::varchar[]) as key) where key not in (select key from index_keys)
-        """,
-        [unknown],
+        "insert into index_keys select unnest($1::integer[]), unnest($2::varchar[])",
+        [list(new.values()), list(new)],
     )
-    found = cursor.execute(
-        "select key, number from index_keys where list_contains($1, key)", [unknown]
-    ).fetchall()
-    return {str(key): int(number) for key, number in found}
-
-
-def put(cursor: Cursor, rows: list[list[object]], replacing: bool) -> None:
-    """Writes index rows, in the place of older ones of the same runs."""
-    if replacing:
-        cursor.execute(
-            "delete from run_index where list_contains($1, number)", [[row[0] for row in rows]]
-        )
-    if rows:
-        with cursor.appender("run_index", columns=list(COLUMNS)) as appender:
-            appender.append_rows(rows)
+    return new
 
 
 def any_stale(cursor: Cursor) -> bool:
@@ -218,43 +200,36 @@ def forget_stale(cursor: Cursor) -> None:
     cursor.execute("delete from index_stale")
 
 
-def one(cursor: Cursor, run_id: str) -> RunRecord | None:
-    found = cursor.execute("select record from run_index where id = $1", [run_id]).fetchall()
+def one(cursor: Cursor, run_id: str) -> Run | None:
+    found = cursor.execute("select run from run_index where id = $1", [run_id]).fetchall()
     return _decoder.decode(found[0][0]) if found else None
 
 
 def page(
-    cursor: Cursor, wanted: Query, scope: query.Scope, numbers: Mapping[str, int], digest: str
-) -> Found:
-    """Newest-first pages are sought among the last runs recorded, and everywhere where those do not fill one."""
-    plain = wanted == Query() and scope.experiments is None and scope.view == "active"
-    found = _page(cursor, wanted, scope, numbers, digest, plain)
-    if plain and len(found) <= scope.limit:
-        found = _page(cursor, wanted, scope, numbers, digest, False)
-    return found
-
-
-def _page(
     cursor: Cursor,
     wanted: Query,
     scope: query.Scope,
     numbers: Mapping[str, int],
     digest: str,
-    windowed: bool,
-) -> Found:
-    text, values = query.statement(wanted, scope, numbers, windowed)
-    found = cursor.execute(text, values).fetchall()
-    return [
-        (_decoder.decode(record), _position(digest, run_id, number, wanted, values))
-        for record, run_id, number, *values in found
-    ]
+    upto: int,
+) -> tuple[RunTexts, query.Position | None] | None:
+    """A page, and where it ends if there are more; None where runs were recorded that the index has not.
 
-
-def _position(
-    digest: str, run_id: str, number: int, wanted: Query, values: list[object]
-) -> query.Position:
+    Newest-first pages are sought among the last runs recorded, and everywhere where those do not fill one.
+    """
+    if newest_number(cursor) > upto:
+        return None
+    plain = wanted == Query() and scope.experiments is None and scope.view == "active"
+    found = cursor.execute(*query.statement(wanted, scope, numbers, plain)).fetchall()
+    if plain and len(found) <= scope.limit:
+        found = cursor.execute(*query.statement(wanted, scope, numbers)).fetchall()
+    runs = [msgspec.Raw(row[0].encode()) for row in found[: scope.limit]]
+    if len(found) <= scope.limit:
+        return RunTexts(runs=runs), None
+    _, run_id, number, *values = found[scope.limit - 1]
     keys = [query.key_of(order, value) for order, value in zip(wanted.order, values, strict=True)]
-    return query.Position(digest=digest, id=run_id, number=number, keys=keys)
+    end = query.Position(digest=digest, id=run_id, number=number, keys=keys)
+    return RunTexts(runs=runs), end
 
 
 def _names(record: RunRecord) -> set[str]:
@@ -271,13 +246,12 @@ def _row(number: int, record: RunRecord, numbers: Mapping[str, int]) -> list[obj
         *_lists(record.params, numbers),
         *_lists(record.tags, numbers),
         *_lists(metrics, numbers),
-        msgspec.json.encode(record).decode(),
+        msgspec.json.encode(shown(record)).decode(),
     ]
 
 
 def _lists(
     values: Mapping[str, object], numbers: Mapping[str, int]
 ) -> tuple[list[int], list[object]]:
-    """Keys as numbers, and their values; a key without a number was just made and comes with the next refresh."""
-    known = {numbers[key]: value for key, value in values.items() if key in numbers}
-    return list(known), list(known.values())
+    """Keys as numbers, and their values."""
+    return [numbers[key] for key in values], list(values.values())

@@ -126,7 +126,7 @@ def _keys(node: Node | None) -> set[Key]:
 def statement(
     query: Query, scope: Scope, numbers: Mapping[str, int], windowed: bool = False
 ) -> tuple[str, list[object]]:
-    """SQL for one page and one row more, with its values. Rows: record, id, number, then the order's values."""
+    """SQL for one page and one row more, with its values. Rows: run as JSON, id, number, then the order's values."""
     return _Statement(numbers).build(query, scope, windowed)
 
 
@@ -152,11 +152,11 @@ class _Statement:
         limit = self._bind(scope.limit + 1)
         text = f"""
             with found as (
-                select {", ".join(["id", "number", *columns])} from run_index where {" and ".join(where)}
+                select {", ".join(["number", *(["id"] if tie == "id" else columns)])} from run_index where {" and ".join(where)}
             ), page as (
                 select * from found where {after} order by {order} limit {limit}
             )
-            select r.record, page.id, page.number{values}
+            select r.run, r.id, r.number{values}
             from page join run_index r on r.number = page.number
             order by {_order(query.order, f"page.{tie}")}
         """  # noqa: S608 - constant fragments only

@@ -33,6 +33,7 @@ from gfedge.tracking.types import (
     RunPatch,
     RunQuery,
     Runs,
+    RunTexts,
     shown,
 )
 from gfedge.wire import Route
@@ -231,11 +232,11 @@ async def restore_experiment(request: web.Request) -> Experiment:
 # Runs
 
 
-async def list_runs(request: web.Request, query: ListQuery) -> Runs:
+async def list_runs(request: web.Request, query: ListQuery) -> RunTexts:
     return await _plain(request, query, Query(), _known(request).id)
 
 
-async def list_children(request: web.Request, query: ListQuery) -> Runs:
+async def list_children(request: web.Request, query: ListQuery) -> RunTexts:
     parent = await request.app[RUNS].find(request.match_info["id"])
     mine = Comparison(Key("attributes", "parent_id"), "=", parent.id)
     return await _plain(request, query, Query(mine), None)
@@ -246,7 +247,7 @@ async def create_run(request: web.Request, body: RunCreate) -> Run:
     return shown(await request.app[RUNS].create(experiment, body, time.time()))
 
 
-async def search_runs(request: web.Request, query: RunQuery) -> Runs:
+async def search_runs(request: web.Request, query: RunQuery) -> RunTexts:
     known = request.app[EXPERIMENTS]
     wanted = parse(query.filter)
     names = [name.strip() for name in query.experiment.split(",") if name.strip()]
@@ -260,12 +261,12 @@ async def compare_runs(request: web.Request, query: CompareQuery) -> RunComparis
         raise errors.Invalid(
             f"query parameter ids: 1 to {MAX_COMPARED} runs can be compared", field="ids"
         )
-    runs = [shown(await request.app[RUNS].find(run_id)) for run_id in ids]
+    runs = [await request.app[RUNS].find(run_id) for run_id in ids]
     return compare.side_by_side(runs)
 
 
 async def get_run(request: web.Request) -> Run:
-    return shown(await request.app[RUNS].find(request.match_info["id"]))
+    return await request.app[RUNS].find(request.match_info["id"])
 
 
 async def change_run(request: web.Request, body: RunPatch) -> Run:
@@ -289,8 +290,8 @@ async def get_history(request: web.Request, query: HistoryQuery) -> History:
     run_id, key = request.match_info["id"], request.match_info["key"]
     found = await request.app[keys.DB].read(series.read, run_id, key, query)
     if not found.total:
-        record = await request.app[RUNS].find(run_id)
-        if key not in record.metrics:
+        run = await request.app[RUNS].find(run_id)
+        if key not in run.reported:
             raise errors.NotFound(f"run {run_id} has no metric {key!r}", code="metric_not_found")
     return found
 
@@ -328,15 +329,15 @@ async def _described(request: web.Request, rows: list[ExperimentRow]) -> list[Ex
 
 async def _plain(
     request: web.Request, page: ListQuery, wanted: Query, experiment: str | None
-) -> Runs:
+) -> RunTexts:
     """A listing newest first, whose cursor is the id of a run."""
-    scope = [experiment] if experiment is not None else None
     after = query.Position(digest="", id=page.cursor, number=0) if page.cursor else None
-    found = await request.app[INDEX].search(
-        wanted, query.Scope(experiments=scope, limit=page.limit, after=after), ""
+    scope = query.Scope(
+        experiments=[experiment] if experiment is not None else None, limit=page.limit, after=after
     )
-    runs = [shown(record) for record, _ in found[: page.limit]]
-    return Runs(runs=runs, next=runs[-1].id if len(found) > len(runs) else None)
+    found, end = await request.app[INDEX].search(wanted, scope, "")
+    found.next = end.id if end else None
+    return found
 
 
 async def _search(
@@ -345,7 +346,7 @@ async def _search(
     wanted: Query,
     experiments: list[str] | None,
     hidden: list[str],
-) -> Runs:
+) -> RunTexts:
     scope = query.Scope(
         experiments=experiments,
         hidden=hidden,
@@ -353,10 +354,6 @@ async def _search(
         limit=asked.limit,
         after=query.position(asked),
     )
-    found = await request.app[INDEX].search(wanted, scope, query.digest(asked))
-    page = found[: asked.limit]
-    more = len(found) > len(page)
-    return Runs(
-        runs=[shown(record) for record, _ in page],
-        next=query.cursor_text(page[-1][1]) if more else None,
-    )
+    found, end = await request.app[INDEX].search(wanted, scope, query.digest(asked))
+    found.next = query.cursor_text(end) if end else None
+    return found

@@ -28,6 +28,7 @@ from gfedge.tracking.types import (
     MetricRow,
     ParamRow,
     Point,
+    Run,
     RunCreate,
     RunPatch,
     RunRecord,
@@ -91,7 +92,7 @@ class Runs:
         self._index.mark(run_id)
         return record
 
-    async def find(self, run_id: str) -> RunRecord:
+    async def find(self, run_id: str) -> Run:
         if (found := await self._index.find(run_id)) is None:
             raise _unknown(run_id)
         return found

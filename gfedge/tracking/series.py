@@ -14,9 +14,8 @@ from gfedge.tracking.types import History, HistoryQuery, Number, number
 Point = tuple[int, float, float]
 """Step, time, value."""
 
-# A point sent twice counts once, so a client may send a report again that was not answered.
 POINTS = """
-    select distinct step, logged_at, value from metrics
+    select step, logged_at, value from metrics
     where run_id = $1 and key = $2 and {axis} >= $3 and {axis} <= $4
 """
 AXES = {"step": "step", "time": "logged_at"}
@@ -24,12 +23,11 @@ AXES = {"step": "step", "time": "logged_at"}
 
 def read(cursor: Cursor, run_id: str, key: str, query: HistoryQuery) -> History:
     """What a query asks for of one metric; an empty history where the run has no such metric."""
-    total = _count(cursor, run_id, key, query)
-    sampled = 0 < query.points < total
-    if sampled:
+    total = _count(cursor, run_id, key, query) if query.points else 0
+    if sampled := total > query.points > 0:
         found, following = _picture(cursor, run_id, key, query), None
     else:
-        found, following = _page(cursor, run_id, key, query)
+        found, total, following = _page(cursor, run_id, key, query)
     return History(
         next=following,
         run_id=run_id,
@@ -40,6 +38,28 @@ def read(cursor: Cursor, run_id: str, key: str, query: HistoryQuery) -> History:
         times=[at for _, at, _ in found],
         values=[number(value) for _, _, value in found],
     )
+
+
+def _page(
+    cursor: Cursor, run_id: str, key: str, query: HistoryQuery
+) -> tuple[list[Point], int, str | None]:
+    """By step, time and value, so that the page after this one begins where it ended, whatever comes in between.
+
+    A point sent twice counts once, so a client may send a report again that was not answered.
+    """
+    after, limit = _after(query.cursor), query.points or query.limit
+    text = f"""
+        with p as (select distinct * from ({_points(query)}))
+        select step, logged_at, value, (select count(*) from p) from p
+        where $5 or (step, logged_at, value) > ($6::bigint, $7::double, $8::double)
+        order by step, logged_at, value limit $9
+    """  # noqa: S608 - constant fragments
+    last = after or (0, 0.0, 0.0)
+    bounds = [*_bounds(run_id, key, query), after is None, *last, limit + 1]
+    found = cursor.execute(text, bounds).fetchall()
+    page = [(int(step), float(at), float(value)) for step, at, value, _ in found[:limit]]
+    total = int(found[0][3]) if found else 0
+    return page, total, _cursor(page[-1]) if len(found) > limit else None
 
 
 def _points(query: HistoryQuery) -> str:
@@ -57,45 +77,23 @@ def _count(cursor: Cursor, run_id: str, key: str, query: HistoryQuery) -> int:
     return int(count)
 
 
-def _page(
-    cursor: Cursor, run_id: str, key: str, query: HistoryQuery
-) -> tuple[list[Point], str | None]:
-    """By step, time and value, so that the page after this one begins where it ended, whatever comes in between."""
-    after = _after(query.cursor)
-    limit = max(query.limit, query.points)
-    text = f"""
-        select step, logged_at, value from ({_points(query)})
-        where $5 or (step, logged_at, value) > ($6::bigint, $7::double, $8::double)
-        order by step, logged_at, value limit $9
-    """  # noqa: S608 - constant fragments
-    found = cursor.execute(
-        text, [*_bounds(run_id, key, query), after is None, *(after or (0, 0.0, 0.0)), limit + 1]
-    ).fetchall()
-    page = [(int(step), float(at), float(value)) for step, at, value in found[:limit]]
-    return page, _cursor(page[-1]) if len(found) > limit else None
-
-
 def _picture(cursor: Cursor, run_id: str, key: str, query: HistoryQuery) -> list[Point]:
     """The first and the last point, and of each of equal stretches the lowest and the highest; no NaN."""
     stretches = max((query.points - 2) // 2, 1)
     text = f"""
         with p as (
-            select step, logged_at, value, {AXES[query.by]}::double as x from ({_points(query)})
-            where not isnan(value)
+            select *, {AXES[query.by]}::double as x from ({_points(query)}) where not isnan(value)
+        ), e as (
+            select min(x) as low, max(x) as high, arg_min((step, logged_at, value), x) as first,
+                   arg_max((step, logged_at, value), x) as last from p
         ), s as (
-            select *, least(floor((x - min(x) over ()) / nullif(max(x) over () - min(x) over (), 0) * $5), $5 - 1) as n
-            from p
+            select *, least(floor((x - low) / nullif(high - low, 0) * $5), $5 - 1) as n from p, e
         )
-        select arg_min((step, logged_at, value), (value, step)), arg_max((step, logged_at, value), (value, step)),
-               min((step, logged_at, value)), max((step, logged_at, value))
-        from s group by n order by n
+        select arg_min((step, logged_at, value), value), arg_max((step, logged_at, value), value) from s group by n
+        union all select first, last from e where first is not null
     """  # noqa: S608 - constant fragments
     found = cursor.execute(text, [*_bounds(run_id, key, query), stretches]).fetchall()
-    if not found:
-        return []
-    points = {_point(one) for low, high, _, _ in found for one in (low, high)}
-    ends = {min(_point(row[2]) for row in found), max(_point(row[3]) for row in found)}
-    return sorted(points | ends)[: query.points]
+    return sorted({_point(one) for row in found for one in row})[: query.points]
 
 
 def _point(values: tuple[int, float, float]) -> Point:

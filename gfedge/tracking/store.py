@@ -53,10 +53,10 @@ def activity(cursor: Cursor, ids: list[str] | None) -> dict[str, tuple[int, floa
     found = cursor.execute(
         """
         select experiment_id, count(*), max(coalesce(ended_at, created_at)) from runs
-        where deleted_at is null and ($1::varchar[] is null or list_contains($1, experiment_id))
+        where deleted_at is null and ($1 or experiment_id in (select unnest($2::varchar[])))
         group by experiment_id
         """,
-        [ids],
+        [ids is None, ids or []],
     ).fetchall()
     return {str(i): (int(n), at) for i, n, at in found}
 

@@ -254,7 +254,7 @@ class Input(msgspec.Struct, kw_only=True, frozen=True):
 
 
 class RunRecord(RunRow, kw_only=True, frozen=True):
-    """All that is known of a run but its history: what memory holds and the index keeps."""
+    """All that is known of a run but its history, as memory holds it."""
 
     params: dict[str, str] = {}
     tags: dict[str, str] = {}
@@ -270,6 +270,9 @@ class Run(RunRow, kw_only=True, frozen=True):
     metrics: dict[str, Number] = {}
     system_metrics: dict[str, Number] = {}
     """Those whose keys begin with `system/`."""
+    reported: Annotated[
+        dict[str, tuple[int, float]], Meta(description="Step and time of each latest value.")
+    ] = {}
     inputs: list[Input] = []
 
 
@@ -277,9 +280,16 @@ class Runs(Page, kw_only=True):
     runs: list[Run]
 
 
+class RunTexts(Page, kw_only=True):
+    """A page of runs that the index holds as JSON already: on the wire the same as Runs."""
+
+    runs: list[msgspec.Raw]
+
+
 def shown(record: RunRecord) -> Run:
     """A run as clients see it."""
     values = {name: getattr(record, name) for name in record.__struct_fields__}
+    values["reported"] = {k: (found.step, found.logged_at) for k, found in record.metrics.items()}
     latest = {key: found.value for key, found in record.metrics.items()}
     values["system_metrics"] = {k: v for k, v in latest.items() if k.startswith("system/")}
     values["metrics"] = {k: v for k, v in latest.items() if not k.startswith("system/")}

@@ -44,7 +44,7 @@ create table artifacts (
 );
 
 -- Derived from the tables above and from 0001: one row a run, with what filters ask (keys as numbers, in lists)
--- and the whole record as JSON. It may be emptied at any time; it fills again.
+-- and the whole run as JSON. It may be emptied at any time; it fills again.
 create table run_index (
     number bigint not null,
     id varchar not null,
@@ -64,7 +64,7 @@ create table run_index (
     tag_values varchar[] not null,
     metric_keys integer[] not null,
     metric_values double[] not null,
-    record varchar not null
+    run varchar not null
 );
 
 create table index_keys (
