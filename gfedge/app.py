@@ -40,7 +40,7 @@ from gfedge.wire import Route
 
 log = logging.getLogger("gfedge")
 
-SETTLE_SECONDS = 1.0
+SETTLE_SECONDS = 2.0
 """How long deferred rows wait at most, if nobody reads."""
 
 if TYPE_CHECKING:

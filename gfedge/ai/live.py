@@ -44,6 +44,8 @@ class Live:
     cancel: Cancel = field(default_factory=Cancel)
     image: Pixels | None = None
     """Its input as it was decoded at the door, where that is small; the job takes it away."""
+    durable: bool = False
+    """Its submission is committed."""
     ending: bool = False
     """Its end is known and being recorded."""
     stopped: bool = False

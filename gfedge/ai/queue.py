@@ -63,6 +63,7 @@ class JobQueue:
             self._keys.load(key, Use(digest, job_id, created_at))
         for submission in await self._db.read(store.unfinished):
             live = self._remember(submission)
+            live.durable = True
             live.acknowledged.set_result(None)
             self._pending[submission.id] = live
         if self._pending:
@@ -107,26 +108,43 @@ class JobQueue:
             )
 
     async def submit(
-        self, submission: Submission, image: Pixels | None = None
+        self, submission: Submission, image: Pixels | None = None, *, waits: bool = False
     ) -> tuple[Live | EndedJob, bool]:
-        """Takes a job; returns after it is durable, with whether an Idempotency-Key found an earlier one."""
+        """Takes a job; says too whether an Idempotency-Key found an earlier one.
+
+        Returns after the job is durable, but for a client that waits for its end: that one is told nothing before, so
+        the submission may be written with others, and mostly the end is first. `secure` makes it durable earlier.
+        """
         key = submission.idempotency_key
         if (earlier := self._keys.find(key, submission.request_digest)) is not None:
             return await self._durable(earlier), True
         self.admit(key)
         live = self._remember(submission)
         live.image = image
-        try:
-            await self._db.insert(store.submission_row(submission))
-        except BaseException:
-            self._forget(live)
-            raise
+        if waits:
+            self._db.defer(store.submission_row(submission))
+        else:
+            await self._insert(live)
         live.acknowledged.set_result(None)
         for row in submission.inputs:
             self._assets.remember(row)
         self._pending[submission.id] = live
         self._dispatch()
         return live, False
+
+    async def _insert(self, live: Live) -> None:
+        try:
+            await self._db.insert(store.submission_row(live.submission))
+        except BaseException:
+            self._forget(live)
+            raise
+        live.durable = True
+
+    async def secure(self, job: Live | EndedJob) -> None:
+        """Makes a job durable before anybody hears of it."""
+        if isinstance(job, Live) and not job.durable and job.acknowledged.done():
+            await self._db.insert(store.submission_row(job.submission))
+            job.durable = True
 
     async def cancel(self, job_id: str) -> Job:
         """Cancels a queued job at once and a running one within a step; Conflict where it has ended."""
@@ -144,6 +162,7 @@ class JobQueue:
     async def find(self, job_id: str) -> Live | EndedJob:
         """The job, live or ended; NotFound where there is none."""
         if (live := self._live.get(job_id)) is not None:
+            await self.secure(live)
             return live
         return await self._find_ended(job_id)
 
@@ -152,7 +171,7 @@ class JobQueue:
 
     async def page(self, query: JobQuery) -> tuple[list[Job], str | None]:
         """A page of jobs, newest first, live ones among the ended, and the cursor of the next page."""
-        # Looked at before the database, so that a job which ends meanwhile is in one of the two.
+        # A read writes deferred submissions first. Looked at before it, so that a job which ends meanwhile is in one of the two.
         live = list(self._live.values())
         ended = await self._db.read(store.list_jobs, query)
         seen = {job.id for job in ended}

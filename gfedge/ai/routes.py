@@ -179,17 +179,19 @@ async def _submit(
 ) -> web.StreamResponse:
     """Acknowledges the job and answers as the client prefers: at once, when done, or with the picture."""
     queue = request.app[QUEUE]
-    job, replayed = await queue.submit(submission, image)
+    wait = requests.wait_seconds(request)
+    job, replayed = await queue.submit(submission, image, waits=wait is not None)
     headers = {"Location": f"/api/v1/ml-platform/ai-jobs/{job.id}"}
     if replayed:
         headers["Idempotent-Replayed"] = "true"
-    if (wait := requests.wait_seconds(request)) is None:
+    if wait is None:
         return reply(queue.snapshot(job), 202, headers)
     headers["Preference-Applied"] = f"wait={wait:g}"
     if isinstance(job, Live):
         await asyncio.wait([job.done], timeout=wait)
     shown = queue.snapshot(job)
     if shown.finished_at is None:
+        await queue.secure(job)
         return reply(shown, 202, headers)
     if requests.wants_picture(request):
         return await _picture(request, shown, headers)

@@ -32,8 +32,8 @@ def unfinished(cursor: Cursor) -> list[Submission]:
     """What was acknowledged and has not ended, oldest first."""
     found = cursor.execute(
         """
-        select record from submissions s where not exists (from jobs j where j.id = s.id)
-        order by id
+        select any_value(record) from submissions s
+        where not exists (from jobs j where j.id = s.id) group by id order by id
         """
     )
     return [_submission(record) for (record,) in found.fetchall()]
