@@ -24,8 +24,9 @@ async def rate(db: Database, callers: int, seconds: float, batch: int = 1) -> fl
 
     async def caller() -> None:
         nonlocal written
+        rows = [point() for _ in range(batch)]
         while time.perf_counter() < ends:
-            await db.insert(*(point() for _ in range(batch)))
+            await db.insert(*rows)
             written += batch
 
     began = time.perf_counter()
