@@ -170,6 +170,7 @@ async def jobs(app: web.Application) -> AsyncIterator[None]:
     queue = app[ai.QUEUE] = JobQueue(settings, app[keys.DB], app[assets.ASSETS])
     app[ai.INTAKE] = Intake(settings, known, app[tracking.EXPERIMENTS], app[assets.ASSETS])
     await queue.open()
+    app[tracking.RUNS].elsewhere = queue.live_run
     yield
     await queue.close()
 

@@ -70,12 +70,6 @@ async def test_failed_and_cancelled_jobs_are_runs_too(client: Api) -> None:
         assert "pixels_per_second" not in run["metrics"]
 
 
-async def test_a_run_is_not_there_before_its_job_ended(client: Api) -> None:
-    job = await client.submit(**LONG)
-    await client.refused("GET", f"{RUNS}/{job['run_id']}", 404, "run_not_found")
-    await client.cancel(job)
-
-
 # -- experiments --------------------------------------------------------------------------------
 
 
@@ -247,3 +241,20 @@ async def test_jobs_are_filtered_by_time(mixed: tuple[Api, dict[str, Any]]) -> N
     both = (await client.get(JOBS, after=repr(middle), before=repr(middle)))["jobs"]
     assert both == []
     await client.cancel(jobs["queued"], jobs["running"])
+
+
+async def test_the_run_of_a_job_is_there_before_the_job_ends(serving: Serving) -> None:
+    client = await serving(max_running=1)
+    running = await client.submit(**LONG)
+    waiting = await client.submit("red dragon")
+    await client.until(running["id"], "running")
+    run = await client.get(f"/api/v1/ml-platform/runs/{running['run_id']}")
+    assert (run["status"], run["ended_at"]) == ("running", None)
+    assert run["params"]["prompt"] == LONG["prompt"]
+    assert run["params"]["model"] == "sprite@1"
+    later = await client.get(f"/api/v1/ml-platform/runs/{waiting['run_id']}")
+    assert later["status"] == "scheduled"
+    await client.cancel(running, waiting)
+    await client.until(running["id"])
+    run = await client.get(f"/api/v1/ml-platform/runs/{running['run_id']}")
+    assert run["status"] == "killed"

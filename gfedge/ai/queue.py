@@ -22,6 +22,7 @@ from gfedge.db import Database
 from gfedge.inference.types import Pixels
 from gfedge.settings import Settings
 from gfedge.tasks import Tasks
+from gfedge.tracking.types import RunRecord
 
 log = logging.getLogger(__name__)
 
@@ -180,6 +181,13 @@ class JobQueue:
         page = found[: query.limit]
         more = len(found) > len(page)
         return [self.snapshot(job) for job in page], page[-1].id if page and more else None
+
+    def live_run(self, run_id: str) -> RunRecord | None:
+        """The run of a job that has not ended."""
+        for live in self._live.values():
+            if live.submission.run_id == run_id:
+                return record.live_run(live.submission, live.status, live.started_at)
+        return None
 
     def snapshot(self, job: Live | EndedJob) -> Job:
         """The job as clients see it now."""

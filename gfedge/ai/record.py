@@ -11,7 +11,7 @@ from gfedge.ai.types import EndedJob, Submission
 from gfedge.assets.types import AssetRow, Output
 from gfedge.db import Row
 from gfedge.lineage.types import EdgeRow, Kind
-from gfedge.tracking.types import MetricRow, ParamRow, RunRow
+from gfedge.tracking.types import MetricRow, ParamRow, RunRecord, RunRow
 
 RUN_STATUS = {"succeeded": "finished", "failed": "failed", "cancelled": "killed"}
 
@@ -46,7 +46,22 @@ def run(job: EndedJob) -> RunRow:
     )
 
 
-def params(job: EndedJob) -> list[ParamRow]:
+def live_run(job: Submission, status: str, started_at: float | None) -> RunRecord:
+    """The run of a job that has not ended."""
+    return RunRecord(
+        id=job.run_id,
+        experiment_id=job.experiment_id,
+        name=f"{job.kind} {job.id[-12:]}",
+        kind=f"ai-{job.kind}",
+        status="scheduled" if status == "queued" else "running",
+        created_at=job.created_at,
+        started_at=started_at,
+        ended_at=None,
+        params={row.key: row.value for row in params(job)},
+    )
+
+
+def params(job: EndedJob | Submission) -> list[ParamRow]:
     """What was asked for, as text; with the seed and the models that answered."""
     values: dict[str, object] = {k: v for k, v in job.params.items() if v not in (None, "")}
     values |= {"job": job.id, "seed": job.seed}

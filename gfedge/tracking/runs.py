@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from typing import Any
 
 import msgspec
@@ -35,6 +35,7 @@ from gfedge.tracking.types import (
     RunRow,
     StaleRow,
     TagRow,
+    shown,
 )
 
 MAX_KEYS = 10_000
@@ -63,6 +64,8 @@ class Runs:
         self._live: dict[str, LiveRun] = {}
         self._loading = asyncio.Lock()
         index.live = self._in_memory
+        self.elsewhere: Callable[[str], RunRecord | None] = lambda run_id: None
+        """Runs of jobs that have not ended: whoever runs those knows."""
 
     async def create(self, experiment: ExperimentRow, wanted: RunCreate, now: float) -> RunRecord:
         if wanted.parent_id:
@@ -93,6 +96,8 @@ class Runs:
         return record
 
     async def find(self, run_id: str) -> Run:
+        if (unended := self.elsewhere(run_id)) is not None:
+            return shown(unended)
         if (found := await self._index.find(run_id)) is None:
             raise _unknown(run_id)
         return found
