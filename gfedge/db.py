@@ -89,6 +89,7 @@ class _Write:
     rows: Sequence[Row]
     function: Callable[[Cursor], Any] | None
     future: asyncio.Future[Any]
+    patience: float = 0.0
     outcome: Any = None
 
     def resolve(self) -> None:
@@ -150,9 +151,13 @@ class Database:
             self._readers, lambda: self._read(function, *args, **kwargs)
         )
 
-    async def insert(self, *rows: Row) -> None:
-        """Appends rows of structs, all of them or none; returns when they are committed."""
-        await self._enqueue(rows, None)
+    async def insert(self, *rows: Row, patience: float = 0.0) -> None:
+        """Appends rows of structs, all of them or none; returns when they are committed.
+
+        With `patience` they may wait so many seconds for others to share their commit with; a write that has none
+        takes them along at once.
+        """
+        await self._enqueue(rows, None, patience)
 
     def defer(self, *rows: Row) -> None:
         """Appends rows later: with many others, or before the next read.
@@ -184,7 +189,12 @@ class Database:
         result: T = await self._enqueue((), lambda cursor: function(cursor, *args, **kwargs))
         return result
 
-    async def _enqueue(self, rows: Sequence[Row], function: Callable[[Cursor], Any] | None) -> Any:
+    async def _enqueue(
+        self,
+        rows: Sequence[Row],
+        function: Callable[[Cursor], Any] | None,
+        patience: float = 0.0,
+    ) -> Any:
         if self._closing:
             raise DatabaseFailed("the server is stopping")
         if self._inbox.qsize() >= MAX_WAITING:
@@ -192,7 +202,7 @@ class Database:
                 "too many writes are waiting: try again", headers={"Retry-After": "1"}
             )
         self._loop = asyncio.get_running_loop()
-        write = _Write(rows, function, self._loop.create_future())
+        write = _Write(rows, function, self._loop.create_future(), patience)
         self._inbox.put(write)
         return await write.future
 
@@ -266,11 +276,12 @@ class Database:
         notice takes them along (measured with 64 callers: groups of 64 instead of 30).
         """
         group, rows, seen = [first], len(first.rows), 1
+        until = time.monotonic() + first.patience
         while rows < GROUP_ROWS:
             try:
-                write = self._inbox.get_nowait()
+                write = self._next(group, until)
             except queue.Empty:
-                if len(group) == seen:
+                if len(group) == seen or first.patience:
                     break
                 seen = len(group)
                 time.sleep(PAUSE_SECONDS)
@@ -280,6 +291,13 @@ class Database:
             group.append(write)
             rows += len(write.rows) + 1
         return group, False
+
+    def _next(self, group: list[_Write], until: float) -> _Write | None:
+        """The next write; waits for it only where nobody in the group is in a hurry."""
+        left = until - time.monotonic()
+        if left > 0 and all(write.patience for write in group):
+            return self._inbox.get(timeout=left)
+        return self._inbox.get_nowait()
 
     def _commit(self, group: list[_Write]) -> None:
         try:
