@@ -14,7 +14,7 @@ from collections import OrderedDict
 
 from gfedge import errors, metrics
 from gfedge.ai import record, store
-from gfedge.ai.execution import Executor
+from gfedge.ai.execution import Executor, reason
 from gfedge.ai.idempotency import KEPT_SECONDS, Keys, Use
 from gfedge.ai.live import Live, Outcome, ended, wire_ended, wire_live
 from gfedge.ai.types import EndedJob, Job, JobQuery, Submission
@@ -279,8 +279,14 @@ class JobQueue:
         """Commits how the job ended; only then is it done. Its run and lineage follow from that row."""
         live.ending = True
         job = ended(live, outcome)
-        await self._record(job)
-        self._db.defer(*record.rows(job))
+        try:
+            await self._record(job)
+            self._db.defer(*record.rows(job))
+        except Exception as failure:
+            if self._stopping:
+                raise
+            # Nobody foresaw it: the job must not run for ever in memory. It runs again after a restart.
+            job = ended(live, Outcome(status="failed", error=reason(failure)))
         for row in outcome.outputs:
             self._assets.remember(row)
         self._ended[job.id] = job
