@@ -7,7 +7,9 @@ from typing import Any
 from gfedge.lineage.types import Edge
 
 Node = dict[str, Any]
-ORDER = ("asset", "job", "run", "experiment", "model_version", "training_run", "dataset")
+ORDER = (
+    "asset", "job", "run", "experiment", "promotion", "model_version", "training_job", "training_run", "dataset", "commit",
+)  # fmt: skip
 
 
 def lines(nodes: list[Node], edges: list[Edge]) -> list[str]:
@@ -57,16 +59,39 @@ def _job(node: Node, around: _Around) -> str:
 
 
 def _run(node: Node, around: _Around) -> str:
-    return f"run {node['id']} holds its params and metrics"
+    if around.before("job"):
+        return f"run {node['id']} holds its params and metrics"
+    name = f" ({node['name']}, {node.get('status')})" if node.get("name") else ""
+    return f"run {node['id']}{name}{_sources(around)}"
+
+
+def _training_job(node: Node, around: _Around) -> str:
+    status = f" ({node['status']})" if node.get("status") else ""
+    return f"training job {node['id']}{status}{_sources(around)}"
+
+
+def _sources(around: _Around) -> str:
+    """The data and the code behind a training."""
+    read = "".join(f", read dataset {found['id']}" for found in around.before("dataset"))
+    return read + "".join(f", ran commit {found['id']}" for found in around.before("commit"))
 
 
 def _experiment(node: Node, around: _Around) -> str:
     return f"experiment {node['id']} ({node.get('name')}) holds the run"
 
 
+def _promotion(node: Node, around: _Around) -> str:
+    models = ", ".join(model["id"] for model in around.before("model_version")) or "a model"
+    to = f" to {node['to']}" if node.get("to") else ""
+    return f"promotion {node['id']} brought {models}{to}"
+
+
 def _model_version(node: Node, around: _Around) -> str:
-    trained = around.before("training_run")
-    origin = f", produced by training run {trained[0]['id']}" if trained else ""
+    origin = "".join(
+        f", produced by {kind.replace('_', ' ')} {found['id']}"
+        for kind in ("run", "training_run")
+        for found in around.before(kind)
+    )
     return f"model {node['id']} has digest {node.get('digest')} ({node.get('licence')}){origin}"
 
 
@@ -86,12 +111,20 @@ def _dataset(node: Node, around: _Around) -> str:
     return f"dataset {node['id']}: {', '.join(facts) or 'nothing more is known'}"
 
 
+def _commit(node: Node, around: _Around) -> str:
+    where = f" of {node['repository']}" if node.get("repository") else ""
+    return f"commit {node['id']}{where}"
+
+
 WORDS = {
     "asset": _asset,
     "job": _job,
     "run": _run,
     "experiment": _experiment,
+    "promotion": _promotion,
     "model_version": _model_version,
+    "training_job": _training_job,
     "training_run": _training_run,
     "dataset": _dataset,
+    "commit": _commit,
 }

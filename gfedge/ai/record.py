@@ -10,7 +10,7 @@ import msgspec
 from gfedge.ai.types import EndedJob, Submission
 from gfedge.assets.types import AssetRow, Output
 from gfedge.db import Row
-from gfedge.lineage.types import EdgeRow, Kind
+from gfedge.lineage.types import EdgeRow, Node, edge
 from gfedge.tracking.types import MetricRow, ParamRow, RunRecord, RunRow
 
 RUN_STATUS = {"succeeded": "finished", "failed": "failed", "cancelled": "killed"}
@@ -90,26 +90,14 @@ def metrics(job: EndedJob) -> list[MetricRow]:
 
 def edges(job: EndedJob | Submission, outputs: list[Output], at: float) -> list[EdgeRow]:
     """What the job came from and what came from it."""
-    found = [_edge("asset", row.sha256, "job", job.id, "input", at) for row in job.inputs]
+    this: Node = ("job", job.id)
+    found = [edge(("asset", row.sha256), "input", this, at) for row in job.inputs]
     models = dict.fromkeys(ref.id for ref in (job.model, job.upscaler) if ref is not None)
-    found += [_edge("model_version", model, "job", job.id, "ran", at) for model in models]
-    found += [_edge("job", job.id, "asset", output.sha256, "output", at) for output in outputs]
-    found.append(_edge("job", job.id, "run", job.run_id, "recorded_as", at))
-    found.append(_edge("run", job.run_id, "experiment", job.experiment_id, "belongs_to", at))
+    found += [edge(("model_version", model), "ran", this, at) for model in models]
+    found += [edge(this, "output", ("asset", output.sha256), at) for output in outputs]
+    found.append(edge(this, "recorded_as", ("run", job.run_id), at))
+    found.append(edge(("run", job.run_id), "belongs_to", ("experiment", job.experiment_id), at))
     return found
-
-
-def _edge(
-    source_kind: Kind, source: str, target_kind: Kind, target: str, relation: str, at: float
-) -> EdgeRow:
-    return EdgeRow(
-        source_kind=source_kind,
-        source_id=source,
-        target_kind=target_kind,
-        target_id=target,
-        relation=relation,
-        made_at=at,
-    )
 
 
 def _text(value: object) -> str:

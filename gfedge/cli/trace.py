@@ -16,7 +16,11 @@ from gfedge.cli.errors import UNUSABLE, CommandError
 from gfedge.cli.jobs import media_type, read_picture
 from gfedge.cli.progress import JOBS
 
-LABELS = {"model_version": "model", "training_run": "training run"}
+LABELS = {
+    "model_version": "model",
+    "training_run": "training run",
+    "training_job": "training job",
+}
 LONG_DIGEST = re.compile(r"\b([0-9a-f]{12})[0-9a-f]{52}\b")
 DIGEST = re.compile(r"[0-9a-f]{64}")
 JOB_ID = re.compile(r"[A-Za-z0-9_-]{8,64}")

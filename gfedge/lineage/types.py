@@ -6,7 +6,22 @@ from typing import Any, ClassVar, Literal
 
 import msgspec
 
-Kind = Literal["asset", "job", "run", "experiment", "model_version", "training_run", "dataset"]
+Kind = Literal[
+    "asset",
+    "job",
+    "run",
+    "experiment",
+    "model_version",
+    "promotion",
+    "training_job",
+    "training_run",
+    "dataset",
+    "commit",
+]
+"""What a node is. A `training_run` is one that only a model folder tells of; those that happen here are runs."""
+
+Node = tuple[Kind, str]
+"""A node by its kind and its id within that kind."""
 
 
 class EdgeRow(msgspec.Struct, kw_only=True, frozen=True):
@@ -20,6 +35,18 @@ class EdgeRow(msgspec.Struct, kw_only=True, frozen=True):
     target_id: str
     relation: str
     made_at: float
+
+
+def edge(source: Node, relation: str, target: Node, at: float) -> EdgeRow:
+    """An edge to be written in the transaction of what it tells of; the relations are listed in docs/decisions/0003."""
+    return EdgeRow(
+        source_kind=source[0],
+        source_id=source[1],
+        target_kind=target[0],
+        target_id=target[1],
+        relation=relation,
+        made_at=at,
+    )
 
 
 class Edge(msgspec.Struct, kw_only=True, frozen=True):

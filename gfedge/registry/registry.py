@@ -12,8 +12,7 @@ from gfedge import errors
 from gfedge.db import Database
 from gfedge.inference.folder import read_folder
 from gfedge.inference.types import Kind, ModelFolder, ModelRefused
-from gfedge.lineage.types import EdgeRow
-from gfedge.lineage.types import Kind as NodeKind
+from gfedge.lineage.types import EdgeRow, Node, edge
 from gfedge.registry import store
 from gfedge.registry.types import Model, ModelRef, ModelVersion, ModelVersionRow, Refused
 
@@ -206,28 +205,11 @@ def _edges(row: ModelVersionRow) -> list[EdgeRow]:
     training, dataset = origins(row)
     edges = []
     if training:
-        edges.append(_edge("training_run", training, "model_version", row, row.id, "produced"))
-    if training and dataset:
-        edges.append(_edge("dataset", dataset, "training_run", row, training, "trained"))
+        run: Node = ("training_run", training)
+        edges.append(edge(run, "produced", ("model_version", row.id), row.registered_at))
+        if dataset:
+            edges.append(edge(("dataset", dataset), "trained", run, row.registered_at))
     return edges
-
-
-def _edge(
-    source_kind: NodeKind,
-    source: str,
-    target_kind: NodeKind,
-    row: ModelVersionRow,
-    target: str,
-    relation: str,
-) -> EdgeRow:
-    return EdgeRow(
-        source_kind=source_kind,
-        source_id=source,
-        target_kind=target_kind,
-        target_id=target,
-        relation=relation,
-        made_at=row.registered_at,
-    )
 
 
 def _natural(version: str) -> list[tuple[int, str]]:

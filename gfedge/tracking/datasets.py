@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gfedge.db import Cursor, Row, new_id, rows
-from gfedge.lineage.types import EdgeRow
+from gfedge.lineage.types import edge
 from gfedge.tracking import store
 from gfedge.tracking.dataset_types import (
     Dataset,
@@ -72,17 +72,8 @@ def link(
         if dataset_id not in linked:
             linked.add(dataset_id)
             row = InputRow(run_id=run_id, dataset_id=dataset_id, context=one.context, linked_at=now)
-            store.insert(cursor, [row, _edge(dataset_id, run_id, now)])
+            store.insert(
+                cursor, [row, edge(("dataset", dataset_id), "input", ("run", run_id), now)]
+            )
     store.insert(cursor, more)
     return store.inputs_of(cursor, [run_id])[run_id]
-
-
-def _edge(dataset_id: str, run_id: str, at: float) -> EdgeRow:
-    return EdgeRow(
-        source_kind="dataset",
-        source_id=dataset_id,
-        target_kind="run",
-        target_id=run_id,
-        relation="input",
-        made_at=at,
-    )

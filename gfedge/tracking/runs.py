@@ -16,7 +16,7 @@ from msgspec import UNSET
 
 from gfedge import errors
 from gfedge.db import Database, Row, new_id
-from gfedge.lineage.types import EdgeRow
+from gfedge.lineage.types import EdgeRow, edge
 from gfedge.tracking import store
 from gfedge.tracking.index import RunIndex
 from gfedge.tracking.types import (
@@ -88,7 +88,7 @@ class Runs:
             row,
             *_rows(ParamRow, run_id, wanted.params),
             *_rows(TagRow, run_id, wanted.tags),
-            _edge(row, now),
+            *_edges(row, now),
         )
         record = RunRecord(**msgspec.structs.asdict(row), params=wanted.params, tags=wanted.tags)
         self._remember(record)
@@ -352,12 +352,9 @@ def _rows(kind: type[ParamRow] | type[TagRow], run_id: str, values: dict[str, st
     return [kind(run_id=run_id, key=key, value=value) for key, value in values.items()]
 
 
-def _edge(row: RunRow, at: float) -> EdgeRow:
-    return EdgeRow(
-        source_kind="run",
-        source_id=row.id,
-        target_kind="experiment",
-        target_id=row.experiment_id,
-        relation="belongs_to",
-        made_at=at,
-    )
+def _edges(row: RunRow, at: float) -> list[EdgeRow]:
+    """Where a run belongs, and the code that it ran."""
+    found = [edge(("run", row.id), "belongs_to", ("experiment", row.experiment_id), at)]
+    if row.source is not None and row.source.commit:
+        found.append(edge(("commit", row.source.commit), "ran", ("run", row.id), at))
+    return found
