@@ -11,7 +11,7 @@ from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.web_protocol import RequestHandler
 
-from gfedge import errors, metrics, wire
+from gfedge import auth, errors, metrics, wire
 
 log = logging.getLogger(__name__)
 
@@ -24,6 +24,7 @@ _codes = {404: "not_found", 405: "method_not_allowed", 413: "too_large"}
 async def outermost(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Answers every failure as problem+json and measures every request."""
     began = time.perf_counter()
+    request[auth.WHO] = auth.LOCAL
     try:
         response = await handler(request)
     except errors.ApiError as error:

@@ -21,6 +21,20 @@ DESCRIPTION = (
     "Prompts to game sprites, upscaling, and where each picture came from. Every path below `/api/v1` also answers "
     "below `/api`. Errors are `application/problem+json` with a stable `code`."
 )
+SECURITY: Schema = {
+    "token": {
+        "type": "http",
+        "scheme": "bearer",
+        "bearerFormat": "gfe_<id>_<secret>",
+        "description": "Needed where the server listens on more than this machine (`gfedge token create`).",
+    },
+    "session": {
+        "type": "apiKey",
+        "in": "cookie",
+        "name": "gfedge_session",
+        "description": "What a browser has after logging in with a token.",
+    },
+}
 _parameter = re.compile(r"\{(\w+)\}")
 
 
@@ -43,7 +57,7 @@ def document(routes: Iterable[Route]) -> Schema:
         "openapi": "3.1.0",
         "info": {"title": "gfedge", "version": __version__, "description": DESCRIPTION},
         "paths": paths,
-        "components": {"schemas": components},
+        "components": {"schemas": components, "securitySchemes": SECURITY},
     }
 
 
@@ -55,6 +69,7 @@ def _operation(route: Route, schema_of: dict[Any, Schema], components: dict[str,
         "summary": route.summary,
         "parameters": [*_in_path(route), *_in_query(route, schema_of, components)],
         "responses": _responses(route, schema_of),
+        "security": _security(route),
     }
     content: Schema = {kind: {} for kind in route.accepts}
     if route.body is not None:
@@ -62,6 +77,13 @@ def _operation(route: Route, schema_of: dict[Any, Schema], components: dict[str,
     if content:
         operation["requestBody"] = {"required": True, "content": content}
     return operation
+
+
+def _security(route: Route) -> list[Schema]:
+    """The scope that a route needs; `{}` says that a server for this machine alone asks for none."""
+    if route.needs == "open":
+        return []
+    return [{"token": [route.needs]}, {"session": [route.needs]}, {}]
 
 
 def _in_path(route: Route) -> list[Schema]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable, Iterable
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 from aiohttp import web
@@ -19,6 +19,8 @@ JSON = "application/json"
 PROBLEM = "application/problem+json"
 PREFIXES = ("/api/v1", "/api")
 Handler = Callable[..., Awaitable[Any]]
+Scope = Literal["open", "metrics", "read", "run", "admin"]
+"""What a route asks of a token: each of `read`, `run` and `admin` may do what the one before may; `open` asks nothing."""
 
 _encode = msgspec.json.Encoder().encode
 _at = re.compile(r" - at `(?:key in )?\$(.*?)`$")
@@ -43,6 +45,13 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     """Stands at `path` itself (`/health`), not below the API's prefixes."""
     tail: bool = False
     """The parameter at the end of `path` takes slashes too."""
+    scope: Scope | None = None
+    """Where it differs from `read` for GET and `run` for the rest."""
+
+    @property
+    def needs(self) -> Scope:
+        """The scope that a token must have."""
+        return self.scope or ("read" if self.method == "GET" else "run")
 
 
 class Page(msgspec.Struct, kw_only=True):

@@ -130,6 +130,8 @@ async def test_every_route_stands_in_the_openapi_document(client: Api) -> None:
     for route in ROUTES:
         operation = document["paths"][served(route)[0]][route.method.lower()]
         assert operation["summary"] == route.summary
+        scopes = [next(iter(one.values()), []) for one in operation["security"]]
+        assert scopes == ([] if route.needs == "open" else [[route.needs], [route.needs], []])
         assert "application/problem+json" in operation["responses"]["default"]["content"]
     shown = sum(len(operations) for operations in document["paths"].values())
     assert shown == len(ROUTES)

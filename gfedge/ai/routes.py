@@ -100,6 +100,7 @@ def routes() -> list[Route]:
             summary="Where a picture came from: send the file",
             reply=Trace,
             accepts=("multipart/form-data", *requests.IMAGE_TYPES),
+            scope="read",
         ),
     ]
 

@@ -1,0 +1,39 @@
+"""Who asks. The guard at the door finds it out once a request; handlers read it with `auth.who(request)`."""
+
+from __future__ import annotations
+
+import msgspec
+from aiohttp import web
+
+from gfedge.wire import Scope
+
+GRANTS: dict[Scope, tuple[Scope, ...]] = {
+    "open": ("open",),
+    "metrics": ("open", "metrics"),
+    "read": ("open", "metrics", "read"),
+    "run": ("open", "metrics", "read", "run"),
+    "admin": ("open", "metrics", "read", "run", "admin"),
+}
+"""What each scope may do: a ladder, with `metrics` beside it for scrapers."""
+
+
+class Who(msgspec.Struct, kw_only=True, frozen=True):
+    """The one who asks: a token by its name, or `local` where none is needed."""
+
+    name: str
+    scope: Scope
+    token_id: str = ""
+    """Id of the token, also where a browser's session stands for it; empty without one."""
+
+    def may(self, scope: Scope) -> bool:
+        return scope in GRANTS[self.scope]
+
+
+LOCAL = Who(name="local", scope="admin")
+"""Everybody on the machine itself, while the server listens on loopback alone."""
+WHO = web.RequestKey("who", Who)
+
+
+def who(request: web.Request) -> Who:
+    """The one who asks; a KeyError means that the request did not come through the guard."""
+    return request[WHO]
