@@ -148,7 +148,7 @@ async def database(app: web.Application) -> AsyncIterator[None]:
         raise StartError(
             f"cannot make the data folder {settings.data}: {error.strerror}; take another with --data"
         ) from None
-    db = app[keys.DB] = Database(settings.data / "gfedge.duckdb")
+    db = app[keys.DB] = Database(settings.data / "gfedge.duckdb", metrics.committed)
     await asyncio.to_thread(db.open, migrate.migrate)
     tasks = Tasks()
     tasks.every("settle the database", SETTLE_SECONDS, db.settle)

@@ -52,6 +52,10 @@ class Row(Protocol):
     __struct_fields__: ClassVar[tuple[str, ...]]
 
 
+Committed = Callable[[float, int, int], None]
+"""Called by the writer thread after each commit: seconds that it took, writes and rows in it."""
+
+
 class DatabaseFailed(errors.Unavailable):
     """The database could not do it now (closing, reopening, or too many writes waiting)."""
 
@@ -105,8 +109,11 @@ class _Write:
 class Database:
     """One DuckDB file; `open` it, then `read`, `insert` and `write` from the event loop."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(
+        self, path: Path, committed: Committed = lambda seconds, writes, rows: None
+    ) -> None:
         self.path = path
+        self._committed = committed
         self._inbox: queue.SimpleQueue[_Write | None] = queue.SimpleQueue()
         self._loop: asyncio.AbstractEventLoop
         self._closing = False
@@ -300,8 +307,11 @@ class Database:
         return self._inbox.get_nowait()
 
     def _commit(self, group: list[_Write]) -> None:
+        began = time.perf_counter()
         try:
             self._transact(group)
+            rows = sum(len(write.rows) for write in group)
+            self._committed(time.perf_counter() - began, len(group), rows)
         except Exception as error:
             if len(group) == 1:
                 group[0].outcome = _explained(error)

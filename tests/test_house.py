@@ -183,17 +183,44 @@ def test_every_setting_has_help(row: tuple[str, str, str]) -> None:
 
 
 METRICS = {n: m for n, m in vars(metrics).items() if isinstance(m, MetricWrapperBase)}
-UNITS = ("_seconds", "_bytes", "_total", "_queued", "_running", "_ratio")
+UNITS = (
+    "_seconds",
+    "_bytes",
+    "_total",
+    "_queued",
+    "_running",
+    "_ratio",
+    "_clients",
+    "_size",
+    "_series",
+)
+MEASURED_UNITS = (*UNITS, "_info", "_celsius", "_watts", "_hertz", "_per_second", "_rows")
+WITHOUT_UNIT = {
+    "gfedge_model_state",
+    "gfedge_gpu_up",
+    "gfedge_gpu_throttled",
+    "gfedge_gpu_last_xid",
+}
+OF_OTHERS = {f"request_{stage}_seconds" for stage in ("preprocess", "predict", "postprocess")}
+"""KServe's names, which its boards ask for."""
 
 
 @pytest.mark.parametrize("name", METRICS)
 def test_every_metric_has_a_prefix_a_unit_and_help(name: str) -> None:
     (family,) = METRICS[name].describe()
     full = family.name + ("_total" if isinstance(METRICS[name], Counter) else "")
-    assert full == f"gfedge_{name}"
+    assert full == (name if name in OF_OTHERS else f"gfedge_{name}")
     assert full.endswith(UNITS)
     assert family.documentation.endswith(".")
     assert isinstance(METRICS[name], Counter | Gauge | Histogram)
+
+
+@pytest.mark.parametrize("metric", metrics.MEASURED, ids=lambda metric: metric.name)
+def test_every_measured_metric_has_a_prefix_a_unit_and_help(metric: metrics.Measured) -> None:
+    assert metric.name.startswith("gfedge_")
+    assert metric.name.endswith(MEASURED_UNITS) or metric.name in WITHOUT_UNIT
+    assert metric.name.endswith("_total") == (metric.kind == "counter")
+    assert metric.help.endswith(".")
 
 
 async def test_metrics_count_jobs_and_requests(client: Api) -> None:

@@ -17,6 +17,7 @@ from gfedge.ai import record, store
 from gfedge.ai.execution import Executor, reason
 from gfedge.ai.idempotency import KEPT_SECONDS, Keys, Use
 from gfedge.ai.live import Live, Outcome, ended, wire_ended, wire_live
+from gfedge.ai.observed import observe
 from gfedge.ai.types import EndedJob, Job, JobQuery, Submission
 from gfedge.assets.assets import Assets
 from gfedge.db import Database
@@ -295,7 +296,7 @@ class JobQueue:
         self._live.pop(job.id, None)
         if not live.done.done():
             live.done.set_result(job)
-        _observe(job)
+        observe(job)
         self._count()
 
     async def _record(self, job: EndedJob) -> None:
@@ -316,14 +317,3 @@ class JobQueue:
     def _count(self) -> None:
         metrics.jobs_queued.set(len(self._live) - self._running)
         metrics.jobs_running.set(self._running)
-
-
-def _observe(job: EndedJob) -> None:
-    model, version = (job.model.name, job.model.version) if job.model else ("", "")
-    metrics.jobs_total.labels(job.kind, job.status, model, version).inc()
-    metrics.job_queue_seconds.labels(job.kind).observe(job.timings.queue_seconds)
-    if job.started_at is not None:
-        metrics.job_seconds.labels(job.kind).observe(job.finished_at - job.started_at)
-    for stage in ("load", "decode", "inference", "encode"):
-        seconds = getattr(job.timings, f"{stage}_seconds")
-        metrics.job_stage_seconds.labels(job.kind, stage).observe(seconds)
