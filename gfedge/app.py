@@ -16,7 +16,17 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from aiohttp import web
 
-from gfedge import __version__, inference, keys, metrics, middleware, migrate, openapi, wire
+from gfedge import (
+    __version__,
+    inference,
+    keys,
+    metrics,
+    middleware,
+    migrate,
+    openapi,
+    sockets,
+    wire,
+)
 from gfedge.ai import routes as ai
 from gfedge.ai.execution import Executor
 from gfedge.ai.queue import JobQueue
@@ -24,6 +34,7 @@ from gfedge.ai.requests import Intake
 from gfedge.assets import routes as assets
 from gfedge.assets.assets import Assets
 from gfedge.db import Database, DatabaseRefused
+from gfedge.events import Events
 from gfedge.inference.types import EngineOptions, ModelFolder
 from gfedge.registry import routes as registry
 from gfedge.registry.registry import Registry, version_id
@@ -96,6 +107,13 @@ def routes() -> list[Route]:
             rooted=True,
             scope="metrics",
         ),
+        Route(
+            method="GET",
+            path="/ml-platform/ws/training-jobs",
+            handler=watch_training_jobs,
+            summary="Training jobs as they go on, live",
+            messages={},
+        ),
         *ai.routes(),
         *assets.routes(),
         *registry.routes(),
@@ -127,10 +145,15 @@ async def openapi_document(request: web.Request) -> web.Response:
     return wire.reply(request.app[OPENAPI])
 
 
+async def watch_training_jobs(request: web.Request) -> web.StreamResponse:
+    return await sockets.stream(request, "training-jobs")
+
+
 def make_app(settings: Settings) -> web.Application:
     """The application; its parts open when it starts."""
     app = web.Application(middlewares=[middleware.outermost], client_max_size=settings.max_body)
     app[keys.SETTINGS] = settings
+    app[keys.EVENTS] = Events(settings.max_listeners)
     app.on_response_prepare.append(middleware.add_headers)
     app.cleanup_ctx.extend((database, jobs, models))
     app.on_shutdown.append(drain)
@@ -256,7 +279,9 @@ def _engine(settings: Settings) -> Engine:
 
 
 async def drain(app: web.Application) -> None:
+    """Running jobs get their grace, and who listens hears how they ended."""
     await app[ai.QUEUE].drain()
+    app[keys.EVENTS].close()
 
 
 def serve(settings: Settings) -> int:

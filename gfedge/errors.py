@@ -55,6 +55,10 @@ class BadRequest(ApiError):
     status, title, code = 400, "Bad Request", "bad_request"
 
 
+class Forbidden(ApiError):
+    status, title, code = 403, "Forbidden", "forbidden"
+
+
 class NotFound(ApiError):
     status, title, code = 404, "Not Found", "not_found"
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from aiohttp import web
 
 from gfedge.db import Database
+from gfedge.events import Events
 from gfedge.settings import Settings
 
 SETTINGS = web.AppKey("settings", Settings)
 DB = web.AppKey("db", Database)
+EVENTS = web.AppKey("events", Events)

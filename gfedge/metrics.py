@@ -316,6 +316,11 @@ def family(metric: Measured, values: Mapping[tuple[str, ...], float]) -> Metric:
 readings = Readings()
 REGISTRY.register(readings)
 
+event_clients = Gauge("gfedge_event_clients", "WebSocket clients of a live stream.", ["stream"])
+event_clients_dropped_total = Counter(
+    "gfedge_event_clients_dropped_total", "WebSocket clients that fell behind.", ["stream"]
+)
+
 METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
 
 _requests: dict[tuple[str, str, int], Counter] = {}
@@ -332,7 +337,8 @@ def http_request(request: web.Request, status: int, seconds: float) -> None:
         counter = _requests[key] = http_requests_total.labels(key[0], key[1], str(status))
         _times[route] = http_request_seconds.labels(route)
     counter.inc()
-    _times[route].observe(seconds)
+    if status != 101:  # a WebSocket is open for hours and is no slow answer
+        _times[route].observe(seconds)
 
 
 def committed(seconds: float, writes: int, rows: int) -> None:

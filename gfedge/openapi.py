@@ -13,6 +13,7 @@ import msgspec
 
 from gfedge import __version__
 from gfedge.errors import Problem
+from gfedge.events import Envelope, Subscription
 from gfedge.wire import JSON, PREFIXES, PROBLEM, Route
 
 Schema = dict[str, Any]
@@ -35,16 +36,25 @@ SECURITY: Schema = {
         "description": "What a browser has after logging in with a token.",
     },
 }
+SOCKET = (
+    "Connect with `ws://`. Say at once what you want (`send`), or get everything; send again to change it. Each "
+    "subscription is answered with a `snapshot`, or with `resumed` where `since_seq` is still kept and else `gap` and a "
+    "`snapshot`; every change follows. A message that cannot be understood is answered with `error`, whose data is a Problem."
+)
+CLOSES = {
+    1001: "the server stops",
+    1009: "a message of yours was larger than 64 KiB",
+    1011: "the server failed; its log says why",
+    4008: "too much waited for you: read faster, want less, or resume with `since_seq`",
+}
 _parameter = re.compile(r"\{(\w+)\}")
 
 
 def document(routes: Iterable[Route]) -> Schema:
     """The whole document as plain values."""
     shown = list(routes)
-    types = {
-        t: None for route in shown for t in (route.body, route.query, route.reply) if t is not None
-    }
-    kinds = [*types, Problem]
+    types = {t: None for route in shown for t in _types(route) if t is not None}
+    kinds = [*types, Problem, Envelope, Subscription]
     schemas, components = msgspec.json.schema_components(
         kinds, ref_template="#/components/schemas/{name}"
     )
@@ -61,6 +71,10 @@ def document(routes: Iterable[Route]) -> Schema:
     }
 
 
+def _types(route: Route) -> list[Any]:
+    return [route.body, route.query, route.reply, *(route.messages or {}).values()]
+
+
 def _operation(route: Route, schema_of: dict[Any, Schema], components: dict[str, Any]) -> Schema:
     operation: Schema = {
         "operationId": "_".join(
@@ -71,6 +85,8 @@ def _operation(route: Route, schema_of: dict[Any, Schema], components: dict[str,
         "responses": _responses(route, schema_of),
         "security": _security(route),
     }
+    if route.messages is not None:
+        operation["x-websocket"] = _socket(route.messages, schema_of)
     content: Schema = {kind: {} for kind in route.accepts}
     if route.body is not None:
         content[JSON] = {"schema": schema_of[route.body]}
@@ -104,6 +120,19 @@ def _in_query(
         {"name": name, "in": "query", "required": name in required, "schema": schema}
         for name, schema in struct["properties"].items()
     ]
+
+
+def _socket(messages: dict[str, Any], schema_of: dict[Any, Schema]) -> Schema:
+    """What OpenAPI has no words for: the messages of a WebSocket, both ways, and how it closes."""
+    return {
+        "description": SOCKET,
+        "send": schema_of[Subscription],
+        "receive": schema_of[Envelope],
+        "data": {
+            name: schema_of[kind] if kind is not None else {} for name, kind in messages.items()
+        },
+        "close": {str(code): text for code, text in CLOSES.items()},
+    }
 
 
 def _responses(route: Route, schema_of: dict[Any, Schema]) -> Schema:

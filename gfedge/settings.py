@@ -94,6 +94,9 @@ class Settings(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=
     max_wait: Annotated[
         float, Meta(ge=0, le=3600, description="Longest `Prefer: wait`; longer ones are cut to it.")
     ] = 300.0
+    max_listeners: Annotated[
+        int, Meta(ge=1, description="WebSocket clients at once; past it the answer is 503.")
+    ] = 1000
     min_free_disk: Annotated[
         int, Meta(ge=0, description="Free space below which new work is refused with 507.")
     ] = 64 << 20

@@ -41,6 +41,8 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     """Media types of bodies besides JSON, which the handler reads itself."""
     produces: tuple[str, ...] = ()
     """Media types of answers besides JSON."""
+    messages: dict[str, Any] | None = None
+    """Of a WebSocket (`sockets`): what the `data` of its messages is, by their type."""
     rooted: bool = False
     """Stands at `path` itself (`/health`), not below the API's prefixes."""
     tail: bool = False
@@ -81,15 +83,15 @@ def problem(error: errors.ApiError, instance: str) -> web.Response:
     return web.Response(body=body, status=error.status, headers=error.headers, content_type=PROBLEM)
 
 
-def decode(data: bytes, kind: Any) -> Any:
+def decode(data: bytes, kind: Any, what: str = "the body") -> Any:
     """JSON bytes as a struct; BadRequest where it is no JSON, Invalid where it does not fit."""
     try:
         return msgspec.json.decode(data or b"{}", type=kind)
     except msgspec.ValidationError as error:
-        raise _refused(error, "") from None
+        raise _refused(error, "", what) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         text = "nested too deeply" if isinstance(error, RecursionError) else str(error)
-        raise errors.BadRequest(f"the body is not JSON: {text}", code="malformed_json") from None
+        raise errors.BadRequest(f"{what} is not JSON: {text}", code="malformed_json") from None
 
 
 def convert(values: dict[str, str], kind: Any, what: str = "query parameter") -> Any:
@@ -100,12 +102,12 @@ def convert(values: dict[str, str], kind: Any, what: str = "query parameter") ->
         raise _refused(error, what) from None
 
 
-def _refused(error: msgspec.ValidationError, what: str) -> errors.Invalid:
+def _refused(error: msgspec.ValidationError, what: str, whole: str = "the query") -> errors.Invalid:
     text = str(error)
     found = _at.search(text)
     field = found.group(1).lstrip(".") if found else ""
     text = _at.sub("", text)
-    subject = f"{what} {field}".strip() or "the body"
+    subject = f"{what} {field}".strip() if field else whole
     return errors.Invalid(f"{subject}: {text}", field=field)
 
 

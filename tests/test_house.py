@@ -114,7 +114,7 @@ def test_no_two_routes_collide() -> None:
 def test_every_route_says_what_it_is(route: wire.Route) -> None:
     assert route.summary
     assert inspect.iscoroutinefunction(route.handler)
-    assert route.reply is not None or route.produces
+    assert route.reply is not None or route.produces or route.messages is not None
 
 
 @pytest.mark.parametrize("route", ROUTES, ids=named)

@@ -6,7 +6,7 @@ import asyncio
 
 from aiohttp import web
 
-from gfedge import errors, keys
+from gfedge import errors, keys, sockets
 from gfedge.ai import requests, trace
 from gfedge.ai.live import Live
 from gfedge.ai.metadata import Origin
@@ -64,6 +64,13 @@ def routes() -> list[Route]:
             query=JobQuery,
             reply=JobPage,
         ),
+        Route(
+            method="GET",
+            path="/ml-platform/ws/ai-jobs",
+            handler=watch_jobs,
+            summary="Jobs as they go on, live",
+            messages={},
+        ),
         Route(method="GET", path=f"{jobs}/{{id}}", handler=get_job, summary="One job", reply=Job),
         Route(
             method="DELETE",
@@ -119,6 +126,10 @@ async def superres(request: web.Request) -> web.StreamResponse:
 async def list_jobs(request: web.Request, query: JobQuery) -> JobPage:
     jobs, following = await request.app[QUEUE].page(query)
     return JobPage(jobs=jobs, next=following)
+
+
+async def watch_jobs(request: web.Request) -> web.StreamResponse:
+    return await sockets.stream(request, "ai-jobs")
 
 
 async def get_job(request: web.Request) -> Job:

@@ -7,7 +7,7 @@ from typing import Any
 
 from aiohttp import web
 
-from gfedge import errors, keys
+from gfedge import errors, keys, sockets
 from gfedge.tracking import compare, query, series, store
 from gfedge.tracking.experiments import Experiments as ExperimentIndex
 from gfedge.tracking.filter import Comparison, Key, Query, parse
@@ -45,7 +45,14 @@ MAX_COMPARED = 50
 
 
 def routes() -> list[Route]:
-    return [*_of_experiments("/ml-platform/experiments"), *_of_runs("/ml-platform/runs")]
+    live = Route(
+        method="GET",
+        path="/ml-platform/ws/experiments",
+        handler=watch_experiments,
+        summary="Experiments and runs as they go on, live",
+        messages={},
+    )
+    return [*_of_experiments("/ml-platform/experiments"), *_of_runs("/ml-platform/runs"), live]
 
 
 def _of_experiments(at: str) -> list[Route]:
@@ -203,6 +210,10 @@ async def list_experiments(request: web.Request, query: ExperimentQuery) -> Expe
     found = known.select(query, activity)
     page = await _described(request, found[: query.limit])
     return Experiments(experiments=page, next=page[-1].id if len(found) > len(page) else None)
+
+
+async def watch_experiments(request: web.Request) -> web.StreamResponse:
+    return await sockets.stream(request, "experiments")
 
 
 async def create_experiment(request: web.Request, body: ExperimentCreate) -> Experiment:
