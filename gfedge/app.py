@@ -31,12 +31,16 @@ from gfedge.ai import routes as ai
 from gfedge.ai.execution import Executor
 from gfedge.ai.queue import JobQueue
 from gfedge.ai.requests import Intake
+from gfedge.ai.store import TELLERS as AI_TELLERS
 from gfedge.assets import routes as assets
 from gfedge.assets.assets import Assets
+from gfedge.assets.store import TELLERS as ASSET_TELLERS
 from gfedge.db import Database, DatabaseRefused
 from gfedge.events import Events
 from gfedge.inference.types import EngineOptions, ModelFolder
+from gfedge.lineage import routes as lineage
 from gfedge.registry import routes as registry
+from gfedge.registry.lineage import TELLERS as REGISTRY_TELLERS
 from gfedge.registry.registry import Registry, version_id
 from gfedge.settings import Settings, unknown
 from gfedge.tasks import Tasks
@@ -46,10 +50,14 @@ from gfedge.tracking import routes as tracking
 from gfedge.tracking.artifacts import ArtifactFiles
 from gfedge.tracking.experiments import Experiments
 from gfedge.tracking.index import RunIndex
+from gfedge.tracking.lineage import TELLERS as TRACKING_TELLERS
 from gfedge.tracking.runs import Runs
 from gfedge.wire import Route
 
 log = logging.getLogger("gfedge")
+
+TELLERS = (*TRACKING_TELLERS, *ASSET_TELLERS, *REGISTRY_TELLERS, *AI_TELLERS)
+"""Who tells what of the nodes in the lineage graph."""
 
 SETTLE_SECONDS = 2.0
 """How long deferred rows wait at most, if nobody reads."""
@@ -120,6 +128,7 @@ def routes() -> list[Route]:
         *tracking.routes(),
         *artifacts.routes(),
         *datasets.routes(),
+        *lineage.routes(),
     ]
 
 
@@ -154,6 +163,7 @@ def make_app(settings: Settings) -> web.Application:
     app = web.Application(middlewares=[middleware.outermost], client_max_size=settings.max_body)
     app[keys.SETTINGS] = settings
     app[keys.EVENTS] = Events(settings.max_listeners)
+    app[lineage.TELLERS] = TELLERS
     app.on_response_prepare.append(middleware.add_headers)
     app.cleanup_ctx.extend((database, jobs, models))
     app.on_shutdown.append(drain)

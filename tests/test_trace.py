@@ -13,6 +13,10 @@ from conftest import JOBS, Api, Serving
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
+from gfedge import keys
+from gfedge.cli.trace import readable
+from gfedge.lineage.types import edge
+
 LONG = {"prompt": f"red {builders.SLOW}", "steps": 100}
 TRACE = "/api/v1/trace"
 
@@ -256,3 +260,27 @@ async def test_a_trace_survives_a_restart(serving: Serving) -> None:
     job = await client.generate(scale=2)
     before = await client.get(f"{JOBS}/{job['id']}/trace")
     assert await (await serving()).get(f"{JOBS}/{job['id']}/trace") == before
+
+
+async def test_a_trace_goes_on_to_the_run_the_data_and_the_code(client: Api) -> None:
+    """As it is where a version was registered from a run of this server."""
+    job = await client.generate("red dragon", seed=9)
+    await client.call("POST", "/api/v1/ml-platform/experiments", 201, json={"name": "learning"})
+    source = {"commit": "0a1b2c", "repository": "https://example.org/code"}
+    at = "/api/v1/ml-platform/experiments/learning/runs"
+    run = await client.call("POST", at, 201, json={"name": "night", "source": source})
+    inputs = {"datasets": [{"name": "tiles", "digest": "sha256:00"}]}
+    await client.call("POST", f"/api/v1/ml-platform/runs/{run['id']}/inputs", json=inputs)
+    version = ("model_version", job["model"]["name"] + "@" + job["model"]["version"])
+    made = edge(("run", run["id"]), "produced", version, 1.0)  # type: ignore[arg-type]
+    await client.http.app[keys.DB].insert(made)  # type: ignore[union-attr]
+    trace = await client.get(f"{JOBS}/{job['id']}/trace")
+    well_formed(trace)
+    assert node(trace, "commit")["repository"] == "https://example.org/code"
+    chain = [line for line in trace["chain"] if "0a1b2c" in line]
+    assert chain[0].startswith(f"run {run['id']} (night, running), read dataset ")
+    assert chain[-1] == "commit 0a1b2c of https://example.org/code"
+    assert any(f"produced by run {run['id']}" in line for line in trace["chain"])
+    drawn = "\n".join(readable(trace))
+    assert "commit 0a1b2c" in drawn
+    assert drawn.index("model sprite@1") < drawn.index(f"run {run['id']} (night")

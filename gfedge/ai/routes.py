@@ -16,8 +16,8 @@ from gfedge.ai.types import GenerateParams, Job, JobError, JobPage, JobQuery, Su
 from gfedge.assets.routes import ASSETS, whole
 from gfedge.assets.types import AssetRow
 from gfedge.inference.types import Pixels
+from gfedge.lineage.routes import TELLERS
 from gfedge.lineage.types import Trace
-from gfedge.registry.routes import REGISTRY
 from gfedge.wire import Route, reply
 
 QUEUE = web.AppKey("queue", JobQueue)
@@ -142,7 +142,7 @@ async def cancel_job(request: web.Request) -> Job:
 
 async def trace_job(request: web.Request) -> Trace:
     job = await request.app[QUEUE].find(request.match_info["id"])
-    return await request.app[keys.DB].read(trace.of_job, job, request.app[REGISTRY])
+    return await request.app[keys.DB].read(trace.of_job, job, request.app[TELLERS])
 
 
 async def trace_asset(request: web.Request) -> Trace:
@@ -163,7 +163,7 @@ async def trace_file(request: web.Request) -> Trace:
 
 
 async def _trace_asset(request: web.Request, row: AssetRow, how: str) -> Trace:
-    graph = await request.app[keys.DB].read(trace.of_asset, row, request.app[REGISTRY])
+    graph = await request.app[keys.DB].read(trace.of_asset, row, request.app[TELLERS])
     return trace.matched(graph, how)
 
 
@@ -176,7 +176,7 @@ async def _trace_origin(request: web.Request, origin: Origin) -> Trace:
             f"this picture says that job {origin.job_id} made it, which is not here: ask at {origin.trace}",
             code="unknown_picture",
         ) from None
-    graph = await request.app[keys.DB].read(trace.of_job, job, request.app[REGISTRY])
+    graph = await request.app[keys.DB].read(trace.of_job, job, request.app[TELLERS])
     return trace.matched(graph, "metadata")
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import msgspec
 
 from gfedge.ai.types import EndedJob, JobQuery, JobRow, Submission, SubmissionRow
-from gfedge.db import Cursor
+from gfedge.db import Cursor, rows
+from gfedge.lineage.graph import Facts, Teller
 
 _submission = msgspec.json.Decoder(Submission).decode
 _job = msgspec.json.Decoder(EndedJob).decode
@@ -94,3 +95,23 @@ def list_jobs(cursor: Cursor, query: JobQuery) -> list[EndedJob]:
         ],
     )
     return [_job(record) for (record,) in found.fetchall()]
+
+
+def describe(cursor: Cursor, job_ids: list[str]) -> dict[str, Facts]:
+    """What jobs tell in the lineage graph: the least that says which one it was."""
+    found = rows(
+        cursor,
+        """
+        select id, kind as pipeline, status, record->>'$.params.prompt' as prompt, (record->>'$.seed')::bigint as seed,
+               created_at, (record->>'$.finished_at')::double as finished_at
+        from jobs where list_contains($1, id)
+        """,
+        [job_ids],
+    )
+    return {
+        (job_id := row.pop("id")): {"href": f"/api/v1/ml-platform/ai-jobs/{job_id}", **row}
+        for row in found
+    }
+
+
+TELLERS: list[Teller] = [("job", describe)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import time
-from typing import Any
+from collections.abc import Sequence
 
 import msgspec
 
@@ -13,16 +13,12 @@ from gfedge import errors, inference
 from gfedge.ai import chain, metadata, record, store
 from gfedge.ai.live import Live, wire_ended, wire_live
 from gfedge.ai.types import EndedJob, Job
-from gfedge.assets import store as asset_store
 from gfedge.assets.assets import Assets
-from gfedge.assets.types import AssetRow, Output
+from gfedge.assets.types import AssetRow
 from gfedge.db import Cursor
 from gfedge.lineage import store as lineage
-from gfedge.lineage.types import Edge, EdgeRow, Trace
-from gfedge.registry.registry import Registry, origins
-from gfedge.tracking import store as tracking
-
-Node = tuple[str, str]
+from gfedge.lineage.graph import Facts, Teller, described
+from gfedge.lineage.types import Edge, EdgeRow, Node, Trace
 
 
 async def recognise(
@@ -48,17 +44,19 @@ async def recognise(
     )
 
 
-def of_asset(cursor: Cursor, row: AssetRow, registry: Registry) -> Trace:
+def of_asset(cursor: Cursor, row: AssetRow, tellers: Sequence[Teller]) -> Trace:
     """The trace of a picture."""
-    return _trace(cursor, ("asset", row.sha256), [], registry, {})
+    return _trace(cursor, ("asset", row.sha256), [], tellers, {})
 
 
-def of_job(cursor: Cursor, job: Live | EndedJob, registry: Registry) -> Trace:
+def of_job(cursor: Cursor, job: Live | EndedJob, tellers: Sequence[Teller]) -> Trace:
     """The trace of a job: what it came from and the pictures that it made. A live one has its inputs already."""
     if isinstance(job, EndedJob):
-        return _trace(cursor, ("job", job.id), [], registry, {})
+        return _trace(cursor, ("job", job.id), [], tellers, {})
     edges = record.edges(job.submission, [], time.time())
-    return _trace(cursor, ("job", job.id), edges, registry, {job.id: _facts(wire_live(job, None))})
+    return _trace(
+        cursor, ("job", job.id), edges, tellers, {("job", job.id): _facts(wire_live(job, None))}
+    )
 
 
 def matched(trace: Trace, how: str) -> Trace:
@@ -70,70 +68,38 @@ def _trace(
     cursor: Cursor,
     subject: Node,
     unwritten: list[EdgeRow],
-    registry: Registry,
-    live: dict[str, dict[str, Any]],
+    tellers: Sequence[Teller],
+    live: dict[Node, Facts],
 ) -> Trace:
     """`unwritten` are edges of a job that has not ended; `live` describes it."""
     starts = [subject] + [(e.source_kind, e.source_id) for e in unwritten if e.target_kind == "job"]
-    found = dict.fromkeys(node for start in starts for node in lineage.ancestors(cursor, *start))
+    found = dict.fromkeys(node for start in starts for node in lineage.ancestors(cursor, start))
     jobs = [node for node in found if node[0] == "job"]
     made = lineage.descendants_of(cursor, [subject]) if subject in jobs else []
-    runs = [node for node in lineage.descendants_of(cursor, jobs) if node[0] == "run"]
+    records = [node for node in lineage.descendants_of(cursor, jobs) if node[0] == "run"]
+    runs = [*records, *(node for node in found if node[0] == "run")]
     experiments = [n for n in lineage.descendants_of(cursor, runs) if n[0] == "experiment"]
     later = [(e.target_kind, e.target_id) for e in unwritten if e.target_kind != "job"]
-    nodes = list(dict.fromkeys([*found, *made, *runs, *experiments, *later]))
+    nodes = list(dict.fromkeys([*found, *made, *records, *experiments, *later]))
     # A live job may be ending: its edges are then in the database as well.
     written = lineage.edges_between(cursor, nodes)
     edges = list(dict.fromkeys([*written, *(_wire(edge) for edge in unwritten)]))
-    described = _described(cursor, nodes, registry) | {("job", i): node for i, node in live.items()}
+    known = described(cursor, nodes, tellers) | _jobs(cursor, nodes) | live
     shown = [
-        {"kind": kind, "id": node_id, **described.get((kind, node_id), {})}
-        for kind, node_id in nodes
+        {"kind": kind, "id": node_id, **known.get((kind, node_id), {})} for kind, node_id in nodes
     ]
     return Trace(
         subject=":".join(subject), nodes=shown, edges=edges, chain=chain.lines(shown, edges)
     )
 
 
-def _described(cursor: Cursor, nodes: list[Node], registry: Registry) -> dict[Node, dict[str, Any]]:
-    """What is known of each node."""
-    ids: dict[str, list[str]] = {}
-    for kind, node_id in nodes:
-        ids.setdefault(kind, []).append(node_id)
-    found: dict[Node, dict[str, Any]] = {}
-    for job in store.find_jobs(cursor, ids.get("job", [])):
-        found["job", job.id] = _facts(job)
-    for sha256 in ids.get("asset", []):
-        if (row := asset_store.find_asset(cursor, sha256)) is not None:
-            found["asset", sha256] = msgspec.to_builtins(Output.of(row))
-    for run_id in ids.get("run", []):
-        if (run := tracking.find_run(cursor, run_id)) is not None:
-            found["run", run_id] = {"name": run.name, "status": run.status}
-    for experiment_id in ids.get("experiment", []):
-        if (experiment := tracking.find_experiment(cursor, experiment_id)) is not None:
-            found["experiment", experiment_id] = {"name": experiment.name}
-    return found | _of_models(ids, registry)
+def _jobs(cursor: Cursor, nodes: list[Node]) -> dict[Node, Facts]:
+    """All of each job that has ended; tellers say the least only."""
+    found = store.find_jobs(cursor, [node_id for kind, node_id in nodes if kind == "job"])
+    return {("job", job.id): _facts(job) for job in found}
 
 
-def _of_models(ids: dict[str, list[str]], registry: Registry) -> dict[Node, dict[str, Any]]:
-    """Model versions, and the trainings and datasets behind them, as their folders told."""
-    found: dict[Node, dict[str, Any]] = {}
-    for version in registry.recorded():
-        if version.id not in ids.get("model_version", []):
-            continue
-        known = msgspec.to_builtins(version)
-        training, dataset = origins(version)
-        facts = {k: v for k, v in known.items() if k not in ("kind", "training", "dataset")}
-        found["model_version", version.id] = {"pipeline": version.kind, **facts}
-        for node, more in (
-            (("training_run", training), "training"),
-            (("dataset", dataset), "dataset"),
-        ):
-            found[node] = {k: v for k, v in known[more].items() if k not in ("kind", "id")}
-    return found
-
-
-def _facts(job: EndedJob | Job) -> dict[str, Any]:
+def _facts(job: EndedJob | Job) -> Facts:
     """A job as a node; its kind is called `pipeline` there, because every node has a `kind` of its own."""
     shown = wire_ended(job) if isinstance(job, EndedJob) else job
     values = msgspec.to_builtins(shown)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import msgspec
+from msgspec import Meta
+
+from gfedge.wire import Page
 
 Kind = Literal[
     "asset",
@@ -55,6 +58,51 @@ class Edge(msgspec.Struct, kw_only=True, frozen=True):
     source: str
     target: str
     relation: str
+
+
+Direction = Annotated[
+    Literal["up", "down", "both"],
+    Meta(description="up: what it came from; down: what came of it."),
+]
+
+
+class LineageQuery(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """How far to walk, and what to show of it."""
+
+    direction: Direction = "both"
+    depth: Annotated[int, Meta(ge=0, le=64, description="Steps from the subject.")] = 8
+    kinds: Annotated[
+        str,
+        Meta(
+            max_length=200,
+            description="Kinds to show, with commas; the walk passes through all. None named shows all.",
+        ),
+    ] = ""
+    limit: Annotated[int, Meta(ge=1, le=10_000, description="Nodes on a page.")] = 1000
+    cursor: Annotated[str, Meta(max_length=2000, description="`next` of the page before.")] = ""
+
+
+class LineageNode(msgspec.Struct, kw_only=True, frozen=True):
+    """A thing in the graph."""
+
+    kind: Kind
+    id: str
+    steps: Annotated[int, Meta(description="From the subject; negative towards what it came from.")]
+    href: Annotated[str | None, Meta(description="Its own resource, where it has one.")]
+    facts: dict[str, Any]
+
+
+class Lineage(Page, kw_only=True):
+    """The graph around a thing, nearest first. The edges are those between the nodes of this page and the subject."""
+
+    subject: str
+    """The node that was asked for, as `kind:id`."""
+    direction: Direction
+    nodes: list[LineageNode]
+    edges: list[Edge]
+    truncated: Annotated[
+        bool, Meta(description="There is more: on the next page, or deeper than `depth`.")
+    ]
 
 
 class Trace(msgspec.Struct, kw_only=True, frozen=True):

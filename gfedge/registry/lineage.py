@@ -1,0 +1,51 @@
+"""What the registry tells of its nodes in the lineage graph, among them what model folders say of trainings and data."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from gfedge.db import Cursor
+from gfedge.lineage.graph import Facts, Teller
+from gfedge.registry import store
+from gfedge.registry.registry import origins
+
+
+def versions(cursor: Cursor, ids: list[str]) -> dict[str, Facts]:
+    """Every version that was ever registered, also those whose folders are gone."""
+    wanted, found = set(ids), {}
+    for row in store.all_versions(cursor):
+        if row.id in wanted:
+            known = msgspec.to_builtins(row)
+            facts = _without(known, "kind", "training", "dataset")
+            href = f"/api/v1/ml-platform/models/{row.id}"
+            found[row.id] = {"href": href, "pipeline": row.kind, **facts}
+    return found
+
+
+def trainings(cursor: Cursor, ids: list[str]) -> dict[str, Facts]:
+    return {
+        origins(row)[0]: _without(row.training, "kind", "id")
+        for row in store.all_versions(cursor)
+        if origins(row)[0] in ids
+    }
+
+
+def datasets(cursor: Cursor, ids: list[str]) -> dict[str, Facts]:
+    return {
+        origins(row)[1]: _without(row.dataset, "kind", "id")
+        for row in store.all_versions(cursor)
+        if origins(row)[1] in ids
+    }
+
+
+def _without(facts: dict[str, Any], *names: str) -> Facts:
+    return {name: value for name, value in facts.items() if name not in names}
+
+
+TELLERS: list[Teller] = [
+    ("model_version", versions),
+    ("training_run", trainings),
+    ("dataset", datasets),
+]
