@@ -179,7 +179,7 @@ async def test_a_node_met_on_two_ways_is_there_once(client: Api) -> None:
     ("path", "status", "code"),
     [
         ("job/nothing", 404, "node_not_found"),
-        ("pictures/x", 422, "unknown_kind"),
+        ("pictures/x", 404, "unknown_kind"),
         ("job/x?kinds=asset,nonsense", 422, "unknown_kind"),
         ("job/x?direction=sideways", 422, "invalid"),
         ("job/x?depth=65", 422, "invalid"),

@@ -60,13 +60,10 @@ def around(
     )
 
 
-def kind(text: str, field: str = "kind") -> Kind:
+def kind(text: str) -> Kind:
+    """The kind that a path names."""
     if text not in KINDS:
-        raise errors.Invalid(
-            f"{field}: {text!r} is no kind of node; there are: {', '.join(KINDS)}",
-            code="unknown_kind",
-            field=field,
-        )
+        raise errors.NotFound(_unknown(text), code="unknown_kind")
     return text
 
 
@@ -77,7 +74,7 @@ def _page(
     cursor: Cursor, subject: Node, query: LineageQuery
 ) -> tuple[list[tuple[Node, int]], str | None, bool]:
     """Nodes and their steps (negative towards what the subject came from), the next page, whether it goes deeper."""
-    kinds = [kind(name.strip(), "kinds") for name in query.kinds.split(",") if name.strip()]
+    kinds = _kinds(query.kinds)
     after, room = _position(query.cursor), query.limit + 1
     found: list[tuple[Node, int]] = []
     deeper = False
@@ -92,6 +89,17 @@ def _page(
     page = found[: query.limit]
     more = len(found) > len(page)
     return page, _cursor((abs(page[-1][1]), *page[-1][0])) if more else None, deeper
+
+
+def _kinds(text: str) -> list[Kind]:
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    if unknown := [name for name in names if name not in KINDS]:
+        raise errors.Invalid(f"kinds: {_unknown(unknown[0])}", code="unknown_kind", field="kinds")
+    return [name for name in KINDS if name in names]
+
+
+def _unknown(name: str) -> str:
+    return f"{name!r} is no kind of node; there are: {', '.join(KINDS)}"
 
 
 def _shown(node: Node, steps: int, facts: Facts) -> LineageNode:
