@@ -182,7 +182,7 @@ async def database(app: web.Application) -> AsyncIterator[None]:
             f"cannot make the data folder {settings.data}: {error.strerror}; take another with --data"
         ) from None
     db = app[keys.DB] = Database(settings.data / "gfedge.duckdb", metrics.committed)
-    await asyncio.to_thread(db.open, migrate.migrate)
+    await asyncio.to_thread(db.open, migrate.migrate, accept_loss=settings.accept_loss)
     tasks = Tasks()
     tasks.every("settle the database", SETTLE_SECONDS, db.settle)
     try:

@@ -15,6 +15,7 @@ import operator
 import queue
 import re
 import secrets
+import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -27,6 +28,7 @@ import duckdb
 import msgspec
 
 from gfedge import errors
+from gfedge.mark import Mark
 
 log = logging.getLogger(__name__)
 
@@ -114,6 +116,7 @@ class Database:
     ) -> None:
         self.path = path
         self._committed = committed
+        self._mark = Mark(path)
         self._inbox: queue.SimpleQueue[_Write | None] = queue.SimpleQueue()
         self._loop: asyncio.AbstractEventLoop
         self._closing = False
@@ -126,16 +129,40 @@ class Database:
         self._readers = ThreadPoolExecutor(READERS, "db-reader")
         self._writer = threading.Thread(target=self._write_loop, name="db-writer")
 
-    def open(self, prepare: Callable[[Cursor], None] = lambda cursor: None) -> None:
-        """Opens the file, lets `prepare` make or migrate its tables, and starts the writer thread."""
+    def open(
+        self,
+        prepare: Callable[[Cursor], None] = lambda cursor: None,
+        *,
+        accept_loss: bool = False,
+    ) -> None:
+        """Opens the file, lets `prepare` make or migrate its tables, and starts the writer thread.
+
+        Refuses a file from which committed work is missing; with `accept_loss` it goes on with what is there.
+        """
+        accepted = self._check_loss(accept_loss)
         try:
             self._connect()
         except duckdb.Error as error:
-            raise _refusal(self.path, str(error)) from error
+            if not (accepted and self._mark.log.exists()):
+                raise _refusal(self.path, str(error)) from error
+            self._mark.log.unlink()  # a copy was set aside
+            self._connect()
         assert self._connection is not None
         prepare(self._connection)
         self._connection.execute("CHECKPOINT")
+        self._mark.begin()
         self._writer.start()
+
+    def _check_loss(self, accept: bool) -> bool:
+        """Refuses files from which committed work is missing; says whether that was accepted."""
+        loss = self._mark.loss()
+        if not loss or _is_locked(self.path):
+            return False
+        if not accept:
+            raise _damaged(self.path, loss)
+        log.error("%s; going on with what is there (--accept-loss)", loss)
+        self._mark.set_aside()
+        return True
 
     def close(self) -> None:
         """Commits what is waiting, writes a checkpoint and closes the file."""
@@ -147,6 +174,7 @@ class Database:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
+            self._mark.close()
 
     async def read(
         self, function: Callable[Concatenate[Cursor, P], T], *args: P.args, **kwargs: P.kwargs
@@ -265,6 +293,7 @@ class Database:
                 self._connection.close()
                 self._connection = None
             self._connect()
+            self._mark.begin()
 
     # The writer thread
 
@@ -327,16 +356,45 @@ class Database:
         try:
             if _is_one_row(group):  # a statement by itself commits itself, for a third less CPU
                 _apply(cursor, group)
-                return
-            cursor.execute("BEGIN")
-            _apply(cursor, group)
-            cursor.execute("COMMIT")
+            else:
+                cursor.execute("BEGIN")
+                _apply(cursor, group)
+                cursor.execute("COMMIT")
         except (duckdb.FatalException, duckdb.ConnectionException):
             self._reconnect()
             raise
         except BaseException:
             _rollback(cursor)
             raise
+        self._note()
+
+    def _note(self) -> None:
+        """Advances the mark; what is committed stays so, whatever becomes of the mark."""
+        try:
+            self._mark.advance()
+        except OSError:
+            log.exception("the mark beside %s cannot be written", self.path)
+
+
+def _is_locked(path: Path) -> bool:
+    """Whether another process has the file; then its log is not judged, and DuckDB names the process."""
+    if sys.platform == "win32" or not path.exists():
+        return False
+    import fcntl
+
+    with path.open("rb+") as file:
+        try:
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            return True
+    return False
+
+
+def _damaged(path: Path, loss: str) -> DatabaseRefused:
+    return DatabaseRefused(
+        f"{path.parent}: committed work is missing: {loss}. Nothing was changed. Put the file back where you have it, "
+        "restore a backup (gfedge restore BACKUP --data NEW_FOLDER), or go on with what is there: --accept-loss"
+    )
 
 
 def _refusal(path: Path, reason: str) -> DatabaseRefused:

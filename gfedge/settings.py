@@ -100,6 +100,10 @@ class Settings(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=
     min_free_disk: Annotated[
         int, Meta(ge=0, description="Free space below which new work is refused with 507.")
     ] = 64 << 20
+    accept_loss: Annotated[
+        bool,
+        Meta(description="Start though committed work is missing from a damaged database."),
+    ] = False
     shutdown_grace: Annotated[
         float, Meta(ge=0, le=600, description="Time that running work gets at SIGTERM.")
     ] = 10.0
@@ -160,6 +164,8 @@ def _expected(kind: Any, limits: Meta, *, size: bool) -> str:
         return "a path"
     if size:
         return f"a size of at least {limits.ge} bytes; K, M and G behind it are KiB, MiB and GiB"
+    if kind is bool:
+        return "true or false"
     noun = "a whole number" if kind is int else "a number"
     return (
         f"{noun} of at least {limits.ge}"

@@ -137,6 +137,8 @@ def _add_serve(commands: Any) -> None:
     _flag(serve, "--host", "HOST", "address to listen on (default 127.0.0.1: this machine only)")
     _flag(serve, "--port", "PORT", "port to listen on (default 8000; 0 picks a free one)")
     _add_settings(serve)
+    text = "start though committed work is missing from a damaged database"
+    serve.add_argument("--accept-loss", action="store_const", const="true", help=text)
 
 
 def _add_settings(command: argparse.ArgumentParser) -> None:

@@ -6,7 +6,7 @@ import argparse
 
 from gfedge.cli.errors import UNUSABLE, CommandError
 
-FLAGS = ("host", "port", "data", "models", "device")
+FLAGS = ("host", "port", "data", "models", "device", "accept_loss")
 
 
 def run(args: argparse.Namespace) -> int:
