@@ -9,9 +9,7 @@ all callers of a group and go in by one appender each.
 from __future__ import annotations
 
 import asyncio
-import functools
 import logging
-import operator
 import queue
 import re
 import secrets
@@ -22,17 +20,19 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Concatenate, ParamSpec, Protocol, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import duckdb
-import msgspec
 
 from gfedge import errors
 from gfedge.mark import Mark
+from gfedge.rows import Cursor as Cursor
+from gfedge.rows import Row as Row
+from gfedge.rows import append as append
+from gfedge.rows import rows as rows
 
 log = logging.getLogger(__name__)
 
-Cursor = duckdb.DuckDBPyConnection
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -42,17 +42,7 @@ MAX_WAITING = 20_000
 """Writes that may wait; past it the caller is told to come back."""
 PAUSE_SECONDS = 0.0001
 """How long a group with company waits for more."""
-FEW_ROWS = 2
-"""Rows of one table that are inserted one by one rather than by an appender (measured: it breaks even at about 3)."""
 READERS = 2
-
-
-class Row(Protocol):
-    """A msgspec struct whose fields are the columns of `table`, in any order."""
-
-    table: ClassVar[str]
-    __struct_fields__: ClassVar[tuple[str, ...]]
-
 
 Committed = Callable[[float, int, int], None]
 """Called by the writer thread after each commit: seconds that it took, writes and rows in it."""
@@ -431,50 +421,6 @@ def _apply(cursor: Cursor, group: list[_Write]) -> None:
     append(cursor, waiting)
 
 
-def append(cursor: Cursor, waiting: dict[type, list[Row]]) -> None:
-    """Writes rows by type and empties `waiting`: a few by INSERT, more by an appender, which is dearer to begin."""
-    for kind, rows in waiting.items():
-        values = list(map(_values_of(kind), rows))
-        if len(values) <= FEW_ROWS:
-            for one in values:
-                cursor.execute(_insert_of(kind), one)
-            continue
-        columns: tuple[str, ...] = kind.__struct_fields__  # type: ignore[attr-defined]
-        with cursor.appender(kind.table, columns=list(columns)) as appender:  # type: ignore[attr-defined]
-            appender.append_rows(values)
-    waiting.clear()
-
-
-@functools.cache
-def _values_of(kind: type) -> Callable[[Row], Sequence[Any]]:
-    """What reads a row's columns in order; structured ones become JSON text, where a type has any."""
-    fields = msgspec.structs.fields(kind)
-    read = operator.attrgetter(*(field.name for field in fields))
-    if len(fields) > 1 and all(_is_scalar(field.type) for field in fields):
-        return read
-    names = [field.name for field in fields]
-    return lambda row: [_value(getattr(row, name)) for name in names]
-
-
-def _is_scalar(hint: Any) -> bool:
-    return hint in (str, int, float, bool, str | None, int | None, float | None)
-
-
-@functools.cache
-def _insert_of(kind: type) -> str:
-    """The INSERT of a row's type; its names come from our own structs."""
-    columns: tuple[str, ...] = kind.__struct_fields__  # type: ignore[attr-defined]
-    names, places = ", ".join(f'"{name}"' for name in columns), ", ".join("?" * len(columns))
-    return f"insert into {kind.table} ({names}) values ({places})"  # type: ignore[attr-defined]  # noqa: S608
-
-
-def _value(value: Any) -> Any:
-    """A column's value: scalars as they are, everything structured as JSON text."""
-    if value is None or isinstance(value, (str, int, float, bool, bytes)):
-        return value
-    return msgspec.json.encode(value).decode()
-
-
 def _rollback(cursor: Cursor) -> None:
     try:
         cursor.execute("ROLLBACK")
@@ -491,10 +437,3 @@ def _explained(error: Exception) -> Exception:
     if isinstance(error, (duckdb.FatalException, duckdb.ConnectionException, duckdb.IOException)):
         return DatabaseFailed("the database failed and is reopened: try again")
     return error
-
-
-def rows(cursor: Cursor, sql: str, args: Sequence[object] = ()) -> list[dict[str, Any]]:
-    """All rows of a query as dictionaries; `sql` is constant text, `args` are bound."""
-    result = cursor.execute(sql, list(args))
-    names = [column[0] for column in result.description or ()]
-    return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
