@@ -27,6 +27,7 @@ from gfedge import (
     sockets,
     wire,
 )
+from gfedge.ai import replay_routes as replay
 from gfedge.ai import routes as ai
 from gfedge.ai.execution import Executor
 from gfedge.ai.queue import JobQueue
@@ -123,6 +124,7 @@ def routes() -> list[Route]:
             messages={},
         ),
         *ai.routes(),
+        *replay.routes(),
         *assets.routes(),
         *registry.routes(),
         *tracking.routes(),

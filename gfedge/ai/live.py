@@ -28,6 +28,7 @@ class Outcome:
     unknown_words: tuple[str, ...] = ()
     dropped_words: tuple[str, ...] = ()
     error: JobError | None = None
+    surroundings: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(eq=False)
@@ -101,12 +102,18 @@ def ended(live: Live, outcome: Outcome) -> EndedJob:
         dropped_words=list(outcome.dropped_words),
         measures=outcome.measures,
         error=outcome.error,
+        surroundings=outcome.surroundings,
     )
 
 
 def wire_ended(job: EndedJob) -> Job:
     values: dict[str, Any] = {name: getattr(job, name, None) for name in Job.__struct_fields__}
-    return Job(**values | {"inputs": [row.sha256 for row in job.inputs]})
+    inputs = [row.sha256 for row in job.inputs]
+    return Job(**values | {"inputs": inputs, "replay_of": replay_of(job)})
+
+
+def replay_of(job: Submission) -> str | None:
+    return job.original.job_id if job.original is not None else None
 
 
 def wire_live(live: Live, position: int | None) -> Job:
@@ -132,6 +139,7 @@ def wire_live(live: Live, position: int | None) -> Job:
         unknown_words=[],
         dropped_words=[],
         error=None,
+        replay_of=replay_of(submission),
     )
 
 

@@ -62,12 +62,14 @@ def live_run(job: Submission, status: str, started_at: float | None) -> RunRecor
 
 
 def params(job: EndedJob | Submission) -> list[ParamRow]:
-    """What was asked for, as text; with the seed and the models that answered."""
+    """What was asked for, as text; with the seed, the models that answered, and what they ran on."""
     values: dict[str, object] = {k: v for k, v in job.params.items() if v not in (None, "")}
     values |= {"job": job.id, "seed": job.seed}
     for name, ref in (("model", job.model), ("upscaler", job.upscaler)):
         if ref is not None:
             values |= {name: ref.id, f"{name}_digest": ref.digest}
+    if isinstance(job, EndedJob):
+        values |= job.surroundings
     return [
         ParamRow(run_id=job.run_id, key=key, value=_text(value))
         for key, value in values.items()
@@ -92,6 +94,8 @@ def edges(job: EndedJob | Submission, outputs: list[Output], at: float) -> list[
     """What the job came from and what came from it."""
     this: Node = ("job", job.id)
     found = [edge(("asset", row.sha256), "input", this, at) for row in job.inputs]
+    if job.original is not None:
+        found.append(edge(("job", job.original.job_id), "replayed", this, at))
     models = dict.fromkeys(ref.id for ref in (job.model, job.upscaler) if ref is not None)
     found += [edge(("model_version", model), "ran", this, at) for model in models]
     found += [edge(this, "output", ("asset", output.sha256), at) for output in outputs]

@@ -113,13 +113,13 @@ def routes() -> list[Route]:
 
 
 async def generate(request: web.Request, body: GenerateParams) -> web.StreamResponse:
-    _admit(request)
+    admit(request)
     submission = await request.app[INTAKE].generate(request, body)
     return await _submit(request, submission)
 
 
 async def superres(request: web.Request) -> web.StreamResponse:
-    _admit(request)
+    admit(request)
     return await _submit(request, *await request.app[INTAKE].superres(request))
 
 
@@ -180,7 +180,7 @@ async def _trace_origin(request: web.Request, origin: Origin) -> Trace:
     return trace.matched(graph, "metadata")
 
 
-def _admit(request: web.Request) -> None:
+def admit(request: web.Request) -> None:
     """Refuses before the body is read."""
     request.app[ASSETS].check_space()
     request.app[QUEUE].admit(requests.idempotency_key(request))
@@ -189,7 +189,17 @@ def _admit(request: web.Request) -> None:
 async def _submit(
     request: web.Request, submission: Submission, image: Pixels | None = None
 ) -> web.StreamResponse:
-    """Acknowledges the job and answers as the client prefers: at once, when done, or with the picture."""
+    """Answers as the client prefers: at once, when the job is done, or with the picture."""
+    job, status, headers = await taken(request, submission, image)
+    if status == 200 and requests.wants_picture(request):
+        return await _picture(request, job, headers)
+    return reply(job, status, headers)
+
+
+async def taken(
+    request: web.Request, submission: Submission, image: Pixels | None = None
+) -> tuple[Job, int, dict[str, str]]:
+    """Acknowledges a job and waits for its end as long as the client prefers; gives the answer's status and headers."""
     queue = request.app[QUEUE]
     wait = requests.wait_seconds(request)
     job, replayed = await queue.submit(submission, image, waits=wait is not None)
@@ -197,17 +207,15 @@ async def _submit(
     if replayed:
         headers["Idempotent-Replayed"] = "true"
     if wait is None:
-        return reply(queue.snapshot(job), 202, headers)
+        return queue.snapshot(job), 202, headers
     headers["Preference-Applied"] = f"wait={wait:g}"
     if isinstance(job, Live):
         await asyncio.wait([job.done], timeout=wait)
     shown = queue.snapshot(job)
     if shown.finished_at is None:
         await queue.secure(job)
-        return reply(shown, 202, headers)
-    if requests.wants_picture(request):
-        return await _picture(request, shown, headers)
-    return reply(shown, 200, headers)
+        return shown, 202, headers
+    return shown, 200, headers
 
 
 async def _picture(request: web.Request, job: Job, headers: dict[str, str]) -> web.StreamResponse:

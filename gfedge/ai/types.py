@@ -145,6 +145,21 @@ class Job(msgspec.Struct, kw_only=True):
         list[str], Meta(description="Words of the prompt beyond those that the model can read.")
     ]
     error: JobError | None
+    replay_of: Annotated[str | None, Meta(description="The job that this one ran again.")] = None
+    surroundings: Annotated[
+        dict[str, str],
+        Meta(
+            description="What it ran on: device, threads, libraries, processor; known at its end."
+        ),
+    ] = {}
+
+
+class Original(msgspec.Struct, kw_only=True, frozen=True):
+    """The job that another one runs again."""
+
+    job_id: str
+    pixels_sha256: list[str]
+    """Of its outputs, in order."""
 
 
 class Submission(msgspec.Struct, kw_only=True, frozen=True):
@@ -163,6 +178,7 @@ class Submission(msgspec.Struct, kw_only=True, frozen=True):
     idempotency_key: str | None
     request_digest: str
     created_at: float
+    original: Original | None = None
 
 
 class EndedJob(Submission, kw_only=True, frozen=True):
@@ -179,6 +195,8 @@ class EndedJob(Submission, kw_only=True, frozen=True):
     measures: dict[str, float]
     """Metrics of the run besides the timings."""
     error: JobError | None
+    surroundings: dict[str, str] = {}
+    """What the result may depend on besides the request: device, threads, libraries, processor."""
 
 
 class SubmissionRow(msgspec.Struct, kw_only=True, frozen=True):

@@ -23,6 +23,7 @@ examples:
   gfedge generate "a red dragon" -o dragon.png --scale 4
   gfedge superres dragon.png -o large.png --scale 2
   gfedge trace dragon.png                               where a picture came from
+  gfedge replay JOB                                     run a job again: does the same come of it?
   gfedge doctor                                         what works here, and how to mend the rest
 
 `gfedge COMMAND --help` says more about each.
@@ -48,6 +49,11 @@ examples:
   gfedge trace dragon.png              by what is in the file, whatever it is called now
   gfedge trace JOB                     by the job's id, as `gfedge generate` prints it
   gfedge trace dragon.png --json       nodes, edges and chain as JSON
+"""
+
+REPLAY_EXAMPLES = """\
+examples:
+  gfedge replay JOB                    exits with 0 where the same pixels came of it, else with 1
 """
 
 
@@ -88,6 +94,10 @@ def _run(args: argparse.Namespace) -> int:
             from gfedge.cli import trace
 
             return trace.run(args)
+        case "replay":
+            from gfedge.cli import replay
+
+            return replay.run(args)
         case "doctor":
             from gfedge.cli import doctor
 
@@ -121,6 +131,7 @@ def parser() -> argparse.ArgumentParser:
     _add_generate(commands)
     _add_superres(commands)
     _add_trace(commands)
+    _add_replay(commands)
     _add_doctor(commands)
     return root
 
@@ -193,6 +204,12 @@ def _add_trace(commands: Any) -> None:
     )
     trace.add_argument("--facts", action="store_true", help="what is known of every node besides")
     trace.add_argument("--json", action="store_true", help="print the whole trace as JSON")
+
+
+def _add_replay(commands: Any) -> None:
+    replay = _client(commands, "replay", "run a job again and compare the results", REPLAY_EXAMPLES)
+    replay.add_argument("job", metavar="JOB", help="the job's id, as `gfedge generate` prints it")
+    replay.add_argument("--json", action="store_true", help="print the answer as JSON")
 
 
 def _add_doctor(commands: Any) -> None:

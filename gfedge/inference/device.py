@@ -12,7 +12,9 @@ import functools
 import importlib
 import importlib.metadata
 import io
+import platform
 import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -87,6 +89,36 @@ def _driver_version() -> str:
     except (OSError, AttributeError):
         return ""
     return "" if failed else f" {version.value // 1000}.{version.value % 1000 // 10}"
+
+
+@functools.cache
+def surroundings() -> dict[str, str]:
+    """What besides model, seed and parameters may change a result by a bit: libraries and the processor."""
+    packages = {
+        "numpy": ("numpy",),
+        "onnxruntime": ("onnxruntime-gpu", "onnxruntime"),
+        "pillow": ("Pillow",),
+    }
+    found = {name: _version(*names) for name, names in packages.items()}
+    return {**found, "cpu": _cpu_name()}
+
+
+def _version(*packages: str) -> str:
+    for package in packages:
+        try:
+            return importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return ""
+
+
+def _cpu_name() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(names, "") or platform.processor() or platform.machine()
 
 
 def package_problems() -> list[str]:

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from gfedge.inference.denoise import DenoiseLane, GenerateJob, OnPreview
-from gfedge.inference.device import closer_look, first_look, on_cpu
+from gfedge.inference.device import closer_look, first_look, on_cpu, surroundings
 from gfedge.inference.jobs import Job
 from gfedge.inference.lanes import Lane, ModelLane, Place, Unit, settle_loads
 from gfedge.inference.pixelart import PixelJob, PixelLane
@@ -71,6 +71,12 @@ class Engine:
     def device(self) -> Device:
         """Where graphs run. Known right after `start` on a machine without a GPU, a second or two later with one."""
         return self.found or on_cpu(LOOKING)
+
+    @property
+    def surroundings(self) -> dict[str, str]:
+        """What a result may depend on besides its request: device, threads, libraries, processor."""
+        threads = str(self.place.workers) if self.place is not None else ""
+        return {"provider": self.device.provider, "threads": threads, **surroundings()}
 
     def start(self) -> None:
         """Look for the device and start the threads. Does not wait, nor import ONNX Runtime."""
