@@ -11,6 +11,7 @@ import signal
 import socket
 import sys
 from collections.abc import AsyncIterator, Coroutine
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -50,6 +51,7 @@ from gfedge.tracking import dataset_routes as datasets
 from gfedge.tracking import routes as tracking
 from gfedge.tracking.artifacts import ArtifactFiles
 from gfedge.tracking.experiments import Experiments
+from gfedge.tracking.feed import Feed
 from gfedge.tracking.index import RunIndex
 from gfedge.tracking.lineage import TELLERS as TRACKING_TELLERS
 from gfedge.tracking.runs import Runs
@@ -190,10 +192,13 @@ async def database(app: web.Application) -> AsyncIterator[None]:
     try:
         app[assets.ASSETS] = Assets(db, settings.data / "assets", settings.min_free_disk)
         app[assets.ASSETS].open()
-        app[tracking.EXPERIMENTS] = Experiments(db)
+        feed = app[tracking.FEED] = Feed(app[keys.EVENTS])
+        app[tracking.EXPERIMENTS] = Experiments(db, feed.experiment)
         await app[tracking.EXPERIMENTS].open()
         index = app[tracking.INDEX] = RunIndex(db)
-        app[tracking.RUNS] = Runs(db, index)
+        app[tracking.RUNS] = Runs(db, index, feed)
+        snapshot = partial(feed.snapshot, app[tracking.EXPERIMENTS], index)
+        app[keys.EVENTS].begin_with("experiments", snapshot)
         await index.open()
         files = app[artifacts.FILES] = ArtifactFiles(
             settings.data / "artifacts", settings.max_artifact, settings.min_free_disk
@@ -211,10 +216,13 @@ async def database(app: web.Application) -> AsyncIterator[None]:
 async def jobs(app: web.Application) -> AsyncIterator[None]:
     """The queue, with what a crash left in it; it begins to run when the engine is there."""
     settings, known = app[keys.SETTINGS], app[registry.REGISTRY]
-    queue = app[ai.QUEUE] = JobQueue(settings, app[keys.DB], app[assets.ASSETS])
+    queue = app[ai.QUEUE] = JobQueue(
+        settings, app[keys.DB], app[assets.ASSETS], app[keys.EVENTS], app[tracking.FEED]
+    )
     app[ai.INTAKE] = Intake(settings, known, app[tracking.EXPERIMENTS], app[assets.ASSETS])
     await queue.open()
     app[tracking.RUNS].elsewhere = queue.live_run
+    app[tracking.FEED].elsewhere = queue.live_runs
     yield
     await queue.close()
 
@@ -254,7 +262,7 @@ class Warm:
         except Exception as error:
             self.failure = f"no jobs can run: {error}"
             raise
-        queue.start(Executor(settings, self.engine, known, stored))
+        queue.start(Executor(settings, self.engine, known, stored, queue.feed))
         if not (serving := known.serving()):
             log.warning("no model is here: put some under %s (--models)", settings.models)
         for number, model in enumerate(serving):

@@ -22,6 +22,8 @@ from gfedge.app import make_app
 from gfedge.settings import Settings
 
 JOBS = "/api/v1/ml-platform/ai-jobs"
+WS = "/api/v1/ml-platform/ws"
+Socket = aiohttp.ClientWebSocketResponse[Any]
 ENDED = ("succeeded", "failed", "cancelled")
 PATIENCE = 60.0
 """Seconds after which something that should happen is said not to; a loaded machine needs some."""
@@ -122,6 +124,27 @@ async def connected(address: str) -> AsyncIterator[Api]:
     timeout = aiohttp.ClientTimeout(total=PATIENCE)
     async with aiohttp.ClientSession(address, timeout=timeout) as http:
         yield Api(http)
+
+
+async def said(ws: Socket, *types: str) -> dict[str, Any]:
+    """The next message of one of these types (of any, where none is named)."""
+    while True:
+        found: dict[str, Any] = await ws.receive_json(timeout=30)
+        assert list(found) == ["type", "seq", "at", "data"]
+        if not types or found["type"] in types:
+            return found
+
+
+@asynccontextmanager
+async def listening(
+    api: Api, first: dict[str, Any] | None = None, stream: str = "training-jobs"
+) -> AsyncIterator[Socket]:
+    """A client of a stream, after its snapshot."""
+    async with api.http.ws_connect(f"{WS}/{stream}") as ws:
+        if first is not None:
+            await ws.send_json(first)
+        assert (await said(ws))["type"] == "snapshot"
+        yield ws
 
 
 Serving = Callable[..., Awaitable[Api]]

@@ -3,47 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from typing import Any
 
 import aiohttp
 import pytest
 from aiohttp.test_utils import TestClient
-from conftest import Api, Serving
+from conftest import WS, Api, Serving, Socket, listening, said
 
 from gfedge import events as hub
 from gfedge import keys
 from gfedge.events import Backlog, Events, Message, Subscription
 
-WS = "/api/v1/ml-platform/ws"
-Socket = aiohttp.ClientWebSocketResponse[Any]
-
 
 def events_of(api: Api) -> Events:
     assert isinstance(api.http, TestClient)
     return api.http.server.app[keys.EVENTS]
-
-
-async def said(ws: Socket, *types: str) -> dict[str, Any]:
-    """The next message of one of these types (of any, where none is named)."""
-    while True:
-        found: dict[str, Any] = await ws.receive_json(timeout=30)
-        assert list(found) == ["type", "seq", "at", "data"]
-        if not types or found["type"] in types:
-            return found
-
-
-@asynccontextmanager
-async def listening(
-    api: Api, first: dict[str, Any] | None = None, stream: str = "training-jobs"
-) -> AsyncIterator[Socket]:
-    """A client of a stream, after its snapshot."""
-    async with api.http.ws_connect(f"{WS}/{stream}") as ws:
-        if first is not None:
-            await ws.send_json(first)
-        assert (await said(ws))["type"] == "snapshot"
-        yield ws
 
 
 async def numbers(ws: Socket, count: int) -> list[int]:

@@ -492,7 +492,7 @@ def test_previews_and_unknown_words(engine_of: Callable[..., Engine], sprite: Mo
     request = GenerateRequest(prompt="red zorp, elixir of dragons", steps=3, guidance_scale=2)
     result = (
         engine_of()
-        .generate(sprite, request, quiet, Cancel(), lambda i, pixels: seen.append((i, pixels)))
+        .generate(sprite, request, quiet, Cancel(), lambda i, make: seen.append((i, make())))
         .result(30)
     )
     assert result.unknown_words == ("zorp",)

@@ -13,6 +13,7 @@ import msgspec
 from gfedge import __version__, errors, inference
 from gfedge.ai import metadata
 from gfedge.ai.budget import Budget
+from gfedge.ai.feed import Feed, Picture
 from gfedge.ai.live import Live, Outcome
 from gfedge.ai.pipelines import PIPELINES, Work
 from gfedge.ai.types import JobError
@@ -32,12 +33,13 @@ class Executor:
     """What executing needs, whatever the job."""
 
     def __init__(
-        self, settings: Settings, engine: Engine, registry: Registry, assets: Assets
+        self, settings: Settings, engine: Engine, registry: Registry, assets: Assets, feed: Feed
     ) -> None:
         self._settings = settings
         self._engine = engine
         self._registry = registry
         self._assets = assets
+        self._feed = feed
         self._memory = Budget(settings.max_job_memory)
 
     async def execute(self, live: Live) -> Outcome:
@@ -67,7 +69,10 @@ class Executor:
         loop = asyncio.get_running_loop()
 
         def report(stage: str, done: int, total: int) -> None:
-            loop.call_soon_threadsafe(live.report, stage, done, total)
+            loop.call_soon_threadsafe(self._report, live, stage, done, total)
+
+        def preview(index: int, picture: Picture) -> None:
+            loop.call_soon_threadsafe(self._feed.previewed, live, index, picture)
 
         image, live.image = live.image, None
         return Work(
@@ -78,9 +83,14 @@ class Executor:
             assets=self._assets,
             settings=self._settings,
             report=report,
+            preview=preview,
             cancel=live.cancel,
             timings=live.timings,
         )
+
+    def _report(self, live: Live, stage: str, done: int, total: int) -> None:
+        live.report(stage, done, total)
+        self._feed.progressed(live)
 
     async def _store(self, live: Live, images: list[Pixels]) -> list[AssetRow]:
         """Encodes and writes the pictures in worker threads; their rows are inserted with the job's end."""

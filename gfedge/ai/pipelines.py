@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 Params = GenerateParams | SuperresParams
 Report = Callable[[str, int, int], None]
 """Called with (stage, done, all), from any thread."""
+Preview = Callable[[int, Callable[[], Pixels]], None]
+"""Called with the index of a picture and what makes it as it would be now, from any thread."""
 
 
 @dataclass(kw_only=True)
@@ -45,6 +47,7 @@ class Work:
     settings: Settings
     assets: Assets
     report: Report
+    preview: Preview
     cancel: Cancel
     timings: Timings
     measures: dict[str, float] = field(default_factory=dict)
@@ -120,7 +123,7 @@ async def run_generate(work: Work, params: GenerateParams) -> list[Pixels]:
         guidance_scale=params.guidance_scale,
     )
     sampled = await asyncio.wrap_future(
-        work.engine.generate(model, request, _steps(work, params.n), work.cancel)
+        work.engine.generate(model, request, _steps(work, params.n), work.cancel, work.preview)
     )
     _account(work, sampled)
     work.unknown_words, work.dropped_words = sampled.unknown_words, sampled.dropped_words

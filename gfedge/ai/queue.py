@@ -11,19 +11,23 @@ import logging
 import os
 import time
 from collections import OrderedDict
+from functools import partial
 
 from gfedge import errors, metrics
 from gfedge.ai import record, store
 from gfedge.ai.execution import Executor, reason
+from gfedge.ai.feed import Feed
 from gfedge.ai.idempotency import KEPT_SECONDS, Keys, Use
 from gfedge.ai.live import Live, Outcome, ended, wire_ended, wire_live
 from gfedge.ai.observed import observe
 from gfedge.ai.types import EndedJob, Job, JobQuery, Submission
 from gfedge.assets.assets import Assets
 from gfedge.db import Database
+from gfedge.events import Events
 from gfedge.inference.types import Pixels
 from gfedge.settings import Settings
 from gfedge.tasks import Tasks
+from gfedge.tracking.feed import Feed as RunFeed
 from gfedge.tracking.types import RunRecord
 
 log = logging.getLogger(__name__)
@@ -42,7 +46,9 @@ RECORD_AGAIN_SECONDS = (0.25, 5.0)
 class JobQueue:
     """The jobs of this server."""
 
-    def __init__(self, settings: Settings, db: Database, assets: Assets) -> None:
+    def __init__(
+        self, settings: Settings, db: Database, assets: Assets, events: Events, runs: RunFeed
+    ) -> None:
         self._settings = settings
         self._db = db
         self._assets = assets
@@ -53,6 +59,8 @@ class JobQueue:
         self._running = 0
         self._ended: OrderedDict[str, EndedJob] = OrderedDict()
         self._keys = Keys()
+        self.feed = Feed(events, runs, self._live, self._pending, self._ended)
+        events.begin_with("ai-jobs", partial(self.feed.snapshot, db))
         self._stopping = False
         self._hurry = asyncio.Event()
 
@@ -101,6 +109,7 @@ class JobQueue:
 
     async def close(self) -> None:
         await self._tasks.stop()
+        await self.feed.close()
 
     # What clients do
 
@@ -135,6 +144,7 @@ class JobQueue:
         for row in submission.inputs:
             self._assets.remember(row)
         self._pending[submission.id] = live
+        self.feed.queued(live, len(self._pending))
         self._dispatch()
         return live, False
 
@@ -193,6 +203,13 @@ class JobQueue:
             if live.submission.run_id == run_id:
                 return record.live_run(live.submission, live.status, live.started_at)
         return None
+
+    def live_runs(self) -> list[RunRecord]:
+        """The runs of the jobs that have not ended."""
+        return [
+            record.live_run(live.submission, live.status, live.started_at)
+            for live in self._live.values()
+        ]
 
     def snapshot(self, job: Live | EndedJob) -> Job:
         """The job as clients see it now."""
@@ -263,6 +280,7 @@ class JobQueue:
             job_id, live = self._pending.popitem(last=False)
             live.status, live.started_at = "running", time.time()
             self._running += 1
+            self.feed.started(live)
             self._tasks.spawn(f"job {job_id}", self._run(live, self._executor))
         self._count()
 
@@ -297,6 +315,7 @@ class JobQueue:
         if not live.done.done():
             live.done.set_result(job)
         observe(job)
+        self.feed.ended(job)
         self._count()
 
     async def _record(self, job: EndedJob) -> None:

@@ -11,7 +11,14 @@ from gfedge.ai.types import EndedJob, Submission
 from gfedge.assets.types import AssetRow, Output
 from gfedge.db import Row
 from gfedge.lineage.types import EdgeRow, Node, edge
-from gfedge.tracking.types import MetricRow, ParamRow, RunRecord, RunRow
+from gfedge.tracking.types import (
+    Latest,
+    MetricRow,
+    ParamRow,
+    RunRecord,
+    RunRow,
+    number,
+)
 
 RUN_STATUS = {"succeeded": "finished", "failed": "failed", "cancelled": "killed"}
 
@@ -58,6 +65,16 @@ def live_run(job: Submission, status: str, started_at: float | None) -> RunRecor
         started_at=started_at,
         ended_at=None,
         params={row.key: row.value for row in params(job)},
+    )
+
+
+def ended_run(job: EndedJob) -> RunRecord:
+    """The run of a job that has ended, whole."""
+    latest = {row.key: Latest(number(row.value), row.step, row.logged_at) for row in metrics(job)}
+    return RunRecord(
+        **msgspec.structs.asdict(run(job)),
+        params={row.key: row.value for row in params(job)},
+        metrics=latest,
     )
 
 

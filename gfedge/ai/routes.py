@@ -7,7 +7,7 @@ import asyncio
 from aiohttp import web
 
 from gfedge import errors, keys, sockets
-from gfedge.ai import requests, trace
+from gfedge.ai import feed, requests, trace
 from gfedge.ai.live import Live
 from gfedge.ai.metadata import Origin
 from gfedge.ai.queue import JobQueue
@@ -69,7 +69,7 @@ def routes() -> list[Route]:
             path="/ml-platform/ws/ai-jobs",
             handler=watch_jobs,
             summary="Jobs as they go on, live",
-            messages={},
+            messages=feed.MESSAGES,
         ),
         Route(method="GET", path=f"{jobs}/{{id}}", handler=get_job, summary="One job", reply=Job),
         Route(

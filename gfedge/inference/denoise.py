@@ -28,8 +28,9 @@ from gfedge.inference.words import Encoded, Vocabulary
 Latent = NDArray[np.float32]
 """One image on its way: float32 [4, size, size], premultiplied RGBA in -1..1."""
 
-OnPreview = Callable[[int, Pixels], None]
-"""Called from an engine thread with the index of an image and what it would be if it were finished now."""
+OnPreview = Callable[[int, Callable[[], Pixels]], None]
+"""Called from an engine thread with the index of an image and a function that makes what it would be if it were
+finished now: whoever wants the picture calls that, in a thread of its own."""
 
 CPU_SHARE = 16
 """Images in one graph call on a CPU, where larger batches only make steps longer (measured)."""
@@ -108,7 +109,7 @@ class Sample:
         assert self.x is not None
         now, then = self.job.times[self.step : self.step + 2]
         if self.job.on_preview is not None:
-            careful(self.job.on_preview, self.index, to_pixels(self.x - now * velocity))
+            careful(self.job.on_preview, self.index, partial(estimate, self.x, now, velocity))
         self.x = self.x + (then - now) * velocity
         self.step += 1
 
@@ -229,6 +230,11 @@ def feed(model: Model, batch: list[Sample], guided: list[int]) -> Tensors:
         "words": np.stack([text.words for text in texts]),
         "subwords": np.stack([text.subwords for text in texts]),
     }
+
+
+def estimate(x: Latent, now: np.float32, velocity: Latent) -> Pixels:
+    """The picture at the end of a straight way from here."""
+    return to_pixels(x - now * velocity)
 
 
 def to_pixels(x: Latent) -> Pixels:

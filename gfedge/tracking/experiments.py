@@ -27,8 +27,9 @@ Activity = dict[str, tuple[int, float | None]]
 class Experiments:
     """Finds, makes and changes experiments; the database holds them, this is their index."""
 
-    def __init__(self, db: Database) -> None:
+    def __init__(self, db: Database, tell: Callable[[str, ExperimentRow], None]) -> None:
         self._db = db
+        self._tell = tell
         self._by_name: dict[str, ExperimentRow] = {}
         self._by_id: dict[str, ExperimentRow] = {}
         self._changing = asyncio.Lock()
@@ -153,6 +154,7 @@ class Experiments:
         )
         await self._db.insert(row)
         self._remember(row)
+        self._tell("experiment.created", row)
         return row
 
     async def _update(self, row: ExperimentRow) -> ExperimentRow:
@@ -161,6 +163,7 @@ class Experiments:
         await self._db.write(store.update_experiment, row, tags, headline)
         self._by_name.pop(self._by_id[row.id].name)
         self._remember(row)
+        self._tell("experiment.changed", row)
         return row
 
     def _remember(self, row: ExperimentRow) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 from aiohttp import web
 
 from gfedge import errors, keys, sockets
-from gfedge.tracking import compare, query, series, store
+from gfedge.tracking import compare, feed, query, series, store
 from gfedge.tracking.experiments import Experiments as ExperimentIndex
 from gfedge.tracking.filter import Comparison, Key, Query, parse
 from gfedge.tracking.index import RunIndex
@@ -41,6 +41,7 @@ from gfedge.wire import Route
 EXPERIMENTS = web.AppKey("experiments", ExperimentIndex)
 INDEX = web.AppKey("run_index", RunIndex)
 RUNS = web.AppKey("runs", LiveRuns)
+FEED = web.AppKey("feed", feed.Feed)
 MAX_COMPARED = 50
 
 
@@ -50,7 +51,7 @@ def routes() -> list[Route]:
         path="/ml-platform/ws/experiments",
         handler=watch_experiments,
         summary="Experiments and runs as they go on, live",
-        messages={},
+        messages=feed.MESSAGES,
     )
     return [*_of_experiments("/ml-platform/experiments"), *_of_runs("/ml-platform/runs"), live]
 

@@ -18,6 +18,7 @@ from gfedge import errors
 from gfedge.db import Database, Row, new_id
 from gfedge.lineage.types import EdgeRow, edge
 from gfedge.tracking import store
+from gfedge.tracking.feed import Feed
 from gfedge.tracking.index import RunIndex
 from gfedge.tracking.types import (
     ENDED,
@@ -58,8 +59,9 @@ class LiveRun:
 class Runs:
     """Makes and changes runs; each change is committed before memory shows it."""
 
-    def __init__(self, db: Database, index: RunIndex) -> None:
+    def __init__(self, db: Database, index: RunIndex, feed: Feed) -> None:
         self._db = db
+        self._feed = feed
         self._index = index
         self._live: dict[str, LiveRun] = {}
         self._loading = asyncio.Lock()
@@ -93,6 +95,7 @@ class Runs:
         record = RunRecord(**msgspec.structs.asdict(row), params=wanted.params, tags=wanted.tags)
         self._remember(record)
         self._index.mark(run_id)
+        self._feed.run("run.created", record)
         return record
 
     async def find(self, run_id: str) -> Run:
@@ -144,9 +147,10 @@ class Runs:
                 yield live
 
     def show(self, live: LiveRun, record: RunRecord) -> None:
-        """Takes up a change that is committed."""
-        live.record = record
-        self._index.mark(record.id)
+        """Takes up a change that is committed, and tells who listens."""
+        ended = live.record.ended_at is None and record.ended_at is not None
+        self._take(live, record)
+        self._feed.run("run.ended" if ended else "run.changed", record)
 
     # Inside
 
@@ -168,7 +172,12 @@ class Runs:
         elif rows:
             await self._db.insert(*rows)
         # Others may have reported while this was written: what is new goes over what is there now.
-        self.show(live, _merged(live.record, params, tags if batch.tags else None, latest))
+        self._take(live, _merged(live.record, params, tags if batch.tags else None, latest))
+        self._feed.logged(live.record, batch)
+
+    def _take(self, live: LiveRun, record: RunRecord) -> None:
+        live.record = record
+        self._index.mark(record.id)
 
     async def _update(
         self, live: LiveRun, after: RunRecord, gone: list[str], rows: list[Row]
