@@ -37,6 +37,8 @@ from gfedge.ai.store import TELLERS as AI_TELLERS
 from gfedge.assets import routes as assets
 from gfedge.assets.assets import Assets
 from gfedge.assets.store import TELLERS as ASSET_TELLERS
+from gfedge.backup import routes as backup
+from gfedge.backup.backups import BackupFolder
 from gfedge.db import Database, DatabaseRefused
 from gfedge.events import Events
 from gfedge.inference.types import EngineOptions, ModelFolder
@@ -132,6 +134,7 @@ def routes() -> list[Route]:
         *tracking.routes(),
         *artifacts.routes(),
         *datasets.routes(),
+        *backup.routes(),
         *lineage.routes(),
     ]
 
@@ -194,6 +197,8 @@ async def database(app: web.Application) -> AsyncIterator[None]:
         app[assets.ASSETS].open()
         feed = app[tracking.FEED] = Feed(app[keys.EVENTS])
         app[tracking.EXPERIMENTS] = Experiments(db, feed.experiment)
+        backups = app[backup.BACKUPS] = BackupFolder(db, settings.data)
+        backups.open()
         await app[tracking.EXPERIMENTS].open()
         index = app[tracking.INDEX] = RunIndex(db)
         app[tracking.RUNS] = Runs(db, index, feed)

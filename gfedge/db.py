@@ -11,9 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import queue
-import re
 import secrets
-import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -24,7 +22,10 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import duckdb
 
-from gfedge import errors
+from gfedge import errors, snapshot
+from gfedge.integrity import DatabaseInUse as DatabaseInUse
+from gfedge.integrity import DatabaseRefused as DatabaseRefused
+from gfedge.integrity import check_blocks, damaged, is_locked, refusal
 from gfedge.mark import Mark
 from gfedge.rows import Cursor as Cursor
 from gfedge.rows import Row as Row
@@ -68,14 +69,6 @@ def new_id() -> str:
     milliseconds, high, low = _last_id >> 74, _last_id >> 62 & 0xFFF, _last_id & (1 << 62) - 1
     text = f"{milliseconds:012x}7{high:03x}{0b10 << 62 | low:016x}"
     return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
-
-
-class DatabaseRefused(Exception):
-    """A file that cannot be opened as it is; the text says why and what to do."""
-
-
-class DatabaseInUse(DatabaseRefused):
-    """Another process has the file; the text names it."""
 
 
 @dataclass(slots=True, eq=False)
@@ -134,10 +127,11 @@ class Database:
             self._connect()
         except duckdb.Error as error:
             if not (accepted and self._mark.log.exists()):
-                raise _refusal(self.path, str(error)) from error
+                raise refusal(self.path, str(error)) from error
             self._mark.log.unlink()  # a copy was set aside
             self._connect()
         assert self._connection is not None
+        check_blocks(self._connection, self.path)
         prepare(self._connection)
         self._connection.execute("CHECKPOINT")
         self._mark.begin()
@@ -146,10 +140,10 @@ class Database:
     def _check_loss(self, accept: bool) -> bool:
         """Refuses files from which committed work is missing; says whether that was accepted."""
         loss = self._mark.loss()
-        if not loss or _is_locked(self.path):
+        if not loss or is_locked(self.path):
             return False
         if not accept:
-            raise _damaged(self.path, loss)
+            raise damaged(self.path, loss)
         log.error("%s; going on with what is there (--accept-loss)", loss)
         self._mark.set_aside()
         return True
@@ -248,6 +242,8 @@ class Database:
                 "autoload_known_extensions": False,
             },
         )
+        backups = str(self.path.parent / snapshot.FOLDER).replace("'", "''")
+        connection.execute(f"SET allowed_directories=['{backups}/']")
         connection.execute("SET enable_external_access=false")
         connection.execute("SET lock_configuration=true")
         self._connection = connection
@@ -364,40 +360,6 @@ class Database:
             self._mark.advance()
         except OSError:
             log.exception("the mark beside %s cannot be written", self.path)
-
-
-def _is_locked(path: Path) -> bool:
-    """Whether another process has the file; then its log is not judged, and DuckDB names the process."""
-    if sys.platform == "win32" or not path.exists():
-        return False
-    import fcntl
-
-    with path.open("rb+") as file:
-        try:
-            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            return True
-    return False
-
-
-def _damaged(path: Path, loss: str) -> DatabaseRefused:
-    return DatabaseRefused(
-        f"{path.parent}: committed work is missing: {loss}. Nothing was changed. Put the file back where you have it, "
-        "restore a backup (gfedge restore BACKUP --data NEW_FOLDER), or go on with what is there: --accept-loss"
-    )
-
-
-def _refusal(path: Path, reason: str) -> DatabaseRefused:
-    """Why DuckDB would not open a file, in words for an operator."""
-    if "Could not set lock" in reason or "Conflicting lock" in reason:
-        owner = re.search(r"PID (\d+)", reason)
-        return DatabaseInUse(
-            f"{path} is in use by another gfedge (process {owner.group(1) if owner else 'unknown'}): "
-            "stop that one, or take another folder with --data"
-        )
-    return DatabaseRefused(
-        f"{path} cannot be opened: {reason}; restore it from a backup, or take another folder with --data"
-    )
 
 
 def _resolve(group: list[_Write]) -> None:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import time
 from pathlib import Path
 
+from gfedge import snapshot
 from gfedge.db import Cursor
+
+log = logging.getLogger(__name__)
 
 SLICES = ("tracking", "assets", "lineage", "registry", "ai")
 TABLE = """
@@ -44,6 +48,8 @@ def migrate(cursor: Cursor) -> None:
             f"the database was made by a newer gfedge (migration {'/'.join(unknown[0])} is unknown here): "
             "use that version, or another data folder"
         )
+    if applied and known - set(applied):
+        _back_up(cursor)
     for name, path in scripts():
         text = path.read_text()
         digest = hashlib.sha256(text.encode()).hexdigest()
@@ -53,6 +59,15 @@ def migrate(cursor: Cursor) -> None:
             raise SchemaRefused(
                 f"migration {name}/{path.name} is not the one that made this database: use another data folder"
             )
+
+
+def _back_up(cursor: Cursor) -> None:
+    """Keeps the database as it is before its tables change, beside the backups."""
+    folder = snapshot.folder(cursor)
+    folder.mkdir(exist_ok=True)
+    target = folder / time.strftime("before-migration-%Y%m%dT%H%M%SZ.duckdb", time.gmtime())
+    snapshot.copy_database(cursor, target)
+    log.info("the database as it was before the migration: %s", target)
 
 
 def _apply(cursor: Cursor, name: str, script: str, text: str, digest: str) -> None:

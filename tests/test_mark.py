@@ -168,3 +168,15 @@ def test_the_mark_leaves_the_lock_of_the_database_alone(tmp_path: Path) -> None:
         with pytest.raises(DatabaseInUse, match=str(holder.pid)):
             points(path)
         holder.kill()
+
+
+@pytest.mark.parametrize("share", [number / 24 for number in range(24)])
+def test_a_flipped_bit_in_the_database_is_no_silent_loss(path: Path, share: float) -> None:
+    assert points(path) == 20  # they are in the file now, the log is empty
+    data = bytearray(path.read_bytes())
+    data[int(share * len(data))] ^= 0x40
+    path.write_bytes(data)
+    try:
+        assert points(path) == 20
+    except DatabaseRefused as refusal:
+        assert "restore" in str(refusal).lower()  # noqa: PT017  either outcome is right

@@ -98,6 +98,11 @@ def _run(args: argparse.Namespace) -> int:
             from gfedge.cli import replay
 
             return replay.run(args)
+        case "backup" | "restore" | "verify" | "export" as command:
+            from gfedge.cli import backup
+
+            run: Callable[[argparse.Namespace], int] = getattr(backup, command)
+            return run(args)
         case "doctor":
             from gfedge.cli import doctor
 
@@ -132,6 +137,7 @@ def parser() -> argparse.ArgumentParser:
     _add_superres(commands)
     _add_trace(commands)
     _add_replay(commands)
+    _add_backups(commands)
     _add_doctor(commands)
     return root
 
@@ -152,8 +158,12 @@ def _add_serve(commands: Any) -> None:
     serve.add_argument("--accept-loss", action="store_const", const="true", help=text)
 
 
-def _add_settings(command: argparse.ArgumentParser) -> None:
+def _add_data(command: argparse.ArgumentParser) -> None:
     _flag(command, "--data", "DIR", "all that the server writes (default ~/.local/share/gfedge)")
+
+
+def _add_settings(command: argparse.ArgumentParser) -> None:
+    _add_data(command)
     _flag(command, "--models", "DIR", "the models (default: those that come with gfedge)")
     text = "where models run (default auto: the GPU if it can)"
     _flag(command, "--device", "auto|cpu|cuda", text)
@@ -210,6 +220,30 @@ def _add_replay(commands: Any) -> None:
     replay = _client(commands, "replay", "run a job again and compare the results", REPLAY_EXAMPLES)
     replay.add_argument("job", metavar="JOB", help="the job's id, as `gfedge generate` prints it")
     replay.add_argument("--json", action="store_true", help="print the answer as JSON")
+
+
+def _add_backups(commands: Any) -> None:
+    """Backups and what goes with them: of a running server, else of the data folder itself."""
+    for name, text in (
+        ("backup", "back up the database and every file that it names, also while serving"),
+        ("export", "write every table as a Parquet file, also while serving"),
+    ):
+        command = commands.add_parser(name, help=text, description=text.capitalize() + ".")
+        command.add_argument("folder", metavar="DIR", help="a folder that is not there yet")
+        _add_data(command)
+        _add_server(command)
+    text = "restore a backup into a new data folder"
+    restore = commands.add_parser("restore", help=text, description=text.capitalize() + ".")
+    restore.add_argument("backup", metavar="BACKUP", help="the folder that `gfedge backup` made")
+    restore.add_argument(
+        "--data", metavar="DIR", required=True, help="a folder that is new or empty"
+    )
+    text = "read all that is stored, or a backup, and hold it against its digests"
+    verify = commands.add_parser("verify", help=text, description=text.capitalize() + ".")
+    verify.add_argument("backup", metavar="BACKUP", nargs="?", help="a backup instead")
+    _add_data(verify)
+    _add_server(verify)
+    verify.add_argument("--json", action="store_true", help="print the findings as JSON")
 
 
 def _add_doctor(commands: Any) -> None:

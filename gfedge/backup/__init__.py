@@ -1,0 +1,1 @@
+"""Backups while serving, restoring them, verifying what is stored, and exporting tables."""

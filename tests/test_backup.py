@@ -1,0 +1,190 @@
+"""Backups while serving, restored elsewhere; what a verification finds; Parquet that another engine reads."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+from builders import png_file
+from conftest import Api, Process, Serving, connected
+from yarl import URL
+
+from gfedge import migrate
+from gfedge.cli import main
+from gfedge.db import Database
+
+JOBS = "/api/v1/ml-platform/ai-jobs"
+ADMIN = "/api/v1/admin"
+
+
+async def made(api: Api, count: int = 3, first: int = 0) -> list[Any]:
+    """Jobs that succeeded, each on a picture of its own."""
+    return [await api.upscale(png_file(seed=seed), scale=2) for seed in range(first, first + count)]
+
+
+async def backed_up(api: Api, what: str = "backups") -> Path:
+    return Path((await api.call("POST", f"{ADMIN}/{what}", 201, json={}))["path"])
+
+
+async def verified(api: Api) -> Any:
+    return await api.call("POST", f"{ADMIN}/verify", json={})
+
+
+async def test_a_backup_restores_to_the_same_answers(serving: Serving, tmp_path: Path) -> None:
+    api = await serving()
+    before = await made(api)
+    backup = await backed_up(api)
+    (later,) = await made(api, 1, first=10)
+    assert main(["restore", str(backup), "--data", str(tmp_path / "restored")]) == 0
+    api = await serving(data=tmp_path / "restored")
+    for job in before:
+        assert await api.job(job["id"]) == job
+        assert await api.bytes(job["outputs"][0]["url"])
+        trace = await api.get(f"{JOBS}/{job['id']}/trace")
+        assert any(node["kind"] == "model_version" for node in trace["nodes"])
+    await api.refused("GET", f"{JOBS}/{later['id']}", 404, "job_not_found")
+    found = await verified(api)
+    assert found["sound"], found
+    assert found["checked"]["asset"] == 6
+
+
+async def test_what_was_acknowledged_before_a_backup_is_in_it(
+    process: Callable[..., Process], tmp_path: Path
+) -> None:
+    """While writers go on and the server is then killed."""
+    server = process()
+    server.start()
+    async with connected(server.address) as api:
+        acknowledged: list[str] = []
+
+        async def write(number: int) -> None:
+            for turn in range(5):
+                (job,) = await made(api, 1, first=100 * number + turn)
+                acknowledged.append(job["id"])
+
+        writing = asyncio.gather(*(write(number) for number in range(3)))
+        await made(api, 1)
+        certain = list(acknowledged)
+        backup = await backed_up(api)
+        await writing
+    server.kill()
+    assert main(["restore", str(backup), "--data", str(tmp_path / "restored")]) == 0
+    other = process(data=tmp_path / "restored")
+    other.start()
+    async with connected(other.address) as api:
+        assert [(await api.job(job))["status"] for job in certain] == ["succeeded"] * len(certain)
+        found = await verified(api)
+        assert found["sound"], found
+
+
+async def test_names_of_backups(client: Api) -> None:
+    path = f"{ADMIN}/backups"
+    await client.call("POST", path, 201, json={"name": "nightly"})
+    await client.refused("POST", path, 409, "backup_exists", json={"name": "nightly"})
+    for name in ("../x", "a/b", ".hidden", "", "x" * 200):
+        await client.refused("POST", path, 422, "invalid", json={"name": name})
+    assert [one["name"] for one in (await client.get(path))["backups"]] == ["nightly"]
+    for name in ("..%2f..", "nightly%2f..%2f..", "other"):
+        await client.refused("DELETE", URL(f"{path}/{name}", encoded=True), 404, "backup_not_found")
+    assert (await client.call("DELETE", f"{path}/nightly"))["name"] == "nightly"
+    assert (await client.get(path))["backups"] == []
+
+
+async def test_parquet_is_read_by_another_engine(serving: Serving) -> None:
+    api = await serving()
+    jobs = await made(api, 2)
+    folder = await backed_up(api, "exports")
+    found = duckdb.sql(f"select id from '{folder}/jobs.parquet' order by id").fetchall()
+    assert [row[0] for row in found] == sorted(job["id"] for job in jobs)
+    manifest = json.loads((folder / "export.json").read_bytes())
+    assert manifest["rows"]["jobs"] == 2
+
+
+def test_a_backup_of_a_data_folder_that_nobody_serves(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data, backup = tmp_path / "data", tmp_path / "backup"
+    data.mkdir()
+    database = Database(data / "gfedge.duckdb")
+    database.open(migrate.migrate)
+    database.close()
+    nowhere = ["--server", "http://127.0.0.1:9", "--data", str(data)]
+    assert main(["backup", str(backup), *nowhere]) == 0
+    assert main(["verify", str(backup)]) == 0
+    assert main(["verify", *nowhere]) == 0
+    assert main(["export", str(tmp_path / "parquet"), *nowhere]) == 0
+    assert "all is sound" in capsys.readouterr().out
+    assert main(["backup", str(backup), *nowhere]) == 2
+    assert "is there already" in capsys.readouterr().err
+
+
+async def test_verification_names_what_is_wrong(serving: Serving, tmp_path: Path) -> None:
+    api = await serving()
+    first, second, third = await made(api)
+    assets = tmp_path / "data" / "assets"
+
+    def path(job: Any) -> Path:
+        sha256 = job["outputs"][0]["sha256"]
+        return assets / sha256[:2] / f"{sha256[2:]}.png"
+
+    path(first).unlink()
+    path(second).write_bytes(path(second).read_bytes()[:-1] + b"x")
+    with path(third).open("ab") as file:
+        file.write(b"more")
+    found = await verified(api)
+    assert not found["sound"]
+    faults = {fault["id"]: fault["text"] for fault in found["faults"]}
+    assert "missing" in faults[first["outputs"][0]["sha256"]]
+    assert "not those of its digest" in faults[second["outputs"][0]["sha256"]]
+    assert "bytes" in faults[third["outputs"][0]["sha256"]]
+    assert len(faults) == 3
+
+
+async def test_a_damaged_backup_is_refused(
+    serving: Serving, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    api = await serving()
+    await made(api, 1)
+    backup = await backed_up(api)
+    restored = tmp_path / "restored"
+    damage: dict[str, Callable[[Path], object]] = {
+        "is missing": lambda copy: next(copy.glob("assets/*/*.png")).unlink(),
+        "is damaged": lambda copy: (copy / "gfedge.duckdb").write_bytes(b"nothing"),
+        "is no backup": lambda copy: (copy / "manifest.json").unlink(),
+        "cannot be read": lambda copy: (copy / "manifest.json").write_bytes(b"{"),
+    }
+    for text, spoil in damage.items():
+        copy = tmp_path / "copy"
+        shutil.copytree(backup, copy)
+        spoil(copy)
+        assert main(["restore", str(copy), "--data", str(restored)]) == 1
+        assert text in capsys.readouterr().err
+        assert not restored.exists()
+        shutil.rmtree(copy)
+    restored.mkdir()
+    (restored / "mine").touch()
+    assert main(["restore", str(backup), "--data", str(restored)]) == 1
+    assert "not empty" in capsys.readouterr().err
+
+
+def test_a_migration_begins_with_a_copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "gfedge.duckdb"
+    known = migrate.scripts()
+    monkeypatch.setattr(migrate, "scripts", lambda: known[:-1])
+    database = Database(path)
+    database.open(migrate.migrate)
+    database.close()
+    monkeypatch.setattr(migrate, "scripts", lambda: known)
+    database = Database(path)
+    database.open(migrate.migrate)
+    database.close()
+    (copy,) = (tmp_path / "backups").glob("before-migration-*.duckdb")
+    with duckdb.connect(str(copy), read_only=True) as before:
+        count = before.execute("select count(*) from schema_migrations").fetchall()[0][0]
+    assert count == len(known) - 1
