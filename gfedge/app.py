@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 from aiohttp import web
+from prometheus_client import REGISTRY
 
 from gfedge import (
     __version__,
@@ -43,6 +44,9 @@ from gfedge.db import Database, DatabaseRefused
 from gfedge.events import Events
 from gfedge.inference.types import EngineOptions, ModelFolder
 from gfedge.lineage import routes as lineage
+from gfedge.monitoring import routes as monitoring
+from gfedge.monitoring.history import History
+from gfedge.monitoring.storage import HistoryStorage
 from gfedge.registry import routes as registry
 from gfedge.registry.lineage import TELLERS as REGISTRY_TELLERS
 from gfedge.registry.registry import Registry, version_id
@@ -113,15 +117,6 @@ def routes() -> list[Route]:
         ),
         Route(
             method="GET",
-            path="/metrics",
-            handler=exposition,
-            summary="Prometheus metrics",
-            produces=("text/plain", "application/openmetrics-text"),
-            rooted=True,
-            scope="metrics",
-        ),
-        Route(
-            method="GET",
             path="/ml-platform/ws/training-jobs",
             handler=watch_training_jobs,
             summary="Training jobs as they go on, live",
@@ -136,6 +131,7 @@ def routes() -> list[Route]:
         *datasets.routes(),
         *backup.routes(),
         *lineage.routes(),
+        *monitoring.routes(),
     ]
 
 
@@ -150,11 +146,6 @@ async def health(request: web.Request) -> web.Response:
         jobs=app[ai.QUEUE].counts,
     )
     return wire.reply(found, 503 if failure else 200)
-
-
-async def exposition(request: web.Request) -> web.Response:
-    body, kind = metrics.exposition(request.headers.get("Accept", ""))
-    return web.Response(body=body, headers={"Content-Type": kind})
 
 
 async def openapi_document(request: web.Request) -> web.Response:
@@ -172,7 +163,7 @@ def make_app(settings: Settings) -> web.Application:
     app[keys.EVENTS] = Events(settings.max_listeners)
     app[lineage.TELLERS] = TELLERS
     app.on_response_prepare.append(middleware.add_headers)
-    app.cleanup_ctx.extend((database, jobs, models))
+    app.cleanup_ctx.extend((database, history, jobs, models))
     app.on_shutdown.append(drain)
     wire.mount(app, table := routes())
     app[OPENAPI] = openapi.document(table)
@@ -216,6 +207,15 @@ async def database(app: web.Application) -> AsyncIterator[None]:
         await tasks.stop()
         await db.settle()
         await asyncio.to_thread(db.close)
+
+
+async def history(app: web.Application) -> AsyncIterator[None]:
+    """The clock that samples the metrics, and what it sampled."""
+    sampled = app[monitoring.HISTORY] = History(app[keys.SETTINGS], app[keys.DB], REGISTRY)
+    app[monitoring.STORAGE] = HistoryStorage(sampled)
+    sampled.start()
+    yield
+    await sampled.close()
 
 
 async def jobs(app: web.Application) -> AsyncIterator[None]:

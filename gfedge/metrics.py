@@ -10,7 +10,6 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from prometheus_client import REGISTRY, Counter, Gauge, Histogram, disable_created_metrics
-from prometheus_client.exposition import choose_encoder
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 if TYPE_CHECKING:
@@ -346,9 +345,3 @@ def committed(seconds: float, writes: int, rows: int) -> None:
     database_commit_seconds.observe(seconds)
     database_writes_total.inc(writes)
     database_rows_total.inc(rows)
-
-
-def exposition(accept: str) -> tuple[bytes, str]:
-    """(body, content type) of all metrics, as text or OpenMetrics by the Accept header."""
-    encode, kind = choose_encoder(accept)
-    return encode(REGISTRY), kind

@@ -15,11 +15,21 @@ from msgspec import Meta
 
 PREFIX = "GFEDGE_"
 SIZES = frozenset(
-    {"max_artifact", "max_body", "max_job_memory", "model_memory", "gpu_memory", "min_free_disk"}
+    {
+        "max_artifact",
+        "max_body",
+        "max_job_memory",
+        "model_memory",
+        "gpu_memory",
+        "min_free_disk",
+        "history_size",
+    }
 )
 """The settings in bytes, which may be written as 64M or 2GiB."""
 SIZE = re.compile(r"([0-9]{1,12}) ?([KMG])(?:iB)?", re.IGNORECASE | re.ASCII)
 UNITS = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
+WITHOUT_PREFIX = frozenset({"prometheus_url", "grafana_url", "grafana_api_key", "metrics_compat"})
+"""Settings whose plain names other programs use as well: `GRAFANA_URL` means the same as `GFEDGE_GRAFANA_URL`."""
 NOT_SETTINGS = frozenset({"GFEDGE_SERVER", "GFEDGE_KILL_ROUNDS"})
 """Variables of the command line and of the tests."""
 
@@ -104,6 +114,38 @@ class Settings(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=
         bool,
         Meta(description="Start though committed work is missing from a damaged database."),
     ] = False
+    metrics_interval: Annotated[
+        float, Meta(ge=1, le=60, description="Seconds between samples of the metrics.")
+    ] = 5.0
+    max_series: Annotated[
+        int, Meta(ge=100, le=100_000, description="Series that are sampled; others are counted.")
+    ] = 10_000
+    history_days: Annotated[
+        float, Meta(ge=1, le=3650, description="Days for which the history of metrics is kept.")
+    ] = 30.0
+    history_size: Annotated[
+        int,
+        Meta(
+            ge=1 << 20,
+            description="Size of the stored history; past it the oldest samples go before their rollups.",
+        ),
+    ] = 512 << 20
+    metrics_compat: Annotated[
+        Literal["none", "dcgm", "triton", "dcgm,triton"],
+        Meta(description="Whose names GPU and model metrics have besides; also METRICS_COMPAT."),
+    ] = "none"
+    prometheus_url: Annotated[
+        str, Meta(description="A Prometheus that `source=external` asks; also PROMETHEUS_URL.")
+    ] = ""
+    grafana_url: Annotated[
+        str, Meta(description="A Grafana whose dashboards are listed; also GRAFANA_URL.")
+    ] = ""
+    grafana_api_key: Annotated[
+        str,
+        Meta(
+            description="Service account token of that Grafana, never shown; also GRAFANA_API_KEY."
+        ),
+    ] = ""
     shutdown_grace: Annotated[
         float, Meta(ge=0, le=600, description="Time that running work gets at SIGTERM.")
     ] = 10.0
@@ -118,8 +160,10 @@ class Settings(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=
         """Settings from defaults, then `GFEDGE_*`, then flags; raises SettingsError."""
         given: dict[str, tuple[str, str]] = {}
         for name in cls.__struct_fields__:
-            if (text := environ.get(variable := f"{PREFIX}{name.upper()}")) is not None:
-                given[name] = (text, f"{variable}={text}")
+            plain = [name.upper()] if name in WITHOUT_PREFIX else []
+            for variable in (*plain, f"{PREFIX}{name.upper()}"):
+                if (text := environ.get(variable)) is not None:
+                    given[name] = (text, f"{variable}={text}")
         for name, text in (flags or {}).items():
             given[name] = (text, f"--{name.replace('_', '-')} {text}")
         hints = get_type_hints(cls, include_extras=True)

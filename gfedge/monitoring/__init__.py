@@ -1,0 +1,1 @@
+"""Monitoring: what the server and its machine are measured by, the history of it, dashboards and health."""
