@@ -64,8 +64,9 @@ def _detail(error: web.HTTPException, request: web.Request) -> str:
 
 
 def _line(error: Exception) -> str:
-    """The first line of an error, without what a client sent."""
-    return str(error).split("\n", 1)[0][:200] or type(error).__name__
+    """The first line of an error, without what a client sent; aiohttp's own begin with `400, message:`."""
+    text = str(error).rpartition("message:")[2].strip()
+    return text.split("\n", 1)[0][:200] or type(error).__name__
 
 
 class Protocol(RequestHandler):

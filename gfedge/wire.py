@@ -6,7 +6,7 @@ returns a struct (or a whole response). Every route answers under `/api/v1/X` an
 
 from __future__ import annotations
 
-import re
+import math
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, Literal
 
@@ -14,6 +14,7 @@ import msgspec
 from aiohttp import web
 
 from gfedge import errors
+from gfedge.validation import explain
 
 JSON = "application/json"
 PROBLEM = "application/problem+json"
@@ -23,7 +24,6 @@ Scope = Literal["open", "metrics", "read", "run", "admin"]
 """What a route asks of a token: each of `read`, `run` and `admin` may do what the one before may; `open` asks nothing."""
 
 _encode = msgspec.json.Encoder().encode
-_at = re.compile(r" - at `(?:key in )?\$(.*?)`$")
 
 
 class Route(msgspec.Struct, frozen=True, kw_only=True):
@@ -88,7 +88,8 @@ def decode(data: bytes, kind: Any, what: str = "the body") -> Any:
     try:
         return msgspec.json.decode(data or b"{}", type=kind)
     except msgspec.ValidationError as error:
-        raise _refused(error, "", what) from None
+        misfit = explain(error, kind)
+        raise errors.Invalid(f"{misfit.path or what}: {misfit.text}", field=misfit.path) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         text = "nested too deeply" if isinstance(error, RecursionError) else str(error)
         raise errors.BadRequest(f"{what} is not JSON: {text}", code="malformed_json") from None
@@ -97,18 +98,35 @@ def decode(data: bytes, kind: Any, what: str = "the body") -> Any:
 def convert(values: dict[str, str], kind: Any, what: str = "query parameter") -> Any:
     """Text values (a query, a form) as a struct; Invalid where they do not fit."""
     try:
-        return msgspec.convert(values, kind, strict=False)
+        found = msgspec.convert(values, kind, strict=False)
     except msgspec.ValidationError as error:
-        raise _refused(error, what) from None
+        misfit = explain(error, kind)
+        text = misfit.text.removesuffix(", not text")  # all of them are text
+        raise errors.Invalid(f"{what} {misfit.path}: {text}", field=misfit.path) from None
+    for name in values:
+        value = getattr(found, name, None)
+        if isinstance(value, float) and not math.isfinite(value):
+            raise errors.Invalid(f"{what} {name}: expected a number", field=name)
+    return found
 
 
-def _refused(error: msgspec.ValidationError, what: str, whole: str = "the query") -> errors.Invalid:
-    text = str(error)
-    found = _at.search(text)
-    field = found.group(1).lstrip(".") if found else ""
-    text = _at.sub("", text)
-    subject = f"{what} {field}".strip() if field else whole
-    return errors.Invalid(f"{subject}: {text}", field=field)
+def query(request: web.Request) -> dict[str, str]:
+    """The query, one value for each name; Invalid where there are more, of which all but one would be lost."""
+    found = dict(request.query)
+    if len(found) < len(request.query):
+        twice = next(name for name in found if len(request.query.getall(name)) > 1)
+        raise errors.Invalid(f"query parameter {twice}: is given more than once", field=twice)
+    return found
+
+
+def refuse_query(request: web.Request) -> None:
+    """Where the options are in the body, those in a query would be lost."""
+    if request.query:
+        name = next(iter(request.query))
+        raise errors.BadRequest(
+            f"query parameter {name}: with a JSON body the options go into it, not into the query",
+            code="query_not_taken",
+        )
 
 
 async def _expect(request: web.Request) -> web.StreamResponse | None:
@@ -130,9 +148,11 @@ def _handler(route: Route) -> Callable[[web.Request], Awaitable[web.StreamRespon
                 raise errors.UnsupportedMedia(
                     f"send the body as {JSON}, not {request.content_type} (curl: use --json instead of -d)"
                 )
+            if route.query is None:
+                refuse_query(request)
             arguments.append(decode(await request.read(), route.body))
         if route.query is not None:
-            arguments.append(convert(dict(request.query), route.query))
+            arguments.append(convert(query(request), route.query))
         answer = await route.handler(request, *arguments)
         if isinstance(answer, web.StreamResponse):
             return answer

@@ -34,7 +34,7 @@ MAX_PARTS = 32
 KEPT_PIXELS = 1 << 18
 """Decoded pictures up to this size wait in memory with their jobs; larger ones are decoded again."""
 _key = re.compile(r"[\x21-\x7e]{1,200}")
-_wait = re.compile(r"(?:^|[,;\s])wait\s*=\s*\"?(\d{1,6})\"?\s*(?=$|[,;])", re.IGNORECASE)
+_wait = re.compile(r"(?:^|[,;\s])wait\s*=\s*\"?(\d{1,15})\"?\s*(?=$|[,;])", re.IGNORECASE)
 _quality = re.compile(r"\bq\s*=\s*([01](?:\.\d{0,3})?)")
 _data_url = re.compile(r"data:[^,]{0,100},")
 
@@ -76,17 +76,12 @@ async def picture(request: web.Request) -> tuple[SuperresParams, bytes | None, s
     if kind == "multipart/form-data":
         return await _from_form(request)
     if kind == wire.JSON:
-        if request.query:
-            raise errors.BadRequest("with a JSON body the options go into it, not into the query")
+        wire.refuse_query(request)
         body = await request.read()
         return await asyncio.to_thread(lambda: _from_json(wire.decode(body, SuperresBody)))
     if kind in IMAGE_TYPES:
-        data = await request.read()
-        if not data:
-            raise errors.BadRequest(
-                "the body is empty: send the picture's bytes", code="empty_body"
-            )
-        return wire.convert(dict(request.query), SuperresParams), data, ""
+        data = _not_empty(await request.read())
+        return wire.convert(wire.query(request), SuperresParams), data, ""
     raise errors.UnsupportedMedia(
         f"send a picture (image/png, image/jpeg, image/webp), a form with a file, or {wire.JSON}; not {kind}"
     )
@@ -95,23 +90,42 @@ async def picture(request: web.Request) -> tuple[SuperresParams, bytes | None, s
 async def _from_form(request: web.Request) -> tuple[SuperresParams, bytes, str]:
     """The file of a form and its other fields. Not `request.post()`, which writes files where TMPDIR is."""
     files: list[bytes] = []
-    options = dict(request.query)
+    options = wire.query(request)
     try:
         async for name, is_file, data in _parts(request):
             if is_file:
                 files.append(data)
+            elif name in options:
+                raise errors.Invalid(f"field {name}: is given more than once", field=name)
             else:
-                options[name] = data.decode()
-    except (ValueError, LookupError, RuntimeError, HttpProcessingError) as error:
+                options[name] = _field(name, data)
+    except (ValueError, LookupError, RuntimeError, HttpProcessingError):
         raise errors.BadRequest(
-            f"the form cannot be read ({type(error).__name__}): is the file given as a file, with a filename?",
+            "the form cannot be read: is it whole, and its boundary the one in Content-Type?",
             code="malformed_form",
         ) from None
     if len(files) != 1:
         raise errors.BadRequest(
             f"the form must have one file, the picture; it has {len(files)}", code="no_file"
         )
-    return wire.convert(options, SuperresParams, "field"), files[0], ""
+    return wire.convert(options, SuperresParams, "field"), _not_empty(files[0]), ""
+
+
+def _field(name: str, data: bytes) -> str:
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        raise errors.BadRequest(
+            f"field {name!r} is not text: send the picture as a file, with a filename",
+            code="malformed_form",
+        ) from None
+
+
+def _not_empty(data: bytes) -> bytes:
+    """A picture that has any bytes at all."""
+    if not data:
+        raise errors.BadRequest("the picture is empty: send its bytes", code="empty_body")
+    return data
 
 
 async def _parts(request: web.Request) -> AsyncIterator[tuple[str, bool, bytes]]:
@@ -121,7 +135,10 @@ async def _parts(request: web.Request) -> AsyncIterator[tuple[str, bool, bytes]]
     while (part := await form.next()) is not None:
         count += 1
         if not isinstance(part, BodyPartReader) or count > MAX_PARTS:
-            raise ValueError("a form within a form, or too many parts")
+            raise errors.BadRequest(
+                f"the form has a form within it, or more than {MAX_PARTS} parts",
+                code="malformed_form",
+            )
         data = bytearray()
         while chunk := await part.read_chunk(1 << 16):
             data += chunk
