@@ -63,7 +63,8 @@ def model_bytes(
     output: str,
     constants: list[onnx.TensorProto],
 ) -> bytes:
-    result = helper.make_tensor_value_info(output, TensorProto.FLOAT, None)
+    sizes = ["n", "c", "rows", "columns"]
+    result = helper.make_tensor_value_info(output, TensorProto.FLOAT, sizes)
     graph = helper.make_graph(nodes, "test", inputs, [result], constants)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     return bytes(model.SerializeToString())

@@ -24,7 +24,8 @@ from gfedge.assets.assets import Assets
 from gfedge.assets.types import AssetRow
 from gfedge.db import new_id
 from gfedge.inference.types import ImageError, ImageTooLarge, ModelFolder, Pixels
-from gfedge.registry.registry import Registry, reference
+from gfedge.registry.registry import Registry
+from gfedge.registry.versions import reference
 from gfedge.settings import Settings
 from gfedge.tracking.experiments import Experiments
 

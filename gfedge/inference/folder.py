@@ -6,25 +6,19 @@ a digest, a name, a missing file, data or code from outside the folder.
 
 from __future__ import annotations
 
-import datetime
 import hashlib
-import math
 import re
-import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast, get_args
 
+from gfedge.inference import manifest
 from gfedge.inference.scan import ScanError, scan
 from gfedge.inference.types import Kind, ModelFolder, ModelRefused
 
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 SHA256 = re.compile(r"[0-9a-f]{64}")
-LONG_KEY = re.compile(
-    r"""(?<![A-Za-z0-9_\\-])(?:(?:[A-Za-z0-9_-]++|"(?:[^"\\\n]|\\.)*+"|'[^'\n]*+')[ \t]*+\.[ \t]*+){64}"""
-)
-"""A dotted key of more than 64 parts: tomllib takes many seconds for one that fills the file."""
 LIBRARY_KEY = re.compile(r"custom.?op|op.?librar")
 LIBRARY_FILE = re.compile(r"\.(so|dll|dylib|pyd)(\.|$)", re.IGNORECASE)
 DOMAINS = frozenset({"", "ai.onnx.ml", "com.microsoft"})
@@ -48,10 +42,9 @@ REQUIRED: dict[str, tuple[str, ...]] = {
     "generate": ("model.onnx", "vocab.json"),
     "superres": ("model.onnx",),
 }
-MAX_TOML_BYTES = 1 << 16
-MAX_TOML_DEPTH = 16
 MAX_FILE_BYTES = 2 << 30
-MAX_EXPANDED_NODES = 1_000_000
+MAX_GOLDEN = 16
+MAX_EXPANDED_NODES = 200_000
 
 
 def read_folder(path: Path) -> ModelFolder:
@@ -80,12 +73,12 @@ def graph_bytes(folder: ModelFolder, name: str) -> bytes:
 
 
 def external_files(folder: ModelFolder) -> list[str]:
-    """Files that hold tensors of the graphs: those that are neither a graph nor a vocabulary."""
-    return [name for name in folder.files if not name.endswith((".onnx", ".json"))]
+    """Files that hold tensors of the graphs: those that are neither a graph, a vocabulary nor a golden picture."""
+    return [name for name in folder.files if not name.endswith((".onnx", ".json", ".png"))]
 
 
 def _read(path: Path) -> ModelFolder:
-    table = _read_toml(path / "model.toml")
+    table = manifest.read(path)
     name, version, kind = _identity(table, path)
     files = _files(table, kind)
     training, dataset = _table(table, "training"), _table(table, "dataset")
@@ -114,6 +107,8 @@ def _read(path: Path) -> ModelFolder:
         pipeline=_table(table, "pipeline"),
         training=training,
         dataset=dataset,
+        metrics=_metrics(table),
+        golden=_golden(table, files),
     )
 
 
@@ -121,41 +116,6 @@ def folder_digest(files: dict[str, str]) -> str:
     """One digest for a whole folder: sha256 over its sorted "<sha256>  <name>" lines, as sha256sum writes them."""
     lines = sorted(f"{digest}  {name}\n" for name, digest in files.items())
     return hashlib.sha256("".join(lines).encode()).hexdigest()
-
-
-def _read_toml(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        raise ModelRefused("there is no model.toml: add one, or move the folder away")
-    with path.open("rb") as stream:
-        data = stream.read(MAX_TOML_BYTES + 1)
-    if len(data) > MAX_TOML_BYTES:
-        raise ModelRefused(f"model.toml is larger than {MAX_TOML_BYTES // 1024} KiB")
-    try:
-        text = data.decode()
-        if LONG_KEY.search(text):
-            raise ModelRefused("model.toml has a dotted key of more than 64 parts")
-        table = tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise ModelRefused(f"model.toml is not valid TOML: {error}") from None
-    except ValueError:  # Python takes whole numbers of up to 4300 digits
-        raise ModelRefused("model.toml has a number of too many digits") from None
-    return {key: _plain(value, key) for key, value in table.items()}
-
-
-def _plain(value: Any, key: str, depth: int = 1) -> Any:
-    """A value of model.toml as JSON could hold it; dates become text. `key` is the nearest name, for the refusal."""
-    if depth > MAX_TOML_DEPTH:
-        raise ModelRefused(f"model.toml is nested more than {MAX_TOML_DEPTH} deep at {key!r:.80}")
-    if isinstance(value, dict):
-        return {name: _plain(inner, name, depth + 1) for name, inner in value.items()}
-    if isinstance(value, list):
-        return [_plain(inner, key, depth + 1) for inner in value]
-    if isinstance(value, datetime.date | datetime.time):
-        return value.isoformat()
-    finite = math.isfinite(value) if isinstance(value, float) else True
-    if not finite or (isinstance(value, int) and not -(1 << 63) <= value < 1 << 63):
-        raise ModelRefused(f"{key!r:.80} in model.toml must be a finite number of 64 bits")
-    return value
 
 
 def _identity(table: dict[str, Any], path: Path) -> tuple[str, str, Kind]:
@@ -199,6 +159,29 @@ def _files(table: dict[str, Any], kind: Kind) -> dict[str, str]:
         if name not in files:
             raise ModelRefused(f"a {kind} model needs {name}: name it in [files] with its sha256")
     return files
+
+
+def _metrics(table: dict[str, Any]) -> dict[str, float]:
+    metrics = _table(table, "metrics")
+    for name, value in metrics.items():
+        if type(value) not in (int, float):
+            raise ModelRefused(f"[metrics] {name:.80} in model.toml must be a number")
+    return {name: float(value) for name, value in metrics.items()}
+
+
+def _golden(table: dict[str, Any], files: dict[str, str]) -> dict[str, Any]:
+    """[golden] `prompts` of a generate model; `pictures` of a superres model, each a PNG of the folder that is enlarged."""
+    golden = _table(table, "golden")
+    for key in ("prompts", "pictures"):
+        values = golden.get(key, [])
+        if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
+            raise ModelRefused(f"[golden] {key} must be a list of texts")
+        if len(values) > MAX_GOLDEN:
+            raise ModelRefused(f"[golden] {key} has more than {MAX_GOLDEN} entries")
+    for name in golden.get("pictures", []):
+        if name not in files or not name.endswith(".png"):
+            raise ModelRefused(f"[golden] names {name!r:.80}: a PNG that stands in [files]")
+    return golden
 
 
 def _refuse_libraries(table: dict[str, Any], files: dict[str, str]) -> None:

@@ -96,6 +96,10 @@ class ModelFolder:
     pipeline: dict[str, Any] = field(default_factory=dict)
     training: dict[str, Any] = field(default_factory=dict)
     dataset: dict[str, Any] = field(default_factory=dict)
+    metrics: dict[str, float] = field(default_factory=dict)
+    """What its makers measured, by name."""
+    golden: dict[str, Any] = field(default_factory=dict)
+    """What a new version is compared on besides the inputs that come with gfedge."""
     bytes: int = 0
     """Size of the named files together."""
 

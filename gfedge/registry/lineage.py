@@ -9,7 +9,7 @@ import msgspec
 from gfedge.db import Cursor
 from gfedge.lineage.graph import Facts, Teller
 from gfedge.registry import store
-from gfedge.registry.registry import origins
+from gfedge.registry.origins import origins
 
 
 def versions(cursor: Cursor, ids: list[str]) -> dict[str, Facts]:

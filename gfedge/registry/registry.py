@@ -1,123 +1,302 @@
-"""The registry: reads the model folders at the start, records new versions, and resolves references."""
+"""The registry: model versions in memory and in the database, and which one a reference means.
+
+Versions that came with the server lie in the folder of the setting `models`, registered ones below the data folder.
+Both are immutable by digest. What nobody knows yet is examined in a process of its own before it is taken.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import re
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from msgspec.structs import replace
+
 from gfedge import errors
-from gfedge.db import Database
+from gfedge.db import Database, Row, new_id
 from gfedge.inference.folder import read_folder
 from gfedge.inference.types import Kind, ModelFolder, ModelRefused
-from gfedge.lineage.types import EdgeRow, Node, edge
-from gfedge.registry import store
-from gfedge.registry.types import Model, ModelRef, ModelVersion, ModelVersionRow, Refused
+from gfedge.registry import examination, origins, references, registration, store
+from gfedge.registry.files import ModelFiles
+from gfedge.registry.types import (
+    ChangeRow,
+    Model,
+    ModelQuery,
+    ModelRef,
+    ModelVersion,
+    ModelVersionRow,
+    Refused,
+    Stage,
+)
+from gfedge.registry.versions import row_of, version_id
 
 log = logging.getLogger(__name__)
 
+SYSTEM = "gfedge"
+"""Who did what nobody asked for."""
+
 
 class Registry:
-    """The model versions of this server, in memory; the database remembers them."""
+    """The model versions of this server."""
 
-    def __init__(self, db: Database, folder: Path) -> None:
-        self._db = db
+    def __init__(self, db: Database, folder: Path, files: ModelFiles) -> None:
+        self.db = db
+        self.files = files
         self._folder = folder
-        self._versions: dict[str, ModelFolder] = {}
-        self._recorded: dict[str, ModelVersionRow] = {}
+        self._folders: dict[str, ModelFolder] = {}
+        self._rows: dict[str, ModelVersionRow] = {}
         self._opened = asyncio.Event()
+        self.registering = asyncio.Lock()
+        """One examination at a time; held until the version has its name."""
         self.refused: list[Refused] = []
         self.states: dict[str, str] = {}
+        self.jobs_of: Callable[[str], int] = lambda version: 0
+        """How many jobs that have not ended run a version: whoever runs them knows."""
+        self.share: Callable[[str, str], str] = lambda name, job: ""
+        """The version that a job of a model tries instead of the one in prod, if any."""
 
     async def open(self) -> None:
         """Reads and verifies every folder; one that cannot be taken is refused and the others go on."""
         try:
-            self._recorded = {row.id: row for row in await self._db.read(store.all_versions)}
+            self._rows = {row.id: row for row in await self.db.read(store.all_versions)}
+            known = {row.name for row in self._rows.values()}
             for path, outcome in await asyncio.to_thread(_read_all, self._folder):
-                await self._take(path, outcome)
+                await self._take_bundled(path, outcome)
+            await self._open_registered()
+            for name in {row.name for row in self._rows.values()} - known:
+                await self._put_into_prod(name)
         finally:
             self._opened.set()
-
-    async def _take(self, path: Path, outcome: ModelFolder | ModelRefused) -> None:
-        reason = str(outcome) if isinstance(outcome, ModelRefused) else self._changed(outcome)
-        if reason:
-            log.error("model refused: %s", reason)
-            self.refused.append(Refused(path=_short(path), reason=reason))
-        elif isinstance(outcome, ModelFolder):
-            await self._register(outcome)
 
     async def opened(self) -> None:
         """Waits until the folders are read: the server answers before that."""
         await self._opened.wait()
 
-    def find(self, reference: str, kind: Kind, field: str = "model") -> ModelFolder:
-        """The version that a reference means: `sprite@1`, or the newest of `sprite`."""
-        name, _, version = reference.partition("@")
-        versions = [
-            m for m in self.serving_order() if m.name == name and version in ("", m.version)
-        ]
-        if not versions:
+    # What is here
+
+    def find(
+        self, reference: str, kind: Kind, field: str = "model", job_id: str = ""
+    ) -> ModelFolder:
+        """The version that a reference means, for a job; raises Invalid where there is none that runs."""
+        row = self.resolve(reference)
+        name, label = references.split(reference)
+        if row is not None and not label and (other := self.share(name, job_id)):
+            row = self._rows.get(other, row)
+        if row is None or row.id not in self._folders:
             raise errors.Invalid(
-                f"no model {reference!r} is here; there are: {', '.join(self._versions) or 'none'}"
+                f"no model {reference!r} is here; there are: {', '.join(self._folders) or 'none'}"
                 + self._refusal_of(name),
                 code="model_not_found",
                 field=field,
             )
-        if versions[0].kind != kind:
+        if row.kind != kind:
             raise errors.Invalid(
-                f"model {reference!r} is of kind {versions[0].kind}; this takes one of kind {kind}",
+                f"model {reference!r} is of kind {row.kind}; this takes one of kind {kind}",
                 code="model_of_other_kind",
                 field=field,
             )
-        return versions[0]
+        return self._folders[row.id]
+
+    def resolve(self, reference: str) -> ModelVersionRow | None:
+        """The version that a reference means; None where there is none."""
+        name, label = references.split(reference)
+        return references.resolve(self.versions(name), label)
+
+    def version(self, reference: str) -> ModelVersionRow:
+        """The version that a reference means; NotFound where there is none."""
+        if (row := self.resolve(reference)) is None:
+            raise errors.NotFound(
+                f"no model version {reference!r} is here", code="model_not_found"
+            )
+        return row
+
+    def versions(self, name: str) -> list[ModelVersionRow]:
+        """The versions of a model, newest first."""
+        found = [r for r in self._rows.values() if r.name == name and r.deleted_at is None]
+        return references.newest_first(found)
 
     def exact(self, ref: ModelRef) -> ModelFolder | None:
         """The very version that a job was acknowledged with."""
-        found = self._versions.get(ref.id)
+        found = self._folders.get(ref.id)
         return found if found is not None and found.digest == ref.digest else None
+
+    def folder(self, version: str) -> ModelFolder:
+        """The files of a version by its id; Conflict where they are not here as they were registered."""
+        if (found := self._folders.get(version)) is None:
+            reason = self._refusal_of(version.replace("@", "/"))
+            raise errors.Conflict(f"the files of {version} are missing{reason}", code="files_missing")
+        return found
 
     def recorded(self) -> list[ModelVersionRow]:
         """Every version that was ever registered, also those whose folders are gone."""
-        return list(self._recorded.values())
-
-    def serving_order(self) -> list[ModelFolder]:
-        """Every version, the newest of each name first."""
-        return sorted(
-            self._versions.values(), key=lambda m: (m.name, _natural(m.version)), reverse=True
-        )
+        return list(self._rows.values())
 
     def serving(self) -> list[ModelFolder]:
-        """The version that serves of each model."""
-        return list({model.name: model for model in reversed(self.serving_order())}.values())
+        """The version that serves of each model, as far as its files are here."""
+        rows = [self.resolve(name) for name in sorted({r.name for r in self._rows.values()})]
+        return [self._folders[row.id] for row in rows if row is not None and row.id in self._folders]
 
-    def models(self) -> list[Model]:
-        by_name: dict[str, list[ModelFolder]] = {}
-        for version in self.serving_order():
-            by_name.setdefault(version.name, []).append(version)
-        return [
-            Model(
-                name=name,
-                kind=versions[0].kind,
-                serving=version_id(versions[0]),
-                versions=[self._wire(v) for v in versions],
-            )
-            for name, versions in sorted(by_name.items())
-        ]
+    def models(self, query: ModelQuery | None = None) -> list[Model]:
+        query = query or ModelQuery()
+        found = (self.model(name, query.stage) for name in {r.name for r in self._rows.values()})
+        shown = [m for m in found if m.versions and query.kind in (None, m.kind)]
+        return sorted(shown, key=lambda model: model.name)
 
-    async def _register(self, model: ModelFolder) -> None:
-        key = version_id(model)
-        if key not in self._recorded:
-            row = _row(model)
-            await self._db.insert(row, *_edges(row))
-            self._recorded[key] = row
-        self._versions[key] = model
-        self.states[key] = "registered"
+    def model(self, name: str, stage: Stage | None = None) -> Model:
+        """A model with its versions, or those of a stage; without any where there are none."""
+        versions = self.versions(name)
+        serving = references.resolve(versions, "")
+        return Model(
+            name=name,
+            kind=versions[0].kind if versions else "",
+            serving=serving.id if serving is not None and serving.id in self._folders else "",
+            aliases={alias: row.version for row in versions for alias in row.aliases},
+            versions=[self.wire(row) for row in versions if stage in (None, row.stage)],
+        )
+
+    def wire(self, row: ModelVersionRow) -> ModelVersion:
+        """A version as clients see it."""
+        folder = self._folders.get(row.id)
+        values = {name: getattr(row, name, None) for name in ModelVersion.__struct_fields__}
+        values |= {
+            "files": folder.files if folder else {},
+            "inputs": folder.inputs if folder else {},
+            "defaults": folder.defaults if folder else {},
+            "limits": folder.limits if folder else {},
+            "state": self.states.get(row.id, "registered") if folder else "files missing",
+        }
+        return ModelVersion(**values)
+
+    # What changes
+
+    async def register(
+        self,
+        source: Path,
+        *,
+        name: str | None = None,
+        version: str | None = None,
+        by: str,
+        source_run: str | None = None,
+        training_job: str | None = None,
+        dataset: str | None = None,
+        note: str = "",
+    ) -> ModelVersion:
+        """Takes a folder, an archive or a single graph (with its model.toml beside it) as a version in dev.
+
+        `source_run` and `dataset` are ids of what is recorded here. The same files again give the version that there
+        is. Raises Invalid with the reason where it cannot be taken.
+        """
+        origin = registration.Origin(
+            by=by,
+            source_run=source_run or "",
+            training_job=training_job or "",
+            dataset=dataset or "",
+            note=note,
+        )
+        row, _ = await registration.register(self, source, name, version, origin)
+        return self.wire(row)
+
+    async def commit(self, rows: Sequence[ModelVersionRow], *more: Row) -> None:
+        """Writes labels of versions together with their record, then takes them up in memory."""
+        await self.db.write(store.change, rows, *more)
+        self._rows.update({row.id: row for row in rows})
+
+    async def add(self, row: ModelVersionRow, folder: ModelFolder) -> None:
+        """Takes a new version: its row, its lineage and the first entry of its history in one commit."""
+        change = ChangeRow(
+            id=new_id(),
+            name=row.name,
+            version=row.version,
+            action="registered",
+            to_stage=row.stage,
+            by=row.author,
+            reason=row.note,
+            details={"digest": row.digest},
+            at=row.registered_at,
+        )
+        await self.db.insert(row, *origins.edges(row), change)
+        self._rows[row.id] = row
+        self._folders[row.id] = folder
+        self.states[row.id] = "registered"
+
+    def forget(self, row: ModelVersionRow) -> None:
+        """A deleted version can no longer be run; what it made still names it."""
+        self._folders.pop(row.id, None)
+        self.states.pop(row.id, None)
+
+    def taken(self, name: str) -> set[str]:
+        """Every version name that a model ever had: none is used twice."""
+        return {row.version for row in self._rows.values() if row.name == name}
+
+    # The start
+
+    async def _take_bundled(self, path: Path, outcome: ModelFolder | ModelRefused) -> None:
+        if isinstance(outcome, ModelRefused):
+            self._refuse(path, str(outcome))
+        elif reason := self._changed(outcome):
+            self._refuse(path, reason)
+        elif version_id(outcome) in self._rows:
+            self._here(outcome)
+        else:
+            await self._register_bundled(path, outcome)
+
+    async def _register_bundled(self, path: Path, folder: ModelFolder) -> None:
+        try:
+            verdict = await examination.examine(path, folder)
+        except errors.Invalid as refusal:
+            self._refuse(path, f"{_short(path)}: {refusal.detail}")
+            return
+        await self.add(
+            row_of(folder, verdict.signature, author=SYSTEM, bundled=True, at=time.time()), folder
+        )
+
+    async def _open_registered(self) -> None:
+        """Reads what was registered here before; the folder of a row that is gone or changed does not run."""
+        for row in self._rows.values():
+            if row.bundled or row.deleted_at is not None:
+                continue
+            path = self.files.path_of(row.name, row.version)
+            try:
+                folder = await asyncio.to_thread(read_folder, path)
+                reason = self._changed(folder)
+            except ModelRefused as refusal:
+                reason = str(refusal)
+            if reason:
+                self._refuse(path, reason)
+            else:
+                self._here(folder)
+
+    async def _put_into_prod(self, name: str) -> None:
+        """The newest version of a model that came with the server serves from its first start on."""
+        row = self.resolve(name)
+        if row is None or row.stage == "prod":
+            return
+        change = ChangeRow(
+            id=new_id(),
+            name=name,
+            version=row.version,
+            action="promoted",
+            from_stage=row.stage,
+            to_stage="prod",
+            by=SYSTEM,
+            reason="it came with the server",
+            at=time.time(),
+        )
+        await self.commit([replace(row, stage="prod")], change)
+
+    def _here(self, folder: ModelFolder) -> None:
+        self._folders[version_id(folder)] = folder
+        self.states[version_id(folder)] = "registered"
+
+    def _refuse(self, path: Path, reason: str) -> None:
+        log.error("model refused: %s", reason)
+        self.refused.append(Refused(path=_short(path), reason=reason))
 
     def _changed(self, model: ModelFolder) -> str:
         """Versions are immutable: a folder whose files changed since it was registered is not that version."""
-        recorded = self._recorded.get(version_id(model))
+        recorded = self._rows.get(version_id(model))
         if recorded is None or recorded.digest == model.digest:
             return ""
         return (
@@ -128,35 +307,6 @@ class Registry:
     def _refusal_of(self, name: str) -> str:
         reasons = [r.reason for r in self.refused if f"/{name}/" in f"/{r.path}/"]
         return f" (refused: {'; '.join(reasons)})" if reasons else ""
-
-    def _wire(self, model: ModelFolder) -> ModelVersion:
-        return ModelVersion(
-            id=version_id(model),
-            name=model.name,
-            version=model.version,
-            kind=model.kind,
-            digest=model.digest,
-            title=model.title,
-            description=model.description,
-            licence=model.licence,
-            source=model.source,
-            bytes=model.bytes,
-            files=model.files,
-            inputs=model.inputs,
-            defaults=model.defaults,
-            limits=model.limits,
-            training=model.training,
-            dataset=model.dataset,
-            state=self.states.get(version_id(model), "registered"),
-        )
-
-
-def version_id(model: ModelFolder) -> str:
-    return f"{model.name}@{model.version}"
-
-
-def reference(model: ModelFolder) -> ModelRef:
-    return ModelRef(name=model.name, version=model.version, digest=model.digest)
 
 
 def _read_all(folder: Path) -> list[tuple[Path, ModelFolder | ModelRefused]]:
@@ -171,52 +321,6 @@ def _read_all(folder: Path) -> list[tuple[Path, ModelFolder | ModelRefused]]:
             reason = f"{_short(manifest.parent)}: cannot be read ({type(error).__name__})"
             found.append((manifest.parent, ModelRefused(reason)))
     return found
-
-
-def _row(model: ModelFolder) -> ModelVersionRow:
-    return ModelVersionRow(
-        id=version_id(model),
-        name=model.name,
-        version=model.version,
-        kind=model.kind,
-        digest=model.digest,
-        title=model.title,
-        licence=model.licence,
-        source=model.source,
-        bytes=model.bytes,
-        training=model.training,
-        dataset=model.dataset,
-        registered_at=time.time(),
-    )
-
-
-def origins(row: ModelVersionRow) -> tuple[str, str]:
-    """Ids of the training run and the dataset behind a version; empty where its folder names none.
-
-    A dataset is known by its digest too, where there is one: the same name may hold other pictures tomorrow.
-    """
-    training, dataset = (str(facts.get("name", "")) for facts in (row.training, row.dataset))
-    digest = str(row.dataset.get("digest", "")).removeprefix("sha256:")[:12]
-    return training, f"{dataset}@{digest}" if dataset and digest else dataset
-
-
-def _edges(row: ModelVersionRow) -> list[EdgeRow]:
-    """dataset -> training run -> model version, as far as the folder knows them."""
-    training, dataset = origins(row)
-    edges = []
-    if training:
-        run: Node = ("training_run", training)
-        edges.append(edge(run, "produced", ("model_version", row.id), row.registered_at))
-        if dataset:
-            edges.append(edge(("dataset", dataset), "trained", run, row.registered_at))
-    return edges
-
-
-def _natural(version: str) -> list[tuple[int, str]]:
-    """Sorts 10 after 9."""
-    return [
-        (int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", version)
-    ]
 
 
 def _short(path: Path) -> str:

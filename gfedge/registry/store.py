@@ -1,17 +1,56 @@
-"""Model versions in the database: functions of a cursor."""
+"""Model versions and their changes in the database: functions of a cursor."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any, TypeVar
+
 import msgspec
 
-from gfedge.db import Cursor, rows
-from gfedge.registry.types import ModelVersionRow
+from gfedge.db import Cursor, Row, rows
+from gfedge.rows import append
+from gfedge.registry.types import ChangeRow, ModelVersionRow
+
+T = TypeVar("T")
 
 
 def all_versions(cursor: Cursor) -> list[ModelVersionRow]:
+    """Every version that was ever registered, oldest first."""
     found = rows(cursor, "select * from model_versions order by registered_at")
-    for row in found:
-        row["training"], row["dataset"] = (
-            msgspec.json.decode(row[k]) for k in ("training", "dataset")
+    names = ("signature", "metrics", "training", "dataset", "aliases", "tags")
+    return [structured(ModelVersionRow, row, *names) for row in found]
+
+
+def change(cursor: Cursor, relabelled: Sequence[ModelVersionRow], *more: Row) -> None:
+    """Writes the labels of versions anew and appends rows, all in one commit: never a change without its record."""
+    for row in relabelled:
+        cursor.execute(
+            """
+            update model_versions
+            set stage = $2, description = $3, aliases = $4, tags = $5, deleted_at = $6 where id = $1
+            """,
+            [row.id, row.stage, row.description, _json(row.aliases), _json(row.tags), row.deleted_at],
         )
-    return [msgspec.convert(row, ModelVersionRow) for row in found]
+    waiting: dict[type, list[Row]] = {}
+    for one in more:
+        waiting.setdefault(type(one), []).append(one)
+    append(cursor, waiting)
+
+
+def changes(cursor: Cursor, name: str = "") -> list[ChangeRow]:
+    """The history of one model or of all, oldest first."""
+    found = rows(
+        cursor, "select * from model_changes where $1 in ('', name) order by id", [name]
+    )
+    return [structured(ChangeRow, row, "gates", "details") for row in found]
+
+
+def structured(kind: type[T], row: dict[str, Any], *names: str) -> T:
+    """A row as its struct; the named columns hold JSON."""
+    for name in names:
+        row[name] = msgspec.json.decode(row[name]) if row[name] is not None else None
+    return msgspec.convert(row, kind)
+
+
+def _json(value: object) -> str:
+    return msgspec.json.encode(value).decode()
