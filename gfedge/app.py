@@ -48,8 +48,11 @@ from gfedge.monitoring import routes as monitoring
 from gfedge.monitoring.history import History
 from gfedge.monitoring.storage import HistoryStorage
 from gfedge.registry import routes as registry
+from gfedge.registry import upload_routes as model_uploads
+from gfedge.registry.files import ModelFiles
 from gfedge.registry.lineage import TELLERS as REGISTRY_TELLERS
-from gfedge.registry.registry import Registry, version_id
+from gfedge.registry.registry import Registry
+from gfedge.registry.versions import version_id
 from gfedge.settings import Settings, unknown
 from gfedge.tasks import Tasks
 from gfedge.tracking import artifact_routes as artifacts
@@ -126,6 +129,7 @@ def routes() -> list[Route]:
         *replay.routes(),
         *assets.routes(),
         *registry.routes(),
+        *model_uploads.routes(),
         *tracking.routes(),
         *artifacts.routes(),
         *datasets.routes(),
@@ -200,7 +204,11 @@ async def database(app: web.Application) -> AsyncIterator[None]:
             settings.data / "artifacts", settings.max_artifact, settings.min_free_disk
         )
         files.open()
-        app[registry.REGISTRY] = Registry(db, settings.models)
+        model_files = ModelFiles(
+            settings.data / "models", settings.max_model, settings.min_free_disk
+        )
+        model_files.open()
+        app[registry.REGISTRY] = Registry(db, settings.models, model_files)
         yield
         await index.close()
     finally:

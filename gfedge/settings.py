@@ -18,6 +18,7 @@ SIZES = frozenset(
     {
         "max_artifact",
         "max_body",
+        "max_model",
         "max_job_memory",
         "model_memory",
         "gpu_memory",
@@ -92,6 +93,9 @@ class Settings(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=
     max_artifact: Annotated[
         int, Meta(ge=1, description="Largest file that a run may upload; it is streamed.")
     ] = 8 << 30
+    max_model: Annotated[
+        int, Meta(ge=1, description="Largest model that may be registered, unpacked.")
+    ] = 4 << 30
     max_pixels: Annotated[int, Meta(ge=1, description="Largest input picture, width x height.")] = (
         16 << 20
     )

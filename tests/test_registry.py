@@ -172,22 +172,18 @@ async def test_a_model_whose_defaults_are_nonsense_does_not_break_the_server(
     assert (await client.upscale(builders.png_file()))["status"] == "succeeded"
 
 
-async def test_a_model_that_cannot_be_loaded_fails_its_jobs_alone(
+async def test_a_model_that_cannot_be_loaded_is_refused_alone(
     serving: Serving, models: Path
 ) -> None:
     folder = models / "superres" / "1"
     (folder / "model.onnx").write_bytes(builders.velocity_onnx())
     with_digest_of_now(folder)
     client = await serving()
-    health = await eventually(
-        lambda: client.get("/health"),
-        lambda h: h["models"].get("superres@1", "").startswith("failed"),
-    )
-    assert "the graph's inputs are" in health["models"]["superres@1"]
-    job = await client.upscale(builders.png_file(), status=202)
-    failed = await client.until(job["id"])
-    assert (failed["status"], failed["error"]["code"]) == ("failed", "engine_error")
-    assert "cannot be loaded" in failed["error"]["detail"]
+    assert "the graph's inputs are" in await refusal(client, "superres")
+    picture = {"data": builders.png_file(), "headers": {"Content-Type": "image/png"}}
+    path = "/api/v1/ai/superres"
+    problem = await client.refused("POST", path, 422, "model_not_found", **picture)
+    assert "the graph's inputs are" in problem["detail"]
     assert (await client.generate())["status"] == "succeeded"
 
 

@@ -7,6 +7,7 @@ graph runs on the thread that calls it, and the memory arena can be shrunk when 
 from __future__ import annotations
 
 import logging
+import re
 import threading
 import time
 from dataclasses import dataclass, field
@@ -34,6 +35,10 @@ Key = tuple[str, str, str]
 
 ROLES = {"superres": ("image",), "generate": ("x", "t", "words", "subwords")}
 """The inputs that each kind of pipeline feeds; model.toml's [inputs] says what the graph calls them."""
+ORT_PREFIX = re.compile(
+    r"^\[ONNXRuntimeError\] : (?:1 : FAIL : )?(?:/onnxruntime_src/.*?\) (?=[A-Z]))?"
+)
+"""What its messages begin with: a code, and for some the place in its source."""
 OUT_OF_MEMORY = (
     "out of memory",
     "bfc_arena",
@@ -59,7 +64,7 @@ def reason(error: BaseException) -> str:
     if is_out_of_memory(error):
         return "out of memory"
     text = str(error).split("\n", 1)[0]
-    return text.removeprefix("[ONNXRuntimeError] : ")[:300] or type(error).__name__
+    return ORT_PREFIX.sub("", text)[:300] or type(error).__name__
 
 
 @dataclass(eq=False)

@@ -53,8 +53,8 @@ async def _ask(folder: Path) -> tuple[int, bytes]:
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.DEVNULL,
-        env=_environment(folder),
-        cwd=folder,
+        env=_environment(),
+        cwd=folder.anchor,
         limit=MAX_ANSWER,
     )
     try:
@@ -93,14 +93,14 @@ def _ending(code: int) -> str:
     return "the process that examined it failed: it took too much memory, or the file is broken"
 
 
-def _environment(folder: Path) -> dict[str, str]:
+def _environment() -> dict[str, str]:
     """Nothing of the server's own environment but what Python and its libraries need to start."""
     kept = ("PATH", "LD_LIBRARY_PATH", "SYSTEMROOT", "VIRTUAL_ENV")
     return {
         **{name: os.environ[name] for name in kept if name in os.environ},
         "PYTHONPATH": str(Path(gfedge.__file__).parent.parent),
         "PYTHONDONTWRITEBYTECODE": "1",
-        "HOME": str(folder),
+        "HOME": "/nonexistent",  # ONNX Runtime makes a folder there
         "OMP_NUM_THREADS": "1",
         "OPENBLAS_NUM_THREADS": "1",
     }

@@ -107,7 +107,7 @@ class ModelFiles:
         """Writes the manifest and gives what was gathered its name within the room, as it is examined."""
         (room / MANIFEST).write_text(manifest.dumps(table), encoding="utf-8")
         found = [path for path in room.iterdir() if path.is_file()]
-        folder = room / table["name"] / table["version"]
+        folder = room / str(table["name"]) / str(table["version"])
         folder.mkdir(parents=True)
         for path in found:
             path.rename(folder / path.name)

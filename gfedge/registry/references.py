@@ -27,7 +27,9 @@ def resolve(versions: Iterable[ModelVersionRow], label: str) -> ModelVersionRow 
     ordered = newest_first(versions)
     if not label:
         prod = [row for row in ordered if row.stage == "prod"]
-        return next(iter([*prod, *(r for r in ordered if r.bundled and r.stage != "archived")]), None)
+        return next(
+            iter([*prod, *(r for r in ordered if r.bundled and r.stage != "archived")]), None
+        )
     if label == LATEST:
         return next(iter(ordered), None)
     if label in STAGES:

@@ -157,7 +157,9 @@ def _checked(field: str, value: object) -> str:
         )
     if value in references.RESERVED:
         raise errors.Invalid(
-            f"{field}: {value} means a stage or the newest version", code=f"bad_{field}", field=field
+            f"{field}: {value} means a stage or the newest version",
+            code=f"bad_{field}",
+            field=field,
         )
     return value
 

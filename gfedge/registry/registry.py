@@ -11,6 +11,7 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from msgspec.structs import replace
 
@@ -107,9 +108,7 @@ class Registry:
     def version(self, reference: str) -> ModelVersionRow:
         """The version that a reference means; NotFound where there is none."""
         if (row := self.resolve(reference)) is None:
-            raise errors.NotFound(
-                f"no model version {reference!r} is here", code="model_not_found"
-            )
+            raise errors.NotFound(f"no model version {reference!r} is here", code="model_not_found")
         return row
 
     def versions(self, name: str) -> list[ModelVersionRow]:
@@ -126,7 +125,9 @@ class Registry:
         """The files of a version by its id; Conflict where they are not here as they were registered."""
         if (found := self._folders.get(version)) is None:
             reason = self._refusal_of(version.replace("@", "/"))
-            raise errors.Conflict(f"the files of {version} are missing{reason}", code="files_missing")
+            raise errors.Conflict(
+                f"the files of {version} are missing{reason}", code="files_missing"
+            )
         return found
 
     def recorded(self) -> list[ModelVersionRow]:
@@ -136,7 +137,9 @@ class Registry:
     def serving(self) -> list[ModelFolder]:
         """The version that serves of each model, as far as its files are here."""
         rows = [self.resolve(name) for name in sorted({r.name for r in self._rows.values()})]
-        return [self._folders[row.id] for row in rows if row is not None and row.id in self._folders]
+        return [
+            self._folders[row.id] for row in rows if row is not None and row.id in self._folders
+        ]
 
     def models(self, query: ModelQuery | None = None) -> list[Model]:
         query = query or ModelQuery()
@@ -159,7 +162,7 @@ class Registry:
     def wire(self, row: ModelVersionRow) -> ModelVersion:
         """A version as clients see it."""
         folder = self._folders.get(row.id)
-        values = {name: getattr(row, name, None) for name in ModelVersion.__struct_fields__}
+        values: dict[str, Any] = {n: getattr(row, n, None) for n in ModelVersion.__struct_fields__}
         values |= {
             "files": folder.files if folder else {},
             "inputs": folder.inputs if folder else {},
@@ -214,17 +217,18 @@ class Registry:
             by=row.author,
             reason=row.note,
             details={"digest": row.digest},
-            at=row.registered_at,
+            changed_at=row.registered_at,
         )
         await self.db.insert(row, *origins.edges(row), change)
         self._rows[row.id] = row
         self._folders[row.id] = folder
         self.states[row.id] = "registered"
 
-    def forget(self, row: ModelVersionRow) -> None:
+    async def forget(self, row: ModelVersionRow) -> None:
         """A deleted version can no longer be run; what it made still names it."""
         self._folders.pop(row.id, None)
         self.states.pop(row.id, None)
+        await asyncio.to_thread(self.files.remove, row.name, row.version)
 
     def taken(self, name: str) -> set[str]:
         """Every version name that a model ever had: none is used twice."""
@@ -282,7 +286,7 @@ class Registry:
             to_stage="prod",
             by=SYSTEM,
             reason="it came with the server",
-            at=time.time(),
+            changed_at=time.time(),
         )
         await self.commit([replace(row, stage="prod")], change)
 

@@ -8,8 +8,8 @@ from typing import Any, TypeVar
 import msgspec
 
 from gfedge.db import Cursor, Row, rows
-from gfedge.rows import append
 from gfedge.registry.types import ChangeRow, ModelVersionRow
+from gfedge.rows import append
 
 T = TypeVar("T")
 
@@ -29,7 +29,14 @@ def change(cursor: Cursor, relabelled: Sequence[ModelVersionRow], *more: Row) ->
             update model_versions
             set stage = $2, description = $3, aliases = $4, tags = $5, deleted_at = $6 where id = $1
             """,
-            [row.id, row.stage, row.description, _json(row.aliases), _json(row.tags), row.deleted_at],
+            [
+                row.id,
+                row.stage,
+                row.description,
+                _json(row.aliases),
+                _json(row.tags),
+                row.deleted_at,
+            ],
         )
     waiting: dict[type, list[Row]] = {}
     for one in more:
@@ -39,9 +46,7 @@ def change(cursor: Cursor, relabelled: Sequence[ModelVersionRow], *more: Row) ->
 
 def changes(cursor: Cursor, name: str = "") -> list[ChangeRow]:
     """The history of one model or of all, oldest first."""
-    found = rows(
-        cursor, "select * from model_changes where $1 in ('', name) order by id", [name]
-    )
+    found = rows(cursor, "select * from model_changes where $1 in ('', name) order by id", [name])
     return [structured(ChangeRow, row, "gates", "details") for row in found]
 
 

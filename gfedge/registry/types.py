@@ -229,7 +229,7 @@ class ChangeRow(msgspec.Struct, kw_only=True, frozen=True):
     forced: bool = False
     gates: list[GateResult] = []
     details: dict[str, Any] = {}
-    at: float
+    changed_at: float
 
 
 class History(msgspec.Struct, kw_only=True, frozen=True):

@@ -127,7 +127,7 @@ def _tar(path: Path, room: int) -> Iterator[Entry]:
     with path.open("rb") as raw:
         inner: IO[bytes] = gzip.GzipFile(fileobj=raw) if kind_of(path) == "gzip" else raw  # type: ignore[assignment]
         # Headers and padding besides the files themselves.
-        with tarfile.open(fileobj=_Bounded(inner, room + (4 << 20)), mode="r:") as archive:  # type: ignore[call-overload]
+        with tarfile.open(fileobj=_Bounded(inner, room + (4 << 20)), mode="r:") as archive:
             for info in archive:
                 if info.isdir():
                     continue

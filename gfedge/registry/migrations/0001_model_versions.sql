@@ -41,5 +41,5 @@ create table model_changes (
     forced boolean not null,
     gates json not null,
     details json not null,
-    at double not null
+    changed_at double not null
 );
