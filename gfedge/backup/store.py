@@ -22,5 +22,5 @@ def artifacts(cursor: Cursor) -> list[tuple[str, str, int]]:
 def versions(cursor: Cursor) -> list[tuple[str, str, str, str]]:
     """(id, name, version, digest) of every model version."""
     return cursor.execute(
-        "select id, name, version, digest from model_versions order by 1"
+        "select id, name, version, digest from model_versions where deleted_at is null order by 1"
     ).fetchall()
