@@ -45,7 +45,7 @@ def routes() -> list[Route]:
         Route(
             method="GET",
             path=VERSION,
-            handler=get_version,
+            handler=get_model_version,
             summary="One version, by its number, its stage or an alias",
             reply=ModelVersion,
         ),
@@ -68,7 +68,7 @@ def routes() -> list[Route]:
         Route(
             method="GET",
             path=f"{MODELS}/{{name}}/history",
-            handler=get_history,
+            handler=get_model_history,
             summary="What was changed on a model, by whom, why, and by which figures",
             reply=History,
         ),
@@ -100,7 +100,7 @@ async def get_model(request: web.Request) -> Model:
     return found
 
 
-async def get_version(request: web.Request) -> ModelVersion:
+async def get_model_version(request: web.Request) -> ModelVersion:
     registry = await opened(request)
     return registry.wire(registry.version(reference(request)))
 
@@ -129,7 +129,7 @@ async def delete_version(request: web.Request) -> ModelVersion:
     return wire
 
 
-async def get_history(request: web.Request) -> History:
+async def get_model_history(request: web.Request) -> History:
     name = request.match_info["name"].partition("@")[0]
     changes = await request.app[keys.DB].read(store.changes, name)
     if not changes:

@@ -49,7 +49,7 @@ def routes() -> list[Route]:
         Route(
             method="GET",
             path=f"{VERSION}/download",
-            handler=download,
+            handler=download_version,
             summary="All files of a version as a tar, which can be registered elsewhere",
             produces=(TAR,),
         ),
@@ -155,7 +155,7 @@ async def get_model_file(request: web.Request) -> web.StreamResponse:
     return ArtifactFile(folder.path / name, headers=headers)
 
 
-async def download(request: web.Request) -> web.StreamResponse:
+async def download_version(request: web.Request) -> web.StreamResponse:
     """Written as it is read: no copy of the archive is made."""
     folder = await _folder(request)
     name = f"{folder.name}-{folder.version}.tar"
