@@ -16,10 +16,13 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 from aiohttp import web
+from msgspec import UNSET, UnsetType
 from prometheus_client import REGISTRY
 
 from gfedge import (
     __version__,
+    auth,
+    connections,
     inference,
     keys,
     metrics,
@@ -29,6 +32,8 @@ from gfedge import (
     sockets,
     wire,
 )
+from gfedge.access import guard, start
+from gfedge.access import routes as access_routes
 from gfedge.ai import replay_routes as replay
 from gfedge.ai import routes as ai
 from gfedge.ai.execution import Executor
@@ -82,13 +87,13 @@ WARM: web.AppKey[Warm] = web.AppKey("warm")
 
 
 class Health(msgspec.Struct, kw_only=True, frozen=True):
-    """Whether the server serves, and what is ready."""
+    """Whether the server serves, and what is ready; without a token, where one is needed, the first alone."""
 
     status: str
-    version: str
-    device: str
-    models: dict[str, str]
-    jobs: dict[str, int]
+    version: str | UnsetType = UNSET
+    device: str | UnsetType = UNSET
+    models: dict[str, str] | UnsetType = UNSET
+    jobs: dict[str, int] | UnsetType = UNSET
 
 
 def routes() -> list[Route]:
@@ -136,12 +141,17 @@ def routes() -> list[Route]:
         *backup.routes(),
         *lineage.routes(),
         *monitoring.routes(),
+        *access_routes.routes(),
     ]
 
 
 async def health(request: web.Request) -> web.Response:
     app = request.app
     failure = app[WARM].failure
+    headers = {"Retry-After": "10"} if failure else None
+    if not auth.who(request).may("read"):
+        brief = Health(status="no jobs can run" if failure else "ok")
+        return wire.reply(brief, 503 if failure else 200, headers)
     found = Health(
         status=failure or "ok",
         version=__version__,
@@ -149,7 +159,7 @@ async def health(request: web.Request) -> web.Response:
         models=app[registry.REGISTRY].states,
         jobs=app[ai.QUEUE].counts,
     )
-    return wire.reply(found, 503 if failure else 200)
+    return wire.reply(found, 503 if failure else 200, headers)
 
 
 async def openapi_document(request: web.Request) -> web.Response:
@@ -160,14 +170,17 @@ async def watch_training_jobs(request: web.Request) -> web.StreamResponse:
     return await sockets.stream(request, "training-jobs")
 
 
-def make_app(settings: Settings) -> web.Application:
-    """The application; its parts open when it starts."""
-    app = web.Application(middlewares=[middleware.outermost], client_max_size=settings.max_body)
+def make_app(settings: Settings, *, no_auth: bool = False) -> web.Application:
+    """The application; its parts open when it starts. `no_auth` lets everybody in, wherever it listens."""
+    app = web.Application(
+        middlewares=[middleware.outermost, guard.guard], client_max_size=settings.max_body
+    )
+    app[guard.NO_AUTH] = no_auth
     app[keys.SETTINGS] = settings
     app[keys.EVENTS] = Events(settings.max_listeners)
     app[lineage.TELLERS] = TELLERS
-    app.on_response_prepare.append(middleware.add_headers)
-    app.cleanup_ctx.extend((database, history, jobs, models))
+    app.on_response_prepare.extend((middleware.add_headers, guard.add_headers))
+    app.cleanup_ctx.extend((database, start.access, history, jobs, models))
     app.on_shutdown.append(drain)
     wire.mount(app, table := routes())
     app[OPENAPI] = openapi.document(table)
@@ -317,7 +330,7 @@ async def drain(app: web.Application) -> None:
     app[keys.EVENTS].close()
 
 
-def serve(settings: Settings) -> int:
+def serve(settings: Settings, *, no_auth: bool = False) -> int:
     """Runs the server until SIGTERM or SIGINT; returns the exit code."""
     logging.basicConfig(
         level=settings.log_level.upper(),
@@ -329,8 +342,8 @@ def serve(settings: Settings) -> int:
     try:
         listening = _listen(settings)
         settings = msgspec.structs.replace(settings, port=listening.getsockname()[1])
-        _run(_serve(settings, listening))
-    except (StartError, DatabaseRefused, migrate.SchemaRefused) as error:
+        _run(_serve(settings, listening, no_auth=no_auth))
+    except (StartError, start.AccessRefused, DatabaseRefused, migrate.SchemaRefused) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     return 0
@@ -357,15 +370,9 @@ def _listen(settings: Settings) -> socket.socket:
         ) from None
 
 
-async def _serve(settings: Settings, listening: socket.socket) -> None:
-    app = make_app(settings)
-    runner = middleware.Runner(
-        app,
-        access_log=None,
-        keepalive_timeout=75,
-        shutdown_timeout=5,
-        handle_signals=False,
-    )
+async def _serve(settings: Settings, listening: socket.socket, *, no_auth: bool) -> None:
+    app, tls = make_app(settings, no_auth=no_auth), start.tls(settings)
+    runner = connections.Runner(app, settings, shutdown_timeout=5)
     stop = asyncio.Event()
 
     def signalled() -> None:
@@ -378,7 +385,8 @@ async def _serve(settings: Settings, listening: socket.socket) -> None:
             asyncio.get_running_loop().add_signal_handler(number, signalled)
     try:
         await runner.setup()
-        await web.SockSite(runner, listening).start()
+        await web.SockSite(runner, listening, ssl_context=tls).start()
+        start.leave_note(app)
         log.info("gfedge %s on %s, data in %s", __version__, settings.address, settings.data)
         await stop.wait()
         log.info(

@@ -320,6 +320,8 @@ event_clients_dropped_total = Counter(
     "gfedge_event_clients_dropped_total", "WebSocket clients that fell behind.", ["stream"]
 )
 
+auth_enabled = Gauge("gfedge_auth_enabled", "Whether requests need a token: 1, or 0.")
+
 METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
 
 _requests: dict[tuple[str, str, int], Counter] = {}

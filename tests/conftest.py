@@ -162,7 +162,11 @@ async def start_server(data: Path, models: Path, **settings: Any) -> TestClient[
     given = {"data": data, "models": models, "device": "cpu", "workers": 2}
     given |= {"shutdown_grace": 0.0, "min_free_disk": 0}
     client = TestClient(TestServer(make_app(Settings(**{**given, **settings}))))
-    await client.start_server()
+    try:
+        await client.start_server()
+    except BaseException:
+        await client.session.close()
+        raise
     return client
 
 

@@ -47,6 +47,7 @@ def routes() -> list[Route]:
             summary="Store a file of a run; the body is its bytes, `Content-Digest: sha-256=:…:` is checked",
             accepts=(ANY,),
             reply=ArtifactRow,
+            streams=True,
         ),
         Route(
             method="GET",
