@@ -55,6 +55,7 @@ def _job(node: Node, around: _Around) -> str:
     seed = f", seed {node['seed']}" if node.get("seed") is not None else ""
     models = ", ".join(model["id"] for model in around.before("model_version")) or "no model"
     inputs = "".join(f", from asset {asset['id']}" for asset in around.before("asset"))
+    inputs += "".join(f", as job {job['id']} before it" for job in around.before("job"))
     return f"job {node['id']} ({node.get('status')}) ran {node.get('pipeline')} {what}{seed} on {models}{inputs}"
 
 

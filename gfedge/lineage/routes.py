@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 from aiohttp import web
 
-from gfedge import keys
-from gfedge.lineage import graph
+from gfedge import errors, keys
+from gfedge.lineage import graph, history, openlineage, prov
 from gfedge.lineage.types import Lineage, LineageQuery
-from gfedge.wire import Route
+from gfedge.wire import Route, reply
 
 TELLERS = web.AppKey("tellers", Sequence[graph.Teller])
 """What each slice tells of its nodes; lineage itself knows edges alone."""
@@ -29,6 +29,17 @@ def routes() -> list[Route]:
     ]
 
 
-async def get_lineage(request: web.Request, query: LineageQuery) -> Lineage:
+async def get_lineage(request: web.Request, query: LineageQuery) -> Lineage | web.Response:
     subject = (graph.kind(request.match_info["kind"]), request.match_info["id"])
-    return await request.app[keys.DB].read(graph.around, subject, query, request.app[TELLERS])
+    db, tellers = request.app[keys.DB], request.app[TELLERS]
+    if query.format == "graph":
+        return await db.read(graph.around, subject, query, tellers)
+    if query != LineageQuery(format=query.format):
+        raise errors.Invalid(
+            "format: an export holds the whole history and takes no other parameter", field="format"
+        )
+    found = await db.read(history.read, subject, tellers)
+    address = request.app[keys.SETTINGS].address
+    if query.format == "openlineage":
+        return reply(openlineage.events(found, address))
+    return reply(prov.document(found, address))

@@ -98,5 +98,26 @@ def edges_between(cursor: Cursor, nodes: Sequence[Node]) -> list[Edge]:
     ]
 
 
+def first_seen(cursor: Cursor, nodes: Sequence[Node]) -> dict[Node, float]:
+    """When the first edge of each node was made; 0 where it has none."""
+    found = cursor.execute(
+        """
+        with n as (select unnest($1) as kind, unnest($2) as id), ends as (
+            select source_kind as kind, source_id as id, made_at from edges
+            union all select target_kind, target_id, made_at from edges
+        )
+        select kind, id, coalesce(min(made_at), 0) from n left join ends using (kind, id) group by all
+        """,
+        [[kind for kind, _ in nodes], [node_id for _, node_id in nodes]],
+    ).fetchall()
+    return {(kind, node_id): float(at) for kind, node_id, at in found}
+
+
+def node(text: str) -> Node:
+    """A node from `kind:id`, as edges name it."""
+    kind, _, node_id = text.partition(":")
+    return kind, node_id  # type: ignore[return-value]  # what was written is a Kind
+
+
 def _nodes(found: Iterable[tuple[Kind, str]]) -> list[Node]:
     return [(kind, node_id) for kind, node_id in found]

@@ -80,6 +80,13 @@ class LineageQuery(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     ] = ""
     limit: Annotated[int, Meta(ge=1, le=10_000, description="Nodes on a page.")] = 1000
     cursor: Annotated[str, Meta(max_length=2000, description="`next` of the page before.")] = ""
+    format: Annotated[
+        Literal["graph", "openlineage", "prov"],
+        Meta(
+            description="openlineage: run events (spec 2-0-2); prov: W3C PROV-JSON. Both hold all that it came from, "
+            "and what it made; they take no other parameter."
+        ),
+    ] = "graph"
 
 
 class LineageNode(msgspec.Struct, kw_only=True, frozen=True):
