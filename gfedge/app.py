@@ -23,13 +23,13 @@ from gfedge import (
     __version__,
     auth,
     connections,
+    errors,
     inference,
     keys,
     metrics,
     middleware,
     migrate,
     openapi,
-    sockets,
     wire,
 )
 from gfedge.access import guard, start
@@ -69,6 +69,9 @@ from gfedge.tracking.feed import Feed
 from gfedge.tracking.index import RunIndex
 from gfedge.tracking.lineage import TELLERS as TRACKING_TELLERS
 from gfedge.tracking.runs import Runs
+from gfedge.training import report_routes as reports
+from gfedge.training import routes as training
+from gfedge.training.opened import Needs, opened
 from gfedge.wire import Route
 
 log = logging.getLogger("gfedge")
@@ -123,13 +126,6 @@ def routes() -> list[Route]:
             produces=("application/json",),
             rooted=True,
         ),
-        Route(
-            method="GET",
-            path="/ml-platform/ws/training-jobs",
-            handler=watch_training_jobs,
-            summary="Training jobs as they go on, live",
-            messages={},
-        ),
         *ai.routes(),
         *replay.routes(),
         *assets.routes(),
@@ -142,6 +138,8 @@ def routes() -> list[Route]:
         *lineage.routes(),
         *monitoring.routes(),
         *access_routes.routes(),
+        *training.routes(),
+        *reports.routes(),
     ]
 
 
@@ -166,10 +164,6 @@ async def openapi_document(request: web.Request) -> web.Response:
     return wire.reply(request.app[OPENAPI])
 
 
-async def watch_training_jobs(request: web.Request) -> web.StreamResponse:
-    return await sockets.stream(request, "training-jobs")
-
-
 def make_app(settings: Settings, *, no_auth: bool = False) -> web.Application:
     """The application; its parts open when it starts. `no_auth` lets everybody in, wherever it listens."""
     app = web.Application(
@@ -180,7 +174,7 @@ def make_app(settings: Settings, *, no_auth: bool = False) -> web.Application:
     app[keys.EVENTS] = Events(settings.max_listeners)
     app[lineage.TELLERS] = TELLERS
     app.on_response_prepare.extend((middleware.add_headers, guard.add_headers))
-    app.cleanup_ctx.extend((database, start.access, history, jobs, models))
+    app.cleanup_ctx.extend((database, start.access, history, jobs, training_jobs, models))
     app.on_shutdown.append(drain)
     wire.mount(app, table := routes())
     app[OPENAPI] = openapi.document(table)
@@ -251,6 +245,26 @@ async def jobs(app: web.Application) -> AsyncIterator[None]:
     app[tracking.FEED].elsewhere = queue.live_runs
     yield
     await queue.close()
+
+
+async def training_jobs(app: web.Application) -> AsyncIterator[None]:
+    """Training jobs, with what a stop or a crash interrupted; inference goes first."""
+    needs = Needs(
+        settings=app[keys.SETTINGS],
+        db=app[keys.DB],
+        events=app[keys.EVENTS],
+        experiments=app[tracking.EXPERIMENTS],
+        runs=app[tracking.RUNS],
+        files=app[artifacts.FILES],
+        register=_register,
+        busy=lambda: app[ai.QUEUE].counts["queued"],
+    )
+    async with opened(needs) as (app[training.JOBS], app[training.SECRETS]):
+        yield
+
+
+async def _register(*args: Any, **facts: Any) -> Any:
+    raise errors.Unavailable("models cannot be registered yet")
 
 
 async def models(app: web.Application) -> AsyncIterator[None]:
@@ -328,6 +342,7 @@ async def drain(app: web.Application) -> None:
     """Running jobs get their grace, and who listens hears how they ended."""
     await app[ai.QUEUE].drain()
     app[keys.EVENTS].close()
+    app[training.JOBS].stopping.set()
 
 
 def serve(settings: Settings, *, no_auth: bool = False) -> int:

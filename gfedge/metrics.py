@@ -108,6 +108,9 @@ history_unwritten_total = Counter(
 
 # Events of other slices
 
+training_jobs = Gauge(
+    "gfedge_training_jobs", "Training jobs that have not ended, by their state.", ["state"]
+)
 training_events_total = Counter(
     "gfedge_training_events_total", "Events of training runs, by what happened.", ["event"]
 )

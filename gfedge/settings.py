@@ -25,6 +25,9 @@ SIZES = frozenset(
         "gpu_memory",
         "min_free_disk",
         "history_size",
+        "train_memory",
+        "train_gpu_memory",
+        "train_max_log",
     }
 )
 """The settings in bytes, which may be written as 64M or 2GiB."""
@@ -36,7 +39,7 @@ WITHOUT_PREFIX = frozenset({"prometheus_url", "grafana_url", "grafana_api_key", 
 NOT_SETTINGS = frozenset(
     {"GFEDGE_SERVER", "GFEDGE_TOKEN", "GFEDGE_TOKEN_FILE", "GFEDGE_KILL_ROUNDS"}
 )
-"""Variables of the command line and of the tests."""
+"""Variables of the command line and of the tests; `GFEDGE_JOB_*` are those of trainers."""
 
 
 class SettingsError(ValueError):
@@ -205,6 +208,60 @@ class Settings(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=
     shutdown_grace: Annotated[
         float, Meta(ge=0, le=600, description="Time that running work gets at SIGTERM.")
     ] = 10.0
+    train_python: Annotated[
+        str,
+        Meta(
+            description="Python that runs shipped trainers (it needs torch); empty: the server's."
+        ),
+    ] = ""
+    train_max_running: Annotated[
+        int, Meta(ge=1, le=64, description="Training jobs of this machine that run side by side.")
+    ] = 1
+    train_pause_queue: Annotated[
+        int,
+        Meta(ge=0, description="AI jobs that wait at which local training pauses; 0 means never."),
+    ] = 4
+    train_nice: Annotated[
+        int, Meta(ge=0, le=19, description="Niceness of local training; 19 is the least CPU.")
+    ] = 10
+    train_grace: Annotated[
+        float, Meta(ge=0, le=600, description="Time a trainer gets between SIGTERM and SIGKILL.")
+    ] = 10.0
+    train_max_seconds: Annotated[
+        float, Meta(ge=0, description="Time local training may run, pauses left out; 0: no limit.")
+    ] = 0.0
+    train_memory: Annotated[
+        int, Meta(ge=0, description="Memory local training may use, all processes; 0: no limit.")
+    ] = 0
+    train_gpu_memory: Annotated[
+        int, Meta(ge=0, description="GPU memory budget that trainers are told; 0 means none.")
+    ] = 0
+    train_max_log: Annotated[
+        int, Meta(ge=1 << 12, description="Largest log of a training job; the older half goes.")
+    ] = 16 << 20
+    train_lost_after: Annotated[
+        float,
+        Meta(gt=0, le=86_400, description="Silence after which an external trainer is lost."),
+    ] = 60.0
+    vast_key: Annotated[
+        str, Meta(description="API key of Vast.ai, to rent machines for training; empty: none.")
+    ] = ""
+    vast_url: Annotated[str, Meta(description="Address of Vast.ai's API.")] = (
+        "https://console.vast.ai"
+    )
+    vast_python: Annotated[
+        str,
+        Meta(description="Python that has the vastai SDK (`make vastai`); empty: the server's."),
+    ] = ""
+    vast_max_dollars_per_job: Annotated[
+        float, Meta(ge=0, description="What one rented training job may cost; it is stopped there.")
+    ] = 5.0
+    vast_max_dollars: Annotated[
+        float, Meta(ge=0, description="What all rented training jobs together may ever cost.")
+    ] = 20.0
+    vast_start_seconds: Annotated[
+        float, Meta(gt=0, description="Time a rented machine gets until its trainer reports.")
+    ] = 1200.0
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"], Meta(description="What is logged.")
     ] = "info"
@@ -303,7 +360,13 @@ def _expected(kind: Any, limits: Meta, *, size: bool) -> str:
 def unknown(environ: Mapping[str, str]) -> list[str]:
     """A warning for each `GFEDGE_*` variable that sets nothing, with the name that was perhaps meant."""
     known = [name.upper() for name in Settings.__struct_fields__]
-    ours = sorted(name for name in environ if name.startswith(PREFIX) and name not in NOT_SETTINGS)
+    ours = sorted(
+        name
+        for name in environ
+        if name.startswith(PREFIX)
+        and not name.startswith("GFEDGE_JOB_")
+        and name not in NOT_SETTINGS
+    )
     return [_unknown(name, known) for name in ours if name.removeprefix(PREFIX) not in known]
 
 

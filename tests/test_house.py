@@ -195,6 +195,7 @@ UNITS = (
     "_size",
     "_series",
     "_enabled",
+    "_jobs",
 )
 MEASURED_UNITS = (*UNITS, "_info", "_celsius", "_watts", "_hertz", "_per_second", "_rows")
 WITHOUT_UNIT = {
