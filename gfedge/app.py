@@ -71,12 +71,19 @@ from gfedge.tracking.lineage import TELLERS as TRACKING_TELLERS
 from gfedge.tracking.runs import Runs
 from gfedge.training import report_routes as reports
 from gfedge.training import routes as training
+from gfedge.training.lineage import TELLERS as TRAINING_TELLERS
 from gfedge.training.opened import Needs, opened
 from gfedge.wire import Route
 
 log = logging.getLogger("gfedge")
 
-TELLERS = (*TRACKING_TELLERS, *ASSET_TELLERS, *REGISTRY_TELLERS, *AI_TELLERS)
+TELLERS = (
+    *TRACKING_TELLERS,
+    *ASSET_TELLERS,
+    *REGISTRY_TELLERS,
+    *TRAINING_TELLERS,
+    *AI_TELLERS,
+)
 """Who tells what of the nodes in the lineage graph."""
 
 SETTLE_SECONDS = 2.0

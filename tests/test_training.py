@@ -56,7 +56,7 @@ def training(serving: Serving, tmp_path: Path) -> Training:
 
     async def start(**settings: Any) -> Api:
         declare(tmp_path / "data")
-        return await serving(**{"port": unused_port(), "train_grace": 0.5, **settings})
+        return await serving(**{"port": unused_port(), "train_grace": 0.5, "train_nice": 0, **settings})
 
     return start
 
@@ -239,7 +239,7 @@ async def test_a_trainer_gets_no_secrets_of_the_server(
 ) -> None:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "for nobody else")
     monkeypatch.setenv("GFEDGE_VAST_KEY", "nor this")
-    api = await training(train_gpu_memory=1 << 30)
+    api = await training(train_gpu_memory=1 << 30, train_nice=10)
     job = await until(api, (await submit(api, mode="spying", data="one.npz"))["id"])
     assert job["state"] == "succeeded", job
     first, *rest = job["log_tail"]
@@ -390,7 +390,7 @@ async def test_kill_9_of_the_server_and_what_becomes_of_its_jobs(
     process: Callable[..., Process],
 ) -> None:
     """One goes on from its checkpoint, one cannot, one was cancelled, one was waiting; no process is left over."""
-    server = process(train_grace=0.3, train_max_running=3)
+    server = process(train_nice=0, train_grace=0.3, train_max_running=3)
     declare(server.data)
     server.start()
     job, _ = await holding(server, steps=30, hold=12)
@@ -430,7 +430,7 @@ async def test_kill_9_of_the_server_and_what_becomes_of_its_jobs(
 async def test_sigterm_interrupts_and_the_next_start_goes_on(
     process: Callable[..., Process],
 ) -> None:
-    server = process(train_grace=30, shutdown_grace=30)
+    server = process(train_nice=0, train_grace=30, shutdown_grace=30)
     declare(server.data)
     server.start()
     job, child = await holding(server, steps=30, hold=12)
@@ -444,3 +444,16 @@ async def test_sigterm_interrupts_and_the_next_start_goes_on(
     assert (ended["state"], ended["attempt"]) == ("succeeded", 2), ended
     assert ended["log_tail"][-1] == "fitted [2.68 0.99]"
     assert server.stop() == 0
+
+
+async def test_lineage_leads_from_a_job_to_its_data_and_its_run(training: Training) -> None:
+    api = await training()
+    datasets = [{"name": "points", "digest": "sha256:ab12", "source": "made up"}]
+    body = {"entry_point": "line", "params": {"steps": 3}, "datasets": datasets}
+    job = await until(api, (await api.call("POST", JOBS, 202, json=body))["id"])
+    up = await api.get(f"/api/v1/ml-platform/lineage/training_job/{job['id']}", direction="up")
+    assert {"dataset", "training_job"} <= {node["kind"] for node in up["nodes"]}
+    down = await api.get(f"/api/v1/ml-platform/lineage/training_job/{job['id']}", direction="down")
+    assert job["run_id"] in [node["id"] for node in down["nodes"]]
+    run = await api.get(f"{RUNS}/{job['run_id']}")
+    assert [one["name"] for one in run["inputs"]] == ["points"]

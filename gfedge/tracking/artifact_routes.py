@@ -105,7 +105,12 @@ async def store(
 
 
 async def get_artifact(request: web.Request) -> web.StreamResponse:
-    run_id, path = request.match_info["id"], paths.checked(request.match_info["path"])
+    return await fetch(request, request.match_info["id"])
+
+
+async def fetch(request: web.Request, run_id: str) -> web.StreamResponse:
+    """The bytes of the file that the path names."""
+    path = paths.checked(request.match_info["path"])
     row = await request.app[keys.DB].read(artifacts.find_artifact, run_id, path)
     if row is None:
         await request.app[RUNS].find(run_id)

@@ -10,6 +10,7 @@ from gfedge import errors, report
 from gfedge.tracking import artifact_routes
 from gfedge.tracking.artifact_types import ArtifactRow
 from gfedge.training import reports
+from gfedge.training.live import Live
 from gfedge.training.routes import AT, JOBS, SECRETS
 from gfedge.training.types import Finish, Heard, Report
 from gfedge.wire import Route
@@ -58,6 +59,15 @@ def routes() -> list[Route]:
         ),
         Route(
             method="GET",
+            path=f"{one}/artifacts/{{path}}",
+            tail=True,
+            handler=get_training_artifact,
+            summary="The bytes of a file of the job's run, as a checkpoint to go on from; needs the job's secret",
+            produces=(artifact_routes.ANY,),
+            scope="open",
+        ),
+        Route(
+            method="GET",
             path=f"{one}/report.py",
             handler=get_report_module,
             summary="The module by which a training script reports, one file; needs the job's secret",
@@ -68,33 +78,40 @@ def routes() -> list[Route]:
 
 
 async def post_report(request: web.Request, body: Report) -> Heard:
-    return await reports.hear(request.app[JOBS], _trainer_of(request), body)
+    return await reports.hear(request.app[JOBS], await _trainer_of(request), body)
 
 
 async def post_heartbeat(request: web.Request) -> Heard:
-    return await reports.hear(request.app[JOBS], _trainer_of(request), Report())
+    return await reports.hear(request.app[JOBS], await _trainer_of(request), Report())
 
 
 async def post_finish(request: web.Request, body: Finish) -> Heard:
-    return await reports.finish(request.app[JOBS], _trainer_of(request), body)
+    return await reports.finish(request.app[JOBS], await _trainer_of(request), body)
 
 
 async def put_training_artifact(request: web.Request) -> web.Response:
-    jobs, job_id = request.app[JOBS], _trainer_of(request)
+    jobs, job_id = request.app[JOBS], await _trainer_of(request)
     live = await reports.touch(jobs, job_id)
     stored = await artifact_routes.store(request, live.record.run_id, lambda: reports.sign(live))
     await reports.touch(jobs, job_id)
     return stored
 
 
+async def get_training_artifact(request: web.Request) -> web.StreamResponse:
+    found = await request.app[JOBS].find(await _trainer_of(request))
+    record = found.record if isinstance(found, Live) else found
+    return await artifact_routes.fetch(request, record.run_id)
+
+
 async def get_report_module(request: web.Request) -> web.FileResponse:
-    _trainer_of(request)
+    await _trainer_of(request)
     return web.FileResponse(SCRIPT, headers={"Content-Type": "text/x-python; charset=utf-8"})
 
 
-def _trainer_of(request: web.Request) -> str:
-    """The job whose secret was shown; one answer for a wrong secret and for no such job."""
+async def _trainer_of(request: web.Request) -> str:
+    """The job whose secret was shown."""
     job_id: str = request.match_info["id"]
+    await request.app[JOBS].find(job_id)
     scheme, _, secret = request.headers.get("Authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not request.app[SECRETS].fits(job_id, secret.strip()):
         raise errors.Forbidden(
