@@ -79,7 +79,9 @@ def start(
     url = f"{server.rstrip('/')}/api/v1/ml-platform/training-jobs"
     body = {"backend": "external", "params": dict(params or {}), **about}
     headers = {"Idempotency-Key": uuid.uuid4().hex}
-    found = _call("POST", url, token, json.dumps(body).encode(), headers)
+    if token:
+        headers["Authorization"] = f"Bearer {token}"
+    found = _call("POST", url, "", json.dumps(body).encode(), headers)
     made = Job(f"{url}/{found['id']}", found["secret"], strict=strict)
     made.params, made.run_id = dict(params or {}), found["run_id"]
     return made
@@ -371,7 +373,7 @@ def _call(
 ) -> dict[str, Any]:
     sent = {"Content-Type": "application/json", **(headers or {})}
     if secret:
-        sent["Authorization"] = f"Bearer {secret}"
+        sent["X-Job-Secret"] = secret
     request = urllib.request.Request(url, body, sent, method=method)  # noqa: S310  the job's own URL
     host = urllib.parse.urlsplit(url).hostname
     # A proxy of the environment is for what is far away.

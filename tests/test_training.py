@@ -56,7 +56,9 @@ def training(serving: Serving, tmp_path: Path) -> Training:
 
     async def start(**settings: Any) -> Api:
         declare(tmp_path / "data")
-        return await serving(**{"port": unused_port(), "train_grace": 0.5, "train_nice": 0, **settings})
+        return await serving(
+            **{"port": unused_port(), "train_grace": 0.5, "train_nice": 0, **settings}
+        )
 
     return start
 

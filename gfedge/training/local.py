@@ -280,7 +280,9 @@ def _signal(number: int) -> str:
 
 
 def _own_address(settings: Settings) -> str:
-    """Where a process of this machine reaches the server."""
+    """Where a process of this machine reaches the server; a certificate is for the server's public name."""
+    if settings.tls_cert:
+        return settings.address
     host = "127.0.0.1" if settings.host in ("", "0.0.0.0", "::", "localhost") else settings.host  # noqa: S104
     return f"http://[{host}]:{settings.port}" if ":" in host else f"http://{host}:{settings.port}"
 

@@ -35,7 +35,7 @@ TRIES = 5
 """Offers that are tried, where others take them first."""
 ONSTART = """\
 mkdir -p gfedge-job && cd gfedge-job
-auth="Authorization: Bearer $GFEDGE_JOB_SECRET"
+auth="X-Job-Secret: $GFEDGE_JOB_SECRET"
 (
 set -e
 curl -fsS -H "$auth" "$GFEDGE_JOB_URL/report.py" -o report.py

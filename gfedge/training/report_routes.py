@@ -16,6 +16,8 @@ from gfedge.training.types import Finish, Heard, Report
 from gfedge.wire import Route
 
 SCRIPT = Path(report.__file__)
+HEADER = "X-Job-Secret"
+"""Not `Authorization`, which is for the tokens of the server."""
 
 
 def routes() -> list[Route]:
@@ -54,6 +56,7 @@ def routes() -> list[Route]:
             handler=put_training_artifact,
             summary="Store a file of the job's run; needs the job's secret",
             accepts=(artifact_routes.ANY,),
+            streams=True,
             reply=ArtifactRow,
             scope="open",
         ),
@@ -112,10 +115,9 @@ async def _trainer_of(request: web.Request) -> str:
     """The job whose secret was shown."""
     job_id: str = request.match_info["id"]
     await request.app[JOBS].find(job_id)
-    scheme, _, secret = request.headers.get("Authorization", "").partition(" ")
-    if scheme.lower() != "bearer" or not request.app[SECRETS].fits(job_id, secret.strip()):
+    if not request.app[SECRETS].fits(job_id, request.headers.get(HEADER, "")):
         raise errors.Forbidden(
-            "this needs the secret of the job, as `Authorization: Bearer gfjob_…`: an external trainer got it from "
+            f"this needs the secret of the job, as `{HEADER}: gfjob_…`: an external trainer got it from "
             "POST /training-jobs, others find it in GFEDGE_JOB_SECRET",
             code="wrong_job_secret",
         )

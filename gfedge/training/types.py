@@ -204,9 +204,9 @@ class TrainingJob(TrainingFacts, kw_only=True, frozen=True):
 class TrainingCreated(TrainingJob, kw_only=True, frozen=True):
     """A job as whoever made it sees it: with what its trainer reports by."""
 
-    secret: Annotated[
-        str, Meta(description="For an external trainer: `Authorization: Bearer SECRET`.")
-    ] = ""
+    secret: Annotated[str, Meta(description="For an external trainer: `X-Job-Secret: SECRET`.")] = (
+        ""
+    )
 
 
 class TrainingJobs(Page, kw_only=True):
