@@ -26,6 +26,10 @@ STALE_BITS = 0x7FF0000000000002
 STALE = float(np.uint64(STALE_BITS).view(np.float64))
 
 
+DERIVED = 64
+"""What is kept for one selection at most."""
+
+
 def make_labels(pairs: Mapping[str, str] | Iterable[tuple[str, str]]) -> Labels:
     """A label set of pairs in any order; empty values are the same as none."""
     return tuple(sorted((name, value) for name, value in dict(pairs).items() if value))
@@ -49,6 +53,8 @@ class LabelSets:
         try:
             return self._derived[key]
         except KeyError:
+            if len(self._derived) >= DERIVED:
+                self._derived.clear()
             made = self._derived[key] = make()
             return made
 
@@ -161,6 +167,12 @@ class Vector:
     labels: LabelSets
     values: Values
     present: Mask | None = None
+    nameless: Mask | None = None
+    """[series]: which ones lose their name at the end of the query; None: no one."""
+
+    @property
+    def mask(self) -> Mask:
+        return np.ones(self.values.shape, np.bool_) if self.present is None else self.present
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,480 @@
+"""Tokens to a tree: a Pratt parser (operator precedence climbing) with the positions of all it finds."""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import replace
+from typing import NoReturn, TypeVar
+
+from gfedge.promql import checks, durations
+from gfedge.promql.lexer import KEYWORDS, Lexer, ParseError, Token
+from gfedge.promql.matching import BadRegex, matcher
+from gfedge.promql.signatures import SIGNATURES
+from gfedge.promql.syntax import (
+    AGGREGATIONS,
+    COMPARISONS,
+    PARAMETRIC,
+    Aggregate,
+    Binary,
+    Call,
+    Duration,
+    Expr,
+    Matching,
+    Moment,
+    Number,
+    Paren,
+    Range,
+    Selector,
+    Span,
+    Subquery,
+    Text,
+    Unary,
+)
+from gfedge.promql.types import NAME, Limits, Matcher, QueryError
+
+PRECEDENCE = {
+    **dict.fromkeys(("or",), 1),
+    **dict.fromkeys(("and", "unless"), 2),
+    **dict.fromkeys(COMPARISONS, 3),
+    **dict.fromkeys(("+", "-"), 4),
+    **dict.fromkeys(("*", "/", "%", "atan2"), 5),
+    "^": 6,
+}
+_POWER = PRECEDENCE["^"]
+_NOT_METRICS = {"bool", "on", "ignoring", "group_left", "group_right", "atan2"}
+_MATCH_OPS = ("=", "!=", "=~", "!~")
+_FILLS = ("fill", "fill_left", "fill_right")
+
+Modified = TypeVar("Modified", bound=Selector | Subquery)
+
+
+def parse(text: str, limits: Limits = Limits()) -> Expr:  # noqa: B008  unchanging
+    """The expression of a text; ParseError says where and why it is none."""
+    if len(text) > limits.bytes or len(text.encode("utf-8", "replace")) > limits.bytes:
+        raise QueryError("bad_data", f"the query is longer than {limits.bytes} bytes")
+    return _parsed(text, limits.depth)
+
+
+def parse_selector(text: str, limits: Limits = Limits()) -> tuple[Matcher, ...]:  # noqa: B008
+    """The matchers of a text that is a vector selector and nothing else (`match[]`)."""
+    found = parse(text, limits)
+    if not isinstance(found, Selector) or found.offset is not None or found.at is not None:
+        raise ParseError(text, (0, 0), "expected a vector selector and nothing else")
+    return found.matchers
+
+
+@functools.lru_cache(maxsize=1000)
+def _parsed(text: str, depth: int) -> Expr:
+    parser = Parser(text, depth)
+    found = parser.whole()
+    checks.check(text, found)
+    return found
+
+
+class Parser:
+    """Reads one text; `_peek` is the token that comes, `_next` takes it."""
+
+    def __init__(self, text: str, depth: int) -> None:
+        self.text = text
+        self._tokens = Lexer(text).tokens()
+        self._index = 0
+        self._max_depth = depth
+        self._open = 0
+
+    def whole(self) -> Expr:
+        if self._peek().kind == "end":
+            raise ParseError(self.text, None, "no expression found in input")
+        found = self._expr(0)
+        if self._peek().kind != "end":
+            self._unexpected("", "")
+        return found
+
+    # -- tokens
+
+    def _peek(self, ahead: int = 0) -> Token:
+        return self._tokens[min(self._index + ahead, len(self._tokens) - 1)]
+
+    def _next(self) -> Token:
+        token = self._peek()
+        self._index += 1
+        return token
+
+    def _is(self, *ops: str) -> bool:
+        return self._peek().kind == "op" and self._peek().text in ops
+
+    def _word(self, *words: str) -> bool:
+        return self._peek().kind == "word" and self._peek().text in words
+
+    def _take(self, op: str, context: str, expected: str = "") -> Token:
+        if not self._is(op):
+            self._unexpected(context, expected or f'"{op}"')
+        return self._next()
+
+    def _unexpected(self, context: str, expected: str) -> NoReturn:
+        text = f"unexpected {self._peek()}"
+        text += f" in {context}" if context else ""
+        text += f", expected {expected}" if expected else ""
+        self._fail(self._peek().span, text)
+
+    def _fail(self, span: Span, reason: str) -> NoReturn:
+        raise ParseError(self.text, span, reason)
+
+    def _deeper(self, span: Span, *below: Expr) -> int:
+        depth = 1 + max((b.depth for b in below), default=0)
+        if max(depth, self._open) > self._max_depth:
+            self._fail(span, f"expression is nested deeper than {self._max_depth} levels")
+        return depth
+
+    # -- operators
+
+    def _expr(self, least: int) -> Expr:
+        """An expression of operators that bind at least as strongly as `least`."""
+        self._open += 1
+        self._deeper(self._peek().span)
+        left = self._unary()
+        while (op := self._operator()) is not None and PRECEDENCE[op] >= least:
+            left = self._binary(left, op)
+        self._open -= 1
+        return left
+
+    def _operator(self) -> str | None:
+        token = self._peek()
+        if token.kind not in ("op", "word") or token.text not in PRECEDENCE:
+            if token.kind == "op" and token.text in ("</", ">/"):
+                self._fail(
+                    token.span, f"native histograms are not supported: operator {token.text}"
+                )
+            return None
+        return token.text
+
+    def _binary(self, left: Expr, op: str) -> Expr:
+        token = self._next()
+        returns_bool = self._word("bool")
+        if returns_bool:
+            self._next()
+        matching = self._matching()
+        precedence = PRECEDENCE[op]
+        right = self._expr(precedence if op == "^" else precedence + 1)
+        span = (left.span[0], right.span[1])
+        made = Binary(
+            op,
+            left,
+            right,
+            matching,
+            returns_bool,
+            span=span,
+            depth=self._deeper(span, left, right),
+        )
+        checks.check_binary(self.text, made, token.span)
+        return made
+
+    def _matching(self) -> Matching:
+        found = Matching()
+        if self._word("on", "ignoring"):
+            on = self._next().text == "on"
+            found = Matching(on=on, labels=self._labels(), stated=True)
+            if self._word("group_left", "group_right"):
+                left = self._next().text == "group_left"
+                include = self._labels() if self._is("(") else ()
+                found = replace(found, group="left" if left else "right", include=include)
+        while self._word(*_FILLS) and self._peek(1).text == "(":
+            found = self._fill(found)
+        return found
+
+    def _fill(self, matching: Matching) -> Matching:
+        word = self._next().text
+        self._take("(", word)
+        value = self._signed(word)
+        self._take(")", word)
+        if word != "fill_right":
+            matching = replace(matching, fill_left=value)
+        return matching if word == "fill_left" else replace(matching, fill_right=value)
+
+    def _signed(self, context: str) -> float:
+        sign = -1.0 if self._is("-") else 1.0
+        if self._is("-", "+"):
+            self._next()
+        if self._peek().kind not in ("number", "duration"):
+            self._unexpected(context, "number")
+        return sign * float(self._next().value)
+
+    def _labels(self) -> tuple[str, ...]:
+        self._take("(", "grouping opts")
+        found = []
+        while not self._is(")"):
+            token = self._peek()
+            if token.kind not in ("identifier", "word", "string"):
+                self._unexpected("grouping opts", "label")
+            found.append(str(token.value) if token.kind == "string" else self._written(token))
+            self._next()
+            if not self._is(",", ")"):
+                self._unexpected("grouping opts", '"," or ")"')
+            if self._is(","):
+                self._next()
+        self._next()
+        return tuple(found)
+
+    def _written(self, token: Token) -> str:
+        return self.text[token.span[0] : token.span[1]]
+
+    def _unary(self) -> Expr:
+        if not self._is("-", "+"):
+            return self._modified(self._primary())
+        token = self._next()
+        operand = self._expr(_POWER)
+        span = (token.span[0], operand.span[1])
+        if isinstance(operand, Number):
+            sign = -1.0 if token.text == "-" else 1.0
+            return Number(sign * operand.value, operand.seconds, span=span)
+        return Unary(token.text, operand, span=span, depth=self._deeper(span, operand))
+
+    # -- what stands behind an operand
+
+    def _modified(self, operand: Expr) -> Expr:
+        while True:
+            if self._is("["):
+                operand = self._bracket(operand)
+            elif self._word("offset"):
+                operand = self._offset(operand)
+            elif self._is("@"):
+                operand = self._at(operand)
+            elif self._word("anchored", "smoothed"):
+                operand = self._extent(operand)
+            else:
+                return operand
+
+    def _bracket(self, operand: Expr) -> Expr:
+        opened = self._next()
+        duration = self._duration("subquery or range")
+        if self._is(":"):
+            self._next()
+            step = None if self._is("]") else self._duration("subquery selector")
+            closed = self._take("]", "subquery selector")
+            span = (operand.span[0], closed.span[1])
+            depth = self._deeper(span, operand)
+            return Subquery(operand, duration, step, span=span, depth=depth)
+        closed = self._take("]", "subquery or range", '":" or "]"')
+        where = (opened.span[0], closed.span[1])
+        if not isinstance(operand, Selector):
+            self._fail(where, "ranges only allowed for vector selectors")
+        if operand.offset is not None:
+            self._fail(where, "no offset modifiers allowed before range")
+        if operand.at is not None:
+            self._fail(where, "no @ modifiers allowed before range")
+        span = (operand.span[0], closed.span[1])
+        return Range(operand, duration, span=span, depth=self._deeper(span, operand))
+
+    def _duration(self, context: str) -> Duration:
+        found, self._index = durations.parse(self.text, self._tokens, self._index, context)
+        return found
+
+    def _offset(self, operand: Expr) -> Expr:
+        self._next()
+        offset, self._index = durations.parse_offset(self.text, self._tokens, self._index)
+        if isinstance(operand, Range):
+            return replace(operand, selector=self._shift(operand.selector, offset))
+        if not isinstance(operand, (Selector, Subquery)):
+            self._fail(
+                operand.span,
+                "offset modifier must be preceded by an instant vector selector or range vector selector or a subquery",
+            )
+        return self._shift(operand, offset)
+
+    def _shift(self, operand: Modified, offset: Duration) -> Modified:
+        if operand.offset is not None:
+            self._fail(operand.span, "offset may not be set multiple times")
+        return self._extended(replace(operand, offset=offset))
+
+    def _at(self, operand: Expr) -> Expr:
+        self._next()
+        moment = self._moment()
+        if isinstance(operand, Range):
+            return replace(operand, selector=self._pin(operand.selector, moment))
+        if not isinstance(operand, (Selector, Subquery)):
+            self._fail(
+                operand.span,
+                "@ modifier must be preceded by an instant vector selector or range vector selector or a subquery",
+            )
+        return self._pin(operand, moment)
+
+    def _pin(self, operand: Modified, moment: Moment) -> Modified:
+        if operand.at is not None:
+            self._fail(operand.span, "@ <timestamp> may not be set multiple times")
+        return self._extended(replace(operand, at=moment))
+
+    def _extended(self, operand: Modified) -> Modified:
+        """With a span that ends where the parser is."""
+        end = self._tokens[self._index - 1].span[1]
+        return replace(operand, span=(operand.span[0], end))
+
+    def _moment(self) -> Moment:
+        token = self._peek()
+        low = token.text.lower()
+        if token.kind == "identifier" and low in ("start", "end"):
+            self._next()
+            self._take("(", "@ modifier")
+            self._take(")", "@ modifier")
+            return "start" if low == "start" else "end"
+        if token.kind not in ("number", "duration") and not self._is("+", "-"):
+            self._unexpected("@", "timestamp")
+        value = self._signed("@")
+        if not -9.2e15 < value < 9.2e15:  # NaN too
+            self._fail(token.span, f"timestamp out of bounds for @ modifier: {value:f}")
+        return value
+
+    def _extent(self, operand: Expr) -> Expr:
+        token = self._next()
+        selector = operand.selector if isinstance(operand, Range) else operand
+        if not isinstance(selector, Selector):
+            self._fail(
+                operand.span,
+                f"{token.text} modifier must be preceded by an instant vector selector or range vector selector",
+            )
+        if selector.extent:
+            self._fail(operand.span, "anchored and smoothed modifiers may be set only once")
+        made = self._extended(
+            replace(selector, extent="smoothed" if token.text == "smoothed" else "anchored")
+        )
+        return replace(operand, selector=made) if isinstance(operand, Range) else made
+
+    # -- operands
+
+    def _primary(self) -> Expr:
+        token = self._peek()
+        if token.kind in ("number", "duration"):
+            self._next()
+            return Number(float(token.value), token.kind == "duration", span=token.span)
+        if token.kind == "string":
+            self._next()
+            return Text(str(token.value), span=token.span)
+        if self._is("("):
+            return self._paren()
+        if self._is("{"):
+            return self._selector()
+        if token.kind == "word":
+            return self._keyword(token)
+        if token.kind == "identifier" and self._peek(1).text == "(" and self._peek(1).kind == "op":
+            return self._call()
+        if token.kind not in ("identifier", "metric identifier"):
+            self._unexpected("", "")
+        return self._selector()
+
+    def _keyword(self, token: Token) -> Expr:
+        after = self._peek(1)
+        if token.text in AGGREGATIONS and (
+            (after.kind == "op" and after.text == "(")
+            or (after.kind == "word" and after.text in ("by", "without"))
+        ):
+            return self._aggregate()
+        if token.text in _NOT_METRICS or (token.text in KEYWORDS and after.text == "("):
+            self._unexpected("", "")
+        return self._selector()
+
+    def _paren(self) -> Expr:
+        opened = self._next()
+        inside = self._expr(0)
+        if self._peek().kind == "end":
+            self._fail(self._peek().span, "unclosed left parenthesis")
+        closed = self._take(")", "", "")
+        span = (opened.span[0], closed.span[1])
+        return Paren(inside, span=span, depth=self._deeper(span, inside))
+
+    def _arguments(self) -> tuple[Expr, ...]:
+        self._take("(", "aggregation")
+        found: list[Expr] = []
+        while not self._is(")"):
+            found.append(self._expr(0))
+            if self._peek().kind == "end":
+                self._fail(self._peek().span, "unclosed left parenthesis")
+            if self._is(","):
+                comma = self._next()
+                if self._is(")"):
+                    self._fail(comma.span, "trailing commas not allowed in function call args")
+            elif not self._is(")"):
+                self._unexpected("", "")
+        self._next()
+        return tuple(found)
+
+    def _call(self) -> Expr:
+        token = self._next()
+        name = token.text
+        if name.lower() in ("start", "end", "step", "range"):
+            name = name.lower()
+        if name not in SIGNATURES:
+            self._fail(token.span, f'unknown function with name "{name}"')
+        args = self._arguments()
+        span = (token.span[0], self._tokens[self._index - 1].span[1])
+        return Call(name, args, span=span, depth=self._deeper(span, *args))
+
+    def _aggregate(self) -> Expr:
+        token = self._next()
+        grouping: tuple[str, ...] = ()
+        without, grouped = False, False
+        if self._word("by", "without"):
+            without, grouping, grouped = self._next().text == "without", self._labels(), True
+        args = self._arguments()
+        if not grouped and self._word("by", "without"):
+            without, grouping = self._next().text == "without", self._labels()
+        span = (token.span[0], self._tokens[self._index - 1].span[1])
+        wanted = 2 if token.text in PARAMETRIC else 1
+        if not args:
+            self._fail(span, "no arguments for aggregate expression provided")
+        if len(args) != wanted:
+            self._fail(
+                span,
+                f"wrong number of arguments for aggregate expression provided, expected {wanted}, got {len(args)}",
+            )
+        param = args[0] if wanted == 2 else None
+        depth = self._deeper(span, *args)
+        return Aggregate(token.text, args[-1], param, grouping, without, span=span, depth=depth)
+
+    def _selector(self) -> Expr:
+        token = self._peek()
+        name, end = "", token.span[1]
+        matchers: list[Matcher] = []
+        if not self._is("{"):
+            name = self._written(self._next())
+        if self._is("{"):
+            name, matchers, end = self._braces(name)
+        if name:
+            matchers.append(matcher(NAME, "=", name))
+        return Selector(name, tuple(matchers), span=(token.span[0], end))
+
+    def _braces(self, name: str) -> tuple[str, list[Matcher], int]:
+        opened = self._next()
+        matchers: list[Matcher] = []
+        while not self._is("}"):
+            token = self._peek()
+            if token.kind not in ("identifier", "string"):
+                self._unexpected("label matching", 'identifier or "}"')
+            self._next()
+            if token.kind == "string" and self._is(",", "}"):
+                if name:
+                    span = (opened.span[0], token.span[1])
+                    self._fail(
+                        span, f'metric name must not be set twice: "{name}" or "{token.value}"'
+                    )
+                name = str(token.value)
+            else:
+                matchers.append(self._matcher(token))
+            if not self._is(",", "}"):
+                self._unexpected("label matching", '"," or "}"')
+            if self._is(","):
+                self._next()
+        if name and any(m.name == NAME and m.op == "=" for m in matchers):
+            twice = next(m.value for m in matchers if m.name == NAME)
+            self._fail(opened.span, f'metric name must not be set twice: "{name}" or "{twice}"')
+        return name, matchers, self._next().span[1]
+
+    def _matcher(self, label: Token) -> Matcher:
+        if not self._is(*_MATCH_OPS):
+            self._unexpected("label matching", "label matching operator")
+        op = self._next().text
+        if self._peek().kind != "string":
+            self._unexpected("label matching", "string")
+        value = self._next()
+        name = str(label.value) if label.kind == "string" else label.text
+        try:
+            return matcher(name, op, str(value.value))  # type: ignore[arg-type]
+        except BadRegex as error:
+            self._fail(label.span, str(error))
