@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from gfedge.promql import compensated, labels
+from gfedge.promql.hashing import label_hash
 from gfedge.promql.labels import Groups
 from gfedge.promql.lexer import quoted
 from gfedge.promql.numbers import format_value, general
@@ -227,16 +227,10 @@ def _ratio(vector: Vector, groups: Groups, ratio: Values) -> Mask:
     """The series whose hash is in the first part (below 0: the last part) of all hashes: the same ones each time."""
 
     def make() -> Values:
-        return np.array([_hash(labels) for labels in vector.labels.rows])[:, None]
+        return np.array([label_hash(row) / 2**64 for row in vector.labels.rows])[:, None]
 
     place: Values = vector.labels.derived("hash", make)
     return np.where(ratio >= 0, place < ratio, place >= 1.0 + ratio)
-
-
-def _hash(row: Labels) -> float:
-    """Between 0 and 1 (exclusive)."""
-    text = "\xff".join(part for pair in row for part in pair).encode("utf-8", "surrogateescape")
-    return (int.from_bytes(hashlib.blake2b(text, digest_size=6).digest(), "big") + 0.5) / 2**48
 
 
 _CHOICES: dict[str, Callable[[Vector, Groups, Values], Mask]] = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NoReturn
 
 from gfedge.promql.lexer import ParseError, quoted
-from gfedge.promql.signatures import ANCHORED, SIGNATURES, SMOOTHED
+from gfedge.promql.signatures import SIGNATURES
 from gfedge.promql.syntax import (
     COMPARISONS,
     SET_OPERATORS,
@@ -100,22 +100,6 @@ def _check_call(text: str, call: Call) -> None:
         _expect(text, arg, wanted, f"call to function {name}")
     if call.function == "info" and got == 2 and not isinstance(unwrapped(call.args[1]), Selector):
         _fail(text, call.args[1].span, 'expected label selectors only in call to "info"')
-    _check_extent(text, call)
-
-
-def _check_extent(text: str, call: Call) -> None:
-    for arg in call.args:
-        if not isinstance(found := unwrapped(arg), Range) or not found.selector.extent:
-            continue
-        extent = found.selector.extent
-        allowed = ANCHORED if extent == "anchored" else SMOOTHED
-        if call.function not in allowed:
-            names = ", ".join(allowed)
-            _fail(
-                text,
-                arg.span,
-                f"{extent} modifier can only be used with: {names} - not with {call.function}",
-            )
 
 
 def _check_aggregate(text: str, expr: Aggregate) -> None:

@@ -178,9 +178,11 @@ def _rank(value: Values, bounds: Values, counts: Values) -> Values:
     below = np.where(bucket > 0, np.take_along_axis(counts, before[None], 0)[0], 0.0)
     inside = np.take_along_axis(counts, bucket[None], 0)[0] - below
     share = np.where(value > lower, (value - lower) / (bounds[bucket] - lower), 0.0)
-    # In the buckets that reach to infinity nothing is known of the place.
+    # In a bucket that reaches to infinity nothing is known of the place: it counts on its finite side.
     share = np.where(np.isposinf(bounds[bucket]) & ~np.isposinf(value), 0.0, share)
-    share = np.where(value == bounds[bucket], 1.0, share)
+    share = np.where(
+        (value == bounds[bucket]) | (np.isneginf(lower) & np.isfinite(value)), 1.0, share
+    )
     found: Values = np.minimum(below + inside * share, counts[-1])
     return found
 

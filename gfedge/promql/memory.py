@@ -43,15 +43,22 @@ class MemoryStorage:
         return [Irregular(found.labels, offsets, np.concatenate(times), np.concatenate(values))]
 
     def series(self, selectors: Sequence[Selector], start: int, end: int) -> Sequence[Labels]:
-        return self._index.series(selectors)
+        return [row for row in self._index.series(selectors) if self._seen(row, start, end)]
 
     def label_names(self, selectors: Sequence[Selector], start: int, end: int) -> Sequence[str]:
-        return self._index.label_names(selectors)
+        return sorted({name for row in self.series(selectors, start, end) for name, _ in row})
 
     def label_values(
         self, name: str, selectors: Sequence[Selector], start: int, end: int
     ) -> Sequence[str]:
-        return self._index.label_values(name, selectors)
+        found = {dict(row).get(name, "") for row in self.series(selectors, start, end)}
+        return sorted(found - {""})
+
+    def _seen(self, labels: Labels, start: int, end: int) -> bool:
+        row = self._index.get(labels)
+        assert row is not None
+        times, _ = self._samples[row]
+        return bool(np.searchsorted(times, start) < np.searchsorted(times, end, "right"))
 
     def metadata(self) -> Mapping[str, Metadata]:
         return self.known

@@ -113,7 +113,8 @@ def median_deviation(windows: Windows) -> Answer:
 
     def work(chunk: Chunk) -> Values:
         middle = quantile(chunk.values, chunk.inside, 0.5)
-        return quantile(np.abs(chunk.values - middle), chunk.inside, 0.5)
+        found = quantile(np.abs(chunk.values - middle), chunk.inside, 0.5)
+        return np.where(np.isnan(chunk.filled(0.0)).any(axis=0), np.nan, found)
 
     return each(windows, work)
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import functools
 from dataclasses import replace
-from typing import NoReturn, TypeVar
+from typing import TypeVar
 
 from gfedge.promql import checks, durations
-from gfedge.promql.lexer import KEYWORDS, Lexer, ParseError, Token
-from gfedge.promql.matching import BadRegex, matcher
+from gfedge.promql.lexer import KEYWORDS, ParseError, Token
+from gfedge.promql.selectors import Selectors
 from gfedge.promql.signatures import SIGNATURES
 from gfedge.promql.syntax import (
     AGGREGATIONS,
@@ -25,12 +25,11 @@ from gfedge.promql.syntax import (
     Paren,
     Range,
     Selector,
-    Span,
     Subquery,
     Text,
     Unary,
 )
-from gfedge.promql.types import NAME, Limits, Matcher, QueryError
+from gfedge.promql.types import Limits, Matcher, QueryError
 
 PRECEDENCE = {
     **dict.fromkeys(("or",), 1),
@@ -42,7 +41,6 @@ PRECEDENCE = {
 }
 _POWER = PRECEDENCE["^"]
 _NOT_METRICS = {"bool", "on", "ignoring", "group_left", "group_right", "atan2"}
-_MATCH_OPS = ("=", "!=", "=~", "!~")
 _FILLS = ("fill", "fill_left", "fill_right")
 
 Modified = TypeVar("Modified", bound=Selector | Subquery)
@@ -63,7 +61,7 @@ def parse_selector(text: str, limits: Limits = Limits()) -> tuple[Matcher, ...]:
     return found.matchers
 
 
-@functools.lru_cache(maxsize=1000)
+@functools.lru_cache(maxsize=500)
 def _parsed(text: str, depth: int) -> Expr:
     parser = Parser(text, depth)
     found = parser.whole()
@@ -71,15 +69,8 @@ def _parsed(text: str, depth: int) -> Expr:
     return found
 
 
-class Parser:
-    """Reads one text; `_peek` is the token that comes, `_next` takes it."""
-
-    def __init__(self, text: str, depth: int) -> None:
-        self.text = text
-        self._tokens = Lexer(text).tokens()
-        self._index = 0
-        self._max_depth = depth
-        self._open = 0
+class Parser(Selectors):
+    """Reads one text."""
 
     def whole(self) -> Expr:
         if self._peek().kind == "end":
@@ -88,42 +79,6 @@ class Parser:
         if self._peek().kind != "end":
             self._unexpected("", "")
         return found
-
-    # -- tokens
-
-    def _peek(self, ahead: int = 0) -> Token:
-        return self._tokens[min(self._index + ahead, len(self._tokens) - 1)]
-
-    def _next(self) -> Token:
-        token = self._peek()
-        self._index += 1
-        return token
-
-    def _is(self, *ops: str) -> bool:
-        return self._peek().kind == "op" and self._peek().text in ops
-
-    def _word(self, *words: str) -> bool:
-        return self._peek().kind == "word" and self._peek().text in words
-
-    def _take(self, op: str, context: str, expected: str = "") -> Token:
-        if not self._is(op):
-            self._unexpected(context, expected or f'"{op}"')
-        return self._next()
-
-    def _unexpected(self, context: str, expected: str) -> NoReturn:
-        text = f"unexpected {self._peek()}"
-        text += f" in {context}" if context else ""
-        text += f", expected {expected}" if expected else ""
-        self._fail(self._peek().span, text)
-
-    def _fail(self, span: Span, reason: str) -> NoReturn:
-        raise ParseError(self.text, span, reason)
-
-    def _deeper(self, span: Span, *below: Expr) -> int:
-        depth = 1 + max((b.depth for b in below), default=0)
-        if max(depth, self._open) > self._max_depth:
-            self._fail(span, f"expression is nested deeper than {self._max_depth} levels")
-        return depth
 
     # -- operators
 
@@ -189,33 +144,6 @@ class Parser:
         if word != "fill_right":
             matching = replace(matching, fill_left=value)
         return matching if word == "fill_left" else replace(matching, fill_right=value)
-
-    def _signed(self, context: str) -> float:
-        sign = -1.0 if self._is("-") else 1.0
-        if self._is("-", "+"):
-            self._next()
-        if self._peek().kind not in ("number", "duration"):
-            self._unexpected(context, "number")
-        return sign * float(self._next().value)
-
-    def _labels(self) -> tuple[str, ...]:
-        self._take("(", "grouping opts")
-        found = []
-        while not self._is(")"):
-            token = self._peek()
-            if token.kind not in ("identifier", "word", "string"):
-                self._unexpected("grouping opts", "label")
-            found.append(str(token.value) if token.kind == "string" else self._written(token))
-            self._next()
-            if not self._is(",", ")"):
-                self._unexpected("grouping opts", '"," or ")"')
-            if self._is(","):
-                self._next()
-        self._next()
-        return tuple(found)
-
-    def _written(self, token: Token) -> str:
-        return self.text[token.span[0] : token.span[1]]
 
     def _unary(self) -> Expr:
         if not self._is("-", "+"):
@@ -427,54 +355,3 @@ class Parser:
         param = args[0] if wanted == 2 else None
         depth = self._deeper(span, *args)
         return Aggregate(token.text, args[-1], param, grouping, without, span=span, depth=depth)
-
-    def _selector(self) -> Expr:
-        token = self._peek()
-        name, end = "", token.span[1]
-        matchers: list[Matcher] = []
-        if not self._is("{"):
-            name = self._written(self._next())
-        if self._is("{"):
-            name, matchers, end = self._braces(name)
-        if name:
-            matchers.append(matcher(NAME, "=", name))
-        return Selector(name, tuple(matchers), span=(token.span[0], end))
-
-    def _braces(self, name: str) -> tuple[str, list[Matcher], int]:
-        opened = self._next()
-        matchers: list[Matcher] = []
-        while not self._is("}"):
-            token = self._peek()
-            if token.kind not in ("identifier", "string"):
-                self._unexpected("label matching", 'identifier or "}"')
-            self._next()
-            if token.kind == "string" and self._is(",", "}"):
-                if name:
-                    span = (opened.span[0], token.span[1])
-                    self._fail(
-                        span, f'metric name must not be set twice: "{name}" or "{token.value}"'
-                    )
-                name = str(token.value)
-            else:
-                matchers.append(self._matcher(token))
-            if not self._is(",", "}"):
-                self._unexpected("label matching", '"," or "}"')
-            if self._is(","):
-                self._next()
-        if name and any(m.name == NAME and m.op == "=" for m in matchers):
-            twice = next(m.value for m in matchers if m.name == NAME)
-            self._fail(opened.span, f'metric name must not be set twice: "{name}" or "{twice}"')
-        return name, matchers, self._next().span[1]
-
-    def _matcher(self, label: Token) -> Matcher:
-        if not self._is(*_MATCH_OPS):
-            self._unexpected("label matching", "label matching operator")
-        op = self._next().text
-        if self._peek().kind != "string":
-            self._unexpected("label matching", "string")
-        value = self._next()
-        name = str(label.value) if label.kind == "string" else label.text
-        try:
-            return matcher(name, op, str(value.value))  # type: ignore[arg-type]
-        except BadRegex as error:
-            self._fail(label.span, str(error))

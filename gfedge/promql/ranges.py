@@ -12,6 +12,7 @@ from gfedge.promql.checks import value_type
 from gfedge.promql.lexer import quoted
 from gfedge.promql.query import Query, Steps
 from gfedge.promql.selection import RangeVector
+from gfedge.promql.signatures import ANCHORED, SMOOTHED
 from gfedge.promql.syntax import Call, Expr, Range, unwrapped
 from gfedge.promql.types import NAME, LabelSets, Values, Vector
 from gfedge.promql.windows import Windows
@@ -55,6 +56,7 @@ def call(
 ) -> Vector:
     """The function over each window; `numbers` are its scalar arguments at each step."""
     at = next(arg for arg in node.args if value_type(arg) == "range vector")
+    _check_extent(query, node.function, unwrapped(at))
     found = windows_of(unwrapped(at), steps, not numbers)
     kernel = _kernel(query, node, unwrapped(at), steps, numbers)
     pieces = []
@@ -70,6 +72,14 @@ def call(
         return made
     lost = np.ones(len(made.labels), np.bool_)
     return Vector(made.labels, made.values, made.present, lost)
+
+
+def _check_extent(query: Query, function: str, at: Expr) -> None:
+    extent = at.selector.extent if isinstance(at, Range) else ""
+    allowed = {"anchored": ANCHORED, "smoothed": SMOOTHED}.get(extent, (function,))
+    if function not in allowed:
+        names = ", ".join(allowed)
+        raise query.fail(f"{extent} modifier can only be used with: {names} - not with {function}")
 
 
 def _kernel(
