@@ -52,10 +52,12 @@ from gfedge.lineage import routes as lineage
 from gfedge.monitoring import routes as monitoring
 from gfedge.monitoring.history import History
 from gfedge.monitoring.storage import HistoryStorage
+from gfedge.registry import promotion_routes as promotions
 from gfedge.registry import routes as registry
 from gfedge.registry import upload_routes as model_uploads
 from gfedge.registry.files import ModelFiles
 from gfedge.registry.lineage import TELLERS as REGISTRY_TELLERS
+from gfedge.registry.promotion import Promotions
 from gfedge.registry.registry import Registry
 from gfedge.registry.versions import version_id
 from gfedge.settings import Settings, unknown
@@ -138,6 +140,7 @@ def routes() -> list[Route]:
         *assets.routes(),
         *registry.routes(),
         *model_uploads.routes(),
+        *promotions.routes(),
         *tracking.routes(),
         *artifacts.routes(),
         *datasets.routes(),
@@ -223,6 +226,7 @@ async def database(app: web.Application) -> AsyncIterator[None]:
         )
         model_files.open()
         app[registry.REGISTRY] = Registry(db, settings.models, model_files)
+        app[promotions.PROMOTIONS] = Promotions(app[registry.REGISTRY])
         yield
         await index.close()
     finally:
@@ -249,6 +253,7 @@ async def jobs(app: web.Application) -> AsyncIterator[None]:
     app[ai.INTAKE] = Intake(settings, known, app[tracking.EXPERIMENTS], app[assets.ASSETS])
     await queue.open()
     app[tracking.RUNS].elsewhere = queue.live_run
+    known.jobs_of = queue.jobs_of
     app[tracking.FEED].elsewhere = queue.live_runs
     yield
     await queue.close()
@@ -309,6 +314,7 @@ class Warm:
         except Exception as error:
             self.failure = f"no jobs can run: {error}"
             raise
+        known.engine = self.engine
         queue.start(Executor(settings, self.engine, known, stored, queue.feed))
         if not (serving := known.serving()):
             log.warning("no model is here: put some under %s (--models)", settings.models)

@@ -211,6 +211,11 @@ class JobQueue:
             for live in self._live.values()
         ]
 
+    def jobs_of(self, version: str) -> int:
+        """How many jobs that have not ended run a model version, by its id."""
+        refs = (ref for live in self._live.values() for ref in live.submission.models)
+        return sum(ref.id == version for ref in refs)
+
     def snapshot(self, job: Live | EndedJob) -> Job:
         """The job as clients see it now."""
         now = job.now if isinstance(job, Live) else job

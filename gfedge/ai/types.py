@@ -180,6 +180,11 @@ class Submission(msgspec.Struct, kw_only=True, frozen=True):
     created_at: float
     original: Original | None = None
 
+    @property
+    def models(self) -> list[ModelRef]:
+        """The versions that it runs."""
+        return [ref for ref in (self.model, self.upscaler) if ref is not None]
+
 
 class EndedJob(Submission, kw_only=True, frozen=True):
     """A job as it ended."""

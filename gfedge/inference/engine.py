@@ -150,6 +150,11 @@ class Engine:
         settle_loads([future], EngineError(CLOSED))
         return future
 
+    def keep(self, model: ModelFolder, seconds: float) -> None:
+        """Unload this one last, for so long."""
+        if self.place is not None:
+            self.place.sessions.keep(model, seconds)
+
     def loaded(self) -> list[LoadedModel]:
         """The models in memory now."""
         return self.place.sessions.loaded() if self.place is not None else []

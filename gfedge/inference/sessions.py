@@ -135,7 +135,14 @@ class Sessions:
         self.options = options
         self.device = device
         self.models: dict[Key, Model] = {}
+        self.kept: dict[Key, float] = {}
+        """Until when a model is given up only where nothing else can be."""
         self.lock = threading.Lock()
+
+    def keep(self, folder: ModelFolder, seconds: float) -> None:
+        """Give a model up last, for so long: it may be wanted again at once."""
+        with self.lock:
+            self.kept[key_of(folder)] = time.monotonic() + seconds
 
     def acquire(self, folder: ModelFolder) -> Model:
         """The model, loaded and warmed up if it is not there; it stays until as many `release`s.
@@ -191,7 +198,12 @@ class Sessions:
     def _make_room(self, wanted: int) -> None:
         """Unload the least recently used until `wanted` bytes fit in the budget or only busy models are left."""
         total = wanted + sum(model.memory_bytes for model in self.models.values())
-        idle = sorted((m for m in self.models.values() if not m.users), key=lambda m: m.used)
+        now = time.monotonic()
+        self.kept = {key: until for key, until in self.kept.items() if until > now}
+        idle = sorted(
+            (m for m in self.models.values() if not m.users),
+            key=lambda m: (key_of(m.folder) in self.kept, m.used),
+        )
         for model in idle:
             if total <= self.options.memory_bytes:
                 return

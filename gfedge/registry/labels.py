@@ -77,6 +77,22 @@ def change(row: ModelVersionRow, action: Action, by: str, details: dict[str, Any
     )
 
 
+def change_of_model(
+    name: str, action: Action, by: str, reason: str, details: dict[str, Any], version: str = ""
+) -> ChangeRow:
+    """An entry of the history about a model as a whole."""
+    return ChangeRow(
+        id=new_id(),
+        name=name,
+        version=version,
+        action=action,
+        by=by,
+        reason=reason,
+        details=details,
+        changed_at=time.time(),
+    )
+
+
 def _check_alias(alias: str, versions: Sequence[ModelVersionRow]) -> None:
     if alias in references.RESERVED or any(alias == other.version for other in versions):
         raise errors.Invalid(

@@ -24,6 +24,21 @@ def versions(cursor: Cursor, ids: list[str]) -> dict[str, Facts]:
     return found
 
 
+def promotions(cursor: Cursor, ids: list[str]) -> dict[str, Facts]:
+    return {
+        row.id: {
+            "href": f"/api/v1/ml-platform/models/{row.name}/history",
+            "to": row.to_stage,
+            "by": row.by,
+            "reason": row.reason,
+            "forced": row.forced,
+            "changed_at": row.changed_at,
+        }
+        for row in store.changes(cursor)
+        if row.id in ids
+    }
+
+
 def trainings(cursor: Cursor, ids: list[str]) -> dict[str, Facts]:
     return {
         origins(row)[0]: _without(row.training, "kind", "id")
@@ -46,6 +61,7 @@ def _without(facts: dict[str, Any], *names: str) -> Facts:
 
 TELLERS: list[Teller] = [
     ("model_version", versions),
+    ("promotion", promotions),
     ("training_run", trainings),
     ("dataset", datasets),
 ]

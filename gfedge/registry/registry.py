@@ -11,7 +11,7 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
 
@@ -21,6 +21,7 @@ from gfedge.inference.folder import read_folder
 from gfedge.inference.types import Kind, ModelFolder, ModelRefused
 from gfedge.registry import examination, origins, references, registration, store
 from gfedge.registry.files import ModelFiles
+from gfedge.registry.policy import Policy, RegisteredModel
 from gfedge.registry.types import (
     ChangeRow,
     Model,
@@ -32,6 +33,9 @@ from gfedge.registry.types import (
     Stage,
 )
 from gfedge.registry.versions import row_of, version_id
+
+if TYPE_CHECKING:
+    from gfedge.inference.engine import Engine
 
 log = logging.getLogger(__name__)
 
@@ -48,11 +52,15 @@ class Registry:
         self._folder = folder
         self._folders: dict[str, ModelFolder] = {}
         self._rows: dict[str, ModelVersionRow] = {}
+        self._settings: dict[str, RegisteredModel] = {}
+        self._trails: dict[str, list[str]] = {}
         self._opened = asyncio.Event()
         self.registering = asyncio.Lock()
         """One examination at a time; held until the version has its name."""
         self.refused: list[Refused] = []
         self.states: dict[str, str] = {}
+        self.engine: Engine | None = None
+        """Where versions run, once it is there."""
         self.jobs_of: Callable[[str], int] = lambda version: 0
         """How many jobs that have not ended run a version: whoever runs them knows."""
         self.share: Callable[[str, str], str] = lambda name, job: ""
@@ -62,6 +70,9 @@ class Registry:
         """Reads and verifies every folder; one that cannot be taken is refused and the others go on."""
         try:
             self._rows = {row.id: row for row in await self.db.read(store.all_versions)}
+            self._settings = {m.name: m for m in await self.db.read(store.registered_models)}
+            for entry in await self.db.read(store.changes):
+                self._follow(entry)
             known = {row.name for row in self._rows.values()}
             for path, outcome in await asyncio.to_thread(_read_all, self._folder):
                 await self._take_bundled(path, outcome)
@@ -121,9 +132,13 @@ class Registry:
         found = self._folders.get(ref.id)
         return found if found is not None and found.digest == ref.digest else None
 
+    def here(self, version: str) -> ModelFolder | None:
+        """The files of a version by its id, where they are here as they were registered."""
+        return self._folders.get(version)
+
     def folder(self, version: str) -> ModelFolder:
-        """The files of a version by its id; Conflict where they are not here as they were registered."""
-        if (found := self._folders.get(version)) is None:
+        """As `here`; Conflict where they are not."""
+        if (found := self.here(version)) is None:
             reason = self._refusal_of(version.replace("@", "/"))
             raise errors.Conflict(
                 f"the files of {version} are missing{reason}", code="files_missing"
@@ -205,6 +220,11 @@ class Registry:
         """Writes labels of versions together with their record, then takes them up in memory."""
         await self.db.write(store.change, rows, *more)
         self._rows.update({row.id: row for row in rows})
+        for one in more:
+            if isinstance(one, RegisteredModel):
+                self._settings[one.name] = one
+            elif isinstance(one, ChangeRow):
+                self._follow(one)
 
     async def add(self, row: ModelVersionRow, folder: ModelFolder) -> None:
         """Takes a new version: its row, its lineage and the first entry of its history in one commit."""
@@ -229,6 +249,20 @@ class Registry:
         self._folders.pop(row.id, None)
         self.states.pop(row.id, None)
         await asyncio.to_thread(self.files.remove, row.name, row.version)
+
+    def settings(self, name: str) -> RegisteredModel:
+        """What holds for a model, with its policy."""
+        return self._settings.get(name) or RegisteredModel(name=name)
+
+    def policy(self, name: str) -> Policy:
+        return self.settings(name).policy or Policy()
+
+    def before_prod(self, name: str) -> ModelVersionRow | None:
+        """The version that was in prod before the present one and can serve again."""
+        rows = [self._rows[version] for version in self._trails.get(name, [])[:-1]]
+        return next(
+            (r for r in reversed(rows) if r.stage != "prod" and r.id in self._folders), None
+        )
 
     def taken(self, name: str) -> set[str]:
         """Every version name that a model ever had: none is used twice."""
@@ -289,6 +323,15 @@ class Registry:
             changed_at=time.time(),
         )
         await self.commit([replace(row, stage="prod")], change)
+
+    def _follow(self, entry: ChangeRow) -> None:
+        """Keeps the order of the versions that were in prod: a promotion goes on, a rollback back."""
+        trail = self._trails.setdefault(entry.name, [])
+        if entry.action == "rolled_back":
+            while trail and trail[-1] != f"{entry.name}@{entry.version}":
+                trail.pop()
+        elif entry.action == "promoted" and entry.to_stage == "prod":
+            trail.append(f"{entry.name}@{entry.version}")
 
     def _here(self, folder: ModelFolder) -> None:
         self._folders[version_id(folder)] = folder

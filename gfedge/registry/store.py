@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from gfedge.db import Cursor, Row, rows
+from gfedge.registry.policy import RegisteredModel
 from gfedge.registry.types import ChangeRow, ModelVersionRow
 from gfedge.rows import append
 
@@ -21,8 +22,14 @@ def all_versions(cursor: Cursor) -> list[ModelVersionRow]:
     return [structured(ModelVersionRow, row, *names) for row in found]
 
 
+def registered_models(cursor: Cursor) -> list[RegisteredModel]:
+    found = rows(cursor, "select * from registered_models")
+    return [structured(RegisteredModel, row, "policy", "canary", "shadow") for row in found]
+
+
 def change(cursor: Cursor, relabelled: Sequence[ModelVersionRow], *more: Row) -> None:
-    """Writes the labels of versions anew and appends rows, all in one commit: never a change without its record."""
+    """Writes labels of versions and settings of models anew and appends the rest, in one commit: no change is without
+    its record."""
     for row in relabelled:
         cursor.execute(
             """
@@ -40,6 +47,8 @@ def change(cursor: Cursor, relabelled: Sequence[ModelVersionRow], *more: Row) ->
         )
     waiting: dict[type, list[Row]] = {}
     for one in more:
+        if isinstance(one, RegisteredModel):
+            cursor.execute("delete from registered_models where name = $1", [one.name])
         waiting.setdefault(type(one), []).append(one)
     append(cursor, waiting)
 

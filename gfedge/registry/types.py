@@ -15,7 +15,6 @@ Action = Literal[
     "registered",
     "promoted",
     "rolled_back",
-    "refused",
     "described",
     "deleted",
     "policy",
@@ -202,6 +201,23 @@ class RegisterQuery(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     by: By = ""
 
 
+class Canary(msgspec.Struct, kw_only=True, frozen=True):
+    """A version that takes a share of a model's traffic."""
+
+    version: str
+    percent: float
+    by: str
+    started_at: float
+
+
+class Shadow(msgspec.Struct, kw_only=True, frozen=True):
+    """A version that runs what the version in prod ran, for comparison alone."""
+
+    version: str
+    by: str
+    started_at: float
+
+
 class GateResult(msgspec.Struct, kw_only=True, frozen=True):
     """One condition of a promotion."""
 
@@ -237,3 +253,21 @@ class History(msgspec.Struct, kw_only=True, frozen=True):
 
     name: str
     changes: list[ChangeRow]
+
+
+class Promotion(msgspec.Struct, kw_only=True, frozen=True):
+    """A version that came to another stage, or would."""
+
+    id: Annotated[str, Meta(description="Of the entry in the history; empty of a dry run.")]
+    name: str
+    version: str
+    from_stage: Stage
+    to_stage: Stage
+    replaced: Annotated[str, Meta(description="The version that was in prod before.")]
+    by: str
+    reason: str
+    forced: bool
+    dry_run: bool
+    passed: bool
+    gates: list[GateResult]
+    load_seconds: Annotated[float, Meta(description="To have it in memory beside the others.")]
