@@ -21,6 +21,7 @@ SIZES = frozenset(
         "max_body",
         "max_model",
         "max_job_memory",
+        "max_memory",
         "model_memory",
         "gpu_memory",
         "min_free_disk",
@@ -136,6 +137,17 @@ class Settings(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=
     max_queue: Annotated[
         int, Meta(ge=1, le=100_000, description="Jobs that may wait; past it the answer is 429.")
     ] = 256
+    max_queued_megapixels: Annotated[
+        int,
+        Meta(
+            ge=1,
+            description="Work that may wait, in megapixels x steps; past it the answer is 429.",
+        ),
+    ] = 4096
+    max_memory: Annotated[
+        int,
+        Meta(ge=0, description="Resident memory past which no new work is taken; 0: 70 % of all."),
+    ] = 0
     max_running: Annotated[int, Meta(ge=1, le=1024, description="Jobs that run side by side.")] = 16
     max_job_memory: Annotated[
         int,

@@ -17,6 +17,7 @@ from msgspec import Meta
 from gfedge import inference
 from gfedge.ai import record, store
 from gfedge.ai.live import Live, wire_ended, wire_live
+from gfedge.ai.turns import Turns
 from gfedge.ai.types import EndedJob, Job, JobQuery, Progress, Submission
 from gfedge.db import Database
 from gfedge.events import PREVIEW, Events, Subscription
@@ -88,7 +89,7 @@ class Feed:
         events: Events,
         runs: RunFeed,
         live: Mapping[str, Live],
-        pending: Mapping[str, Live],
+        pending: Turns,
         ended: Mapping[str, EndedJob],
     ) -> None:
         self._events = events
@@ -149,7 +150,7 @@ class Feed:
         last = sorted(ended.values(), key=lambda job: job.id)
         if not wanted.topics:
             last = last[-SHOWN_ENDED:]
-        positions = {live.id: n for n, live in enumerate(self._pending.values(), 1)}
+        positions = {live.id: n for n, live in enumerate(self._pending, 1)}
         live = [job for job in self._live.values() if positions.get(job.id, 0) <= SHOWN_QUEUED]
         chosen = frozenset(wanted.topics)
         jobs = {job.id: wire_ended(job) for job in last if _chosen(job, chosen)}
@@ -200,7 +201,7 @@ class Feed:
             self._tell_positions()
 
     def _tell_positions(self) -> None:
-        waiting = list(self._pending.values())[:SHOWN_QUEUED]
+        waiting = self._pending.first(SHOWN_QUEUED)
         moved = QueueMoved(
             queued=self._queued,
             running=self._running,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -31,6 +32,18 @@ class Outcome:
     surroundings: dict[str, str] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Client:
+    """What the one who asked for a job does meanwhile."""
+
+    waits: bool = False
+    """For the end: it is told nothing before."""
+    wanted_seconds: float | None = None
+    """A job that has not started by then is no longer wanted."""
+    gone: Callable[[], bool] = lambda: False
+    """Whether it closed its connection."""
+
+
 @dataclass(eq=False)
 class Live:
     """A job that has not ended."""
@@ -39,6 +52,8 @@ class Live:
     acknowledged: asyncio.Future[None]
     done: asyncio.Future[EndedJob]
     status: Status = "queued"
+    since: float = field(default_factory=time.monotonic)
+    """When it came to the queue, on a clock that nobody sets."""
     started_at: float | None = None
     progress: Progress = field(default_factory=Progress)
     timings: Timings = field(default_factory=Timings)
@@ -49,6 +64,7 @@ class Live:
     """Its submission is committed."""
     ending: bool = False
     """Its end is known and being recorded."""
+    client: Client = field(default_factory=lambda: Client())
     stopped: bool = False
     """Cancelled by the server's stop, not by its owner: it stays durable and runs again at the next start."""
 
@@ -89,7 +105,7 @@ def matches(job: Submission, status: Status, query: JobQuery) -> bool:
 def ended(live: Live, outcome: Outcome) -> EndedJob:
     submission = live.submission
     finished = time.time()
-    live.timings.total_seconds = max(0.0, finished - submission.created_at)
+    live.timings.total_seconds = time.monotonic() - live.since
     return EndedJob(
         **{name: getattr(submission, name) for name in submission.__struct_fields__},
         status=outcome.status,

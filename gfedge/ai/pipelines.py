@@ -13,6 +13,7 @@ import msgspec
 from gfedge import errors, inference
 from gfedge.ai.types import GenerateParams, Kind, Submission, SuperresParams, Timings
 from gfedge.assets.assets import Assets
+from gfedge.assets.types import AssetRow
 from gfedge.inference.types import (
     Cancel,
     GenerateRequest,
@@ -110,6 +111,12 @@ def _bytes_per_pixel(scale: int) -> int:
     return 4 + 2 * 4 * scale**2
 
 
+def generate_price(params: GenerateParams, size: int) -> float:
+    """Megapixels x steps, the upscaling being one step."""
+    upscaled = (size * params.scale) ** 2 if params.scale > 1 else 0
+    return params.n * ((params.steps or 0) * size**2 + upscaled) / 1e6
+
+
 async def run_generate(work: Work, params: GenerateParams) -> list[Pixels]:
     model = _model(work, work.submission.model)
     assert params.steps is not None
@@ -202,6 +209,11 @@ def prepare_superres(
 async def superres_memory(work: Work, params: SuperresParams) -> int:
     image = work.submission.inputs[0]
     return image.width * image.height * _bytes_per_pixel(params.scale or 4)
+
+
+def superres_price(params: SuperresParams, image: AssetRow) -> float:
+    """Megapixels that come out, in one step."""
+    return image.width * image.height * (params.scale or 4) ** 2 / 1e6
 
 
 async def _decoded(work: Work) -> Pixels:

@@ -15,12 +15,14 @@ from functools import partial
 
 from gfedge import errors, metrics
 from gfedge.ai import record, store
+from gfedge.ai.admission import Admission
 from gfedge.ai.execution import Executor, reason
 from gfedge.ai.feed import Feed
 from gfedge.ai.idempotency import KEPT_SECONDS, Keys, Use
-from gfedge.ai.live import Live, Outcome, ended, wire_ended, wire_live
+from gfedge.ai.live import Client, Live, Outcome, ended, wire_ended, wire_live
 from gfedge.ai.observed import observe
-from gfedge.ai.types import EndedJob, Job, JobQuery, Submission
+from gfedge.ai.turns import Turns
+from gfedge.ai.types import EndedJob, Job, JobError, JobQuery, Submission
 from gfedge.assets.assets import Assets
 from gfedge.db import Database
 from gfedge.events import Events
@@ -55,7 +57,8 @@ class JobQueue:
         self._executor: Executor | None = None
         self._tasks = Tasks()
         self._live: OrderedDict[str, Live] = OrderedDict()
-        self._pending: OrderedDict[str, Live] = OrderedDict()
+        self._pending = Turns()
+        self.admission = Admission(settings, self._pending, lambda: len(self._live) - self._running)
         self._running = 0
         self._ended: OrderedDict[str, EndedJob] = OrderedDict()
         self._keys = Keys()
@@ -79,7 +82,7 @@ class JobQueue:
             live = self._remember(submission)
             live.durable = True
             live.acknowledged.set_result(None)
-            self._pending[submission.id] = live
+            self._pending.add(live)
         if self._pending:
             log.info("%d jobs from before the start run again", len(self._pending))
 
@@ -113,17 +116,19 @@ class JobQueue:
 
     # What clients do
 
-    def admit(self, idempotency_key: str | None) -> None:
+    async def admit(
+        self, requester: str, idempotency_key: str | None, *, by_token: bool = False
+    ) -> None:
         """Refuses at the door, before anything is read or stored; a retry of an earlier request comes in."""
-        waiting = len(self._live) - self._running
-        if waiting >= self._settings.max_queue and self._keys.find(idempotency_key) is None:
-            raise errors.TooBusy(
-                f"{waiting} jobs are waiting already (setting max_queue): try again later",
-                headers={"Retry-After": str(self._retry_after(waiting))},
-            )
+        if self._keys.find(idempotency_key) is None:
+            async with self.admission.held(requester):
+                self.admission.at_the_door(requester, by_token=by_token)
 
     async def submit(
-        self, submission: Submission, image: Pixels | None = None, *, waits: bool = False
+        self,
+        submission: Submission,
+        image: Pixels | None = None,
+        client: Client = Client(),  # noqa: B008  frozen
     ) -> tuple[Live | EndedJob, bool]:
         """Takes a job; says too whether an Idempotency-Key found an earlier one.
 
@@ -133,17 +138,19 @@ class JobQueue:
         key = submission.idempotency_key
         if (earlier := self._keys.find(key, submission.request_digest)) is not None:
             return await self._durable(earlier), True
-        self.admit(key)
+        async with self.admission.held(submission.requester):
+            self.admission.at_the_door(submission.requester, by_token=False)
+            self.admission.at_its_price(submission, client.wanted_seconds)
         live = self._remember(submission)
-        live.image = image
-        if waits:
+        live.image, live.client = image, client
+        if client.waits:
             self._db.defer(store.submission_row(submission))
         else:
             await self._insert(live)
         live.acknowledged.set_result(None)
         for row in submission.inputs:
             self._assets.remember(row)
-        self._pending[submission.id] = live
+        self._pending.add(live)
         self.feed.queued(live, len(self._pending))
         self._dispatch()
         return live, False
@@ -168,7 +175,7 @@ class JobQueue:
             ended = await self._find_ended(job_id)
             raise errors.Conflict(f"job {job_id} has {ended.status} already", code="job_ended")
         live.cancel.cancel()
-        if self._pending.pop(job_id, None) is not None:
+        if self._pending.remove(job_id) is not None:
             live.ending = True
             await self._end(live, Outcome(status="cancelled"))
         elif live.ending:
@@ -264,33 +271,25 @@ class JobQueue:
     def _position(self, live: Live) -> int | None:
         if live.status != "queued":
             return None
-        for position, job_id in enumerate(self._pending, 1):
-            if job_id == live.submission.id:
-                return position
-        return len(self._pending) + 1
-
-    def _retry_after(self, waiting: int) -> int:
-        """Seconds until the queue has likely moved on: what the last jobs took, for those that wait."""
-        times = [job.finished_at - (job.started_at or job.finished_at) for job in self._recent()]
-        mean = sum(times) / len(times) if times else 1.0
-        return min(3600, max(1, round(mean * waiting / self._settings.max_running)))
-
-    def _recent(self) -> list[EndedJob]:
-        return list(self._ended.values())[-20:]
+        return self._pending.position(live.id) or len(self._pending) + 1
 
     def _dispatch(self) -> None:
         if self._executor is None:
             return
         while self._pending and self._running < self._settings.max_running and not self._stopping:
-            job_id, live = self._pending.popitem(last=False)
+            live = self._pending.take()
+            if (dropped := _dropped(live)) is not None:
+                live.ending = True
+                self._tasks.spawn(f"drop {live.id}", self._end(live, dropped))
+                continue
             live.status, live.started_at = "running", time.time()
             self._running += 1
             self.feed.started(live)
-            self._tasks.spawn(f"job {job_id}", self._run(live, self._executor))
+            self._tasks.spawn(f"job {live.id}", self._run(live, self._executor))
         self._count()
 
     async def _run(self, live: Live, executor: Executor) -> None:
-        live.timings.queue_seconds = max(0.0, (live.started_at or 0) - live.submission.created_at)
+        live.timings.queue_seconds = time.monotonic() - live.since
         try:
             outcome = await executor.execute(live)
             if not live.stopped:
@@ -314,6 +313,7 @@ class JobQueue:
         for row in outcome.outputs:
             self._assets.remember(row)
         self._ended[job.id] = job
+        self.admission.drain.ended(len(self._pending), time.monotonic())
         if len(self._ended) > REMEMBERED:
             self._ended.popitem(last=False)
         self._live.pop(job.id, None)
@@ -341,3 +341,14 @@ class JobQueue:
     def _count(self) -> None:
         metrics.jobs_queued.set(len(self._live) - self._running)
         metrics.jobs_running.set(self._running)
+
+
+def _dropped(live: Live) -> Outcome | None:
+    """How a job ends whose turn has come and whom nobody wants any more; None for the others."""
+    client, wanted = live.client, live.client.wanted_seconds
+    if wanted is not None and time.monotonic() > live.since + wanted:
+        text = "its X-Request-Timeout passed before its turn came"
+        return Outcome(status="failed", error=JobError(code="expired", detail=text))
+    if client.waits and not live.durable and not live.submission.idempotency_key and client.gone():
+        return Outcome(status="cancelled")
+    return None

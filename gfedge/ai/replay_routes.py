@@ -44,14 +44,15 @@ def routes() -> list[Route]:
 
 
 async def replay_job(request: web.Request) -> web.Response:
-    admit(request)
+    await admit(request)
     queue, registry = request.app[QUEUE], request.app[REGISTRY]
     await registry.opened()
     original = replay.ended(await queue.find(request.match_info["id"]))
     request.app[EXPERIMENTS].writable(original.experiment_id)
     submission = msgspec.structs.replace(
         replay.again(original, registry, request.app[ASSETS]),
-        requester=request.remote or "",
+        requester=requests.requester(request),
+        priority=requests.priority(request),
         idempotency_key=requests.idempotency_key(request),
         request_digest=hashlib.sha256(f"replay {original.id}".encode()).hexdigest(),
     )

@@ -15,11 +15,11 @@ import msgspec
 from aiohttp import BodyPartReader, web
 from aiohttp.http_exceptions import HttpProcessingError
 
-from gfedge import errors, inference, keys, wire
+from gfedge import auth, errors, inference, keys, wire
 from gfedge.ai import trace
 from gfedge.ai.metadata import Origin
-from gfedge.ai.pipelines import PIPELINES
-from gfedge.ai.types import GenerateParams, Kind, Submission, SuperresBody, SuperresParams
+from gfedge.ai.pipelines import PIPELINES, generate_price, superres_price
+from gfedge.ai.types import GenerateParams, Kind, Priority, Submission, SuperresBody, SuperresParams
 from gfedge.assets.assets import Assets
 from gfedge.assets.types import AssetRow
 from gfedge.db import new_id
@@ -32,10 +32,14 @@ from gfedge.tracking.experiments import Experiments
 IMAGE_TYPES = ("image/png", "image/jpeg", "image/webp", "application/octet-stream")
 MAX_PARTS = 32
 """Parts of a form; it has a file and a few options."""
+MAX_TIMEOUT = 86_400
+"""Seconds of the longest X-Request-Timeout."""
 KEPT_PIXELS = 1 << 18
 """Decoded pictures up to this size wait in memory with their jobs; larger ones are decoded again."""
 _key = re.compile(r"[\x21-\x7e]{1,200}")
 _wait = re.compile(r"(?:^|[,;\s])wait\s*=\s*\"?(\d{1,15})\"?\s*(?=$|[,;])", re.IGNORECASE)
+_seconds = re.compile(r"[0-9]{1,6}(\.[0-9]{1,3})?")
+_urgency = re.compile(r"(?:^|,)\s*u\s*=\s*([0-7])\s*(?=$|,)")
 _quality = re.compile(r"\bq\s*=\s*([01](?:\.\d{0,3})?)")
 _data_url = re.compile(r"data:[^,]{0,100},")
 
@@ -54,6 +58,29 @@ def wait_seconds(request: web.Request) -> float | None:
     """Seconds of `Prefer: wait=N` (RFC 7240); None where the client does not want to wait."""
     found = _wait.search(",".join(request.headers.getall("Prefer", ())))
     return min(float(found.group(1)), request.app[keys.SETTINGS].max_wait) if found else None
+
+
+def timeout_seconds(request: web.Request) -> float | None:
+    """Seconds of `X-Request-Timeout`, after which the client no longer wants a job that has not started."""
+    if (text := request.headers.get("X-Request-Timeout")) is None:
+        return None
+    if not _seconds.fullmatch(text) or not 0 < float(text) <= MAX_TIMEOUT:
+        raise errors.BadRequest(
+            f"X-Request-Timeout: seconds, more than 0 and at most {MAX_TIMEOUT}", code="bad_timeout"
+        )
+    return float(text)
+
+
+def priority(request: web.Request) -> Priority:
+    """`Priority: u=0` to `u=7` (RFC 9218): people who wait are up to 3, which is also the default; later is batch."""
+    found = _urgency.search(request.headers.get("Priority", ""))
+    return "batch" if found is not None and int(found[1]) > 3 else "interactive"
+
+
+def requester(request: web.Request) -> str:
+    """Who takes turns with others: the token's name, or the address where there are no tokens."""
+    who = auth.who(request)
+    return who.name if who.token_id else request.remote or ""
 
 
 def wants_picture(request: web.Request) -> bool:
@@ -193,8 +220,16 @@ class Intake:
         if params.scale > 1:
             upscaler = self._registry.find(PIPELINES["superres"].model, "superres", "scale")
         seed = secrets.randbits(32) if params.seed in (None, -1) else params.seed
+        price = generate_price(params, int(model.pipeline["size"]))
         return await self._submission(
-            request, "generate", asked, params, seed=seed, model=model, upscaler=upscaler
+            request,
+            "generate",
+            asked,
+            params,
+            price=price,
+            seed=seed,
+            model=model,
+            upscaler=upscaler,
         )
 
     async def superres(self, request: web.Request) -> tuple[Submission, Pixels | None]:
@@ -217,7 +252,13 @@ class Intake:
         else:
             image, pixels = await self._take(data, params.scale or 4, most)
         submission = await self._submission(
-            request, "superres", asked, params, model=model, inputs=[image]
+            request,
+            "superres",
+            asked,
+            params,
+            price=superres_price(params, image),
+            model=model,
+            inputs=[image],
         )
         return submission, pixels if image.width * image.height <= KEPT_PIXELS else None
 
@@ -285,6 +326,7 @@ class Intake:
         params: GenerateParams | SuperresParams,
         *,
         model: ModelFolder | None,
+        price: float,
         seed: int | None = None,
         upscaler: ModelFolder | None = None,
         inputs: Sequence[AssetRow] = (),
@@ -304,7 +346,9 @@ class Intake:
             inputs=list(inputs),
             experiment_id=experiment,
             run_id=new_id(),
-            requester=request.remote or "",
+            requester=requester(request),
+            priority=priority(request),
+            price=price,
             idempotency_key=idempotency_key(request),
             request_digest=_digest(kind, asked, [row.sha256 for row in inputs]),
             created_at=time.time(),

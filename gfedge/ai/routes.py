@@ -6,9 +6,9 @@ import asyncio
 
 from aiohttp import web
 
-from gfedge import errors, keys, sockets
+from gfedge import auth, errors, keys, sockets
 from gfedge.ai import feed, requests, trace
-from gfedge.ai.live import Live
+from gfedge.ai.live import Client, Live
 from gfedge.ai.metadata import Origin
 from gfedge.ai.queue import JobQueue
 from gfedge.ai.requests import Intake
@@ -28,6 +28,7 @@ FAILED_STATUS = {
     "bad_image": 422,
     "model_gone": 422,
     "too_many_pixels": 413,
+    "expired": 504,
     "disk_full": 507,
 }
 """Status of an answer that should have been a picture, by the job's error code; 500 for the rest."""
@@ -113,13 +114,13 @@ def routes() -> list[Route]:
 
 
 async def generate(request: web.Request, body: GenerateParams) -> web.StreamResponse:
-    admit(request)
+    await admit(request)
     submission = await request.app[INTAKE].generate(request, body)
     return await _submit(request, submission)
 
 
 async def superres(request: web.Request) -> web.StreamResponse:
-    admit(request)
+    await admit(request)
     return await _submit(request, *await request.app[INTAKE].superres(request))
 
 
@@ -180,10 +181,15 @@ async def _trace_origin(request: web.Request, origin: Origin) -> Trace:
     return trace.matched(graph, "metadata")
 
 
-def admit(request: web.Request) -> None:
+async def admit(request: web.Request) -> None:
     """Refuses before the body is read."""
     request.app[ASSETS].check_space()
-    request.app[QUEUE].admit(requests.idempotency_key(request))
+    requests.timeout_seconds(request)
+    await request.app[QUEUE].admit(
+        requests.requester(request),
+        requests.idempotency_key(request),
+        by_token=bool(auth.who(request).token_id),
+    )
 
 
 async def _submit(
@@ -202,7 +208,12 @@ async def taken(
     """Acknowledges a job and waits for its end as long as the client prefers; gives the answer's status and headers."""
     queue = request.app[QUEUE]
     wait = requests.wait_seconds(request)
-    job, replayed = await queue.submit(submission, image, waits=wait is not None)
+    client = Client(
+        waits=wait is not None,
+        wanted_seconds=requests.timeout_seconds(request),
+        gone=lambda: request.transport is None or request.transport.is_closing(),
+    )
+    job, replayed = await queue.submit(submission, image, client)
     headers = {"Location": f"/api/v1/ml-platform/ai-jobs/{job.id}"}
     if replayed:
         headers["Idempotent-Replayed"] = "true"

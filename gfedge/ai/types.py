@@ -13,6 +13,9 @@ from gfedge.tracking.types import ListQuery, Name
 from gfedge.wire import Page
 
 Kind = Literal["generate", "superres"]
+Priority = Literal["interactive", "batch"]
+PRIORITIES: tuple[Priority, ...] = ("interactive", "batch")
+"""The first goes before the second."""
 Status = Literal["queued", "running", "succeeded", "failed", "cancelled"]
 ENDED = ("succeeded", "failed", "cancelled")
 
@@ -178,6 +181,9 @@ class Submission(msgspec.Struct, kw_only=True, frozen=True):
     idempotency_key: str | None
     request_digest: str
     created_at: float
+    priority: Priority = "interactive"
+    price: float = 0.0
+    """What it costs, in megapixels x steps."""
     original: Original | None = None
 
     @property
