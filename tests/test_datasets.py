@@ -107,7 +107,7 @@ async def test_lineage_leads_from_the_dataset_to_the_run(serving: Serving, tmp_p
     db = Database(tmp_path / "data" / "gfedge.duckdb")
     db.open(migrate.migrate)
     try:
-        nodes = await db.read(lineage.ancestors, "run", run["id"])
+        nodes = await db.read(lineage.ancestors, ("run", run["id"]))
         assert nodes == [("run", run["id"]), ("dataset", inputs[0]["dataset_id"])]
         edges = await db.read(lineage.edges_between, nodes)
         assert [edge.relation for edge in edges] == ["input"]
