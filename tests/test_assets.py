@@ -101,6 +101,11 @@ async def test_head_of_an_asset_says_its_size(stored: Api) -> None:
         assert await response.read() == b""
 
 
+async def test_head_has_no_ranges(stored: Api) -> None:
+    async with stored.http.request("HEAD", URL, headers={"Range": "bytes=0-9"}) as response:
+        assert (response.status, response.headers["Content-Length"]) == (200, str(len(PNG)))
+
+
 async def test_both_prefixes_give_the_asset(stored: Api) -> None:
     assert await stored.bytes(URL) == await stored.bytes(URL.replace("/api/v1", "/api")) == PNG
 

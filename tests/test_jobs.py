@@ -63,6 +63,13 @@ async def test_a_wait_that_is_too_short_answers_202(client: Api) -> None:
     await client.cancel(job)
 
 
+@pytest.mark.parametrize("asked", ["wait=30, respond-async", 'Wait="30"', "wait=99999999999"])
+async def test_a_wait_is_read_in_all_its_spellings(client: Api, asked: str) -> None:
+    await client.call(
+        "POST", GENERATE, 200, json={"prompt": "red dragon"}, headers={"Prefer": asked}
+    )
+
+
 async def test_a_wait_is_cut_to_what_the_server_grants(serving: Serving) -> None:
     client = await serving(max_wait=0)
     headers = {"Prefer": "wait=600"}
@@ -496,13 +503,13 @@ async def test_a_queued_job_is_cancelled_at_once(serving: Serving, method: str, 
 async def test_a_running_job_stops_within_a_step(client: Api, method: str, path: str) -> None:
     job = await client.submit(**LONG)
     before = await eventually(lambda: client.job(job["id"]), lambda j: j["progress"]["step"] >= 1)
-    await client.call(method, f"{JOBS}/{job['id']}{path}")
-    ended = await client.until(job["id"])
+    ended = await client.call(method, f"{JOBS}/{job['id']}{path}")
     assert ended["status"] == "cancelled"
     assert ended["outputs"] == []
     assert ended["error"] is None
-    step_seconds = (ended["finished_at"] - ended["started_at"]) / max(before["progress"]["step"], 1)
-    assert ended["finished_at"] - ended["started_at"] < 50 * step_seconds
+    # A step here takes some 20 ms and the request a few: half of the 100 steps is far from one.
+    assert ended["progress"]["step"] < before["progress"]["step"] + 50
+    assert await client.job(job["id"]) == ended
 
 
 async def test_a_running_upscale_is_cancelled_between_tiles(serving: Serving) -> None:
@@ -522,6 +529,14 @@ async def test_who_waits_for_a_job_that_is_cancelled_is_told(client: Api) -> Non
     listed = await eventually(lambda: client.get(JOBS), lambda page: bool(page["jobs"]))
     await client.cancel(*listed["jobs"])
     await waiting
+
+
+async def test_cancelling_again_changes_nothing(client: Api) -> None:
+    job = await client.submit(**LONG)
+    path = f"{JOBS}/{job['id']}"
+    await client.call("DELETE", path)
+    first = await client.until(job["id"])
+    assert await client.call("DELETE", path) == await client.call("POST", f"{path}/cancel") == first
 
 
 async def test_cancelling_an_ended_job_is_a_conflict(client: Api) -> None:
@@ -612,3 +627,14 @@ async def test_what_was_unfinished_at_a_stop_runs_at_the_next_start(serving: Ser
     ended = await client.until(queued["id"])
     assert ended["seed"] == 6
     assert shown(ended) == expected
+
+
+async def test_what_a_queued_job_needs_is_known_after_a_restart(serving: Serving) -> None:
+    client = await serving(max_running=1)
+    await client.submit(**LONG)
+    queued = await client.upscale(SOURCE, status=202, mode="pixel")
+    client = await serving(max_running=1)
+    sha256 = queued["inputs"][0]
+    assert (await client.get(f"/api/v1/assets/{sha256}/trace"))["subject"] == f"asset:{sha256}"
+    again = await client.call("POST", SUPERRES, 202, json={"asset": sha256, "mode": "pixel"})
+    assert again["inputs"] == queued["inputs"]

@@ -150,7 +150,18 @@ async def test_a_query_outside_its_limits_is_refused(server: Api, query: str) ->
 
 @pytest.mark.parametrize(
     "query",
-    ["limit=0", "limit=1001", "limit=all", "status=done", "kind=paint", "after=noon", "page=2"],
+    [
+        "limit=0",
+        "limit=1001",
+        "limit=all",
+        "status=done",
+        "kind=paint",
+        "after=noon",
+        "page=2",
+        "cursor=x",
+        "after=nan",
+        "before=inf",
+    ],
 )
 async def test_a_listing_refuses_a_query_it_does_not_know(server: Api, query: str) -> None:
     await server.refused("GET", f"{JOBS}?{query}", 422, "invalid")

@@ -241,6 +241,10 @@ class JobPage(Page, kw_only=True):
 class JobQuery(ListQuery, kw_only=True, forbid_unknown_fields=True):
     """Which jobs to list."""
 
+    cursor: Annotated[
+        str,
+        Meta(pattern=r"^([0-9a-f-]{36})?$(?!\n)", description="`next` of the page before."),
+    ] = ""
     status: Status | None = None
     kind: Kind | None = None
     model: Annotated[str, Meta(max_length=200, description="Name of a model.")] = ""

@@ -72,7 +72,12 @@ def _names(tags: tuple[ETag, ...], sha256: str) -> bool:
 
 
 def _part(request: web.Request, sha256: str, size: int) -> range | None:
-    """The bytes that a single Range asks for; None for the whole, also where the range is not understood."""
+    """The bytes that a single Range asks for; None for the whole, also where the range is not understood.
+
+    Only GET has ranges (RFC 9110, 14.2): HEAD says how much there is.
+    """
+    if request.method == hdrs.METH_HEAD:
+        return None
     found = _range.fullmatch(request.headers.get(hdrs.RANGE, ""))
     if found is None or request.headers.get(hdrs.IF_RANGE, f'"{sha256}"') != f'"{sha256}"':
         return None
