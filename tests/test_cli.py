@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 import threading
+import tomllib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -426,6 +427,16 @@ def test_doctor_refuses_a_model_that_does_not_match(
     assert code == 1
     assert found["model"]["level"] == "broken"
     assert "sprite/1" in found["model"]["text"]
+
+
+def test_doctor_looks_at_every_library_that_is_needed(
+    nobody: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _, found = _doctor(capsys, "--server", nobody)
+    project = tomllib.loads((Path(__file__).parent.parent / "pyproject.toml").read_text())
+    needed = project["project"]["dependencies"]
+    names = {re.split(r"[^A-Za-z0-9-]", line)[0] for line in needed}
+    assert names - {"onnxruntime-gpu"} - set(found) == set()
 
 
 def test_doctor_reads_bad_settings(nobody: str, capsys: pytest.CaptureFixture[str],

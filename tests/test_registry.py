@@ -172,6 +172,17 @@ async def test_a_model_whose_defaults_are_nonsense_does_not_break_the_server(
     assert (await client.upscale(builders.png_file()))["status"] == "succeeded"
 
 
+async def test_a_graph_without_a_model_toml_is_refused_not_overlooked(
+    serving: Serving, models: Path
+) -> None:
+    (models / "lost" / "1").mkdir(parents=True)
+    (models / "lost" / "1" / "model.onnx").write_bytes(builders.velocity_onnx())
+    (models / "notes").mkdir()
+    (models / ".git" / "1").mkdir(parents=True)
+    (models / ".git" / "1" / "model.onnx").write_bytes(b"")
+    assert "there is no model.toml" in await refusal(await serving(), "lost")
+
+
 async def test_a_model_that_cannot_be_loaded_is_refused_alone(
     serving: Serving, models: Path
 ) -> None:

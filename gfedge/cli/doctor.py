@@ -26,11 +26,15 @@ if TYPE_CHECKING:
 LIBRARIES = (
     ("aiohttp", "aiohttp"),
     ("duckdb", "duckdb"),
+    ("google-re2", "re2"),
     ("msgspec", "msgspec"),
     ("numpy", "numpy"),
+    ("onnx", "onnx"),
     ("Pillow", "PIL.Image"),
     ("prometheus-client", "prometheus_client"),
     ("nvidia-ml-py", "pynvml"),
+    ("psutil", "psutil"),
+    ("PyYAML", "yaml"),
 )
 FASTER = (
     ("uvloop", "uvloop", "the event loop is slower without it"),
@@ -260,11 +264,11 @@ def models(settings: Settings) -> Iterator[Finding]:
     from gfedge.inference import folder
     from gfedge.inference.types import ModelRefused
 
-    paths = sorted(settings.models.glob("*/*/model.toml"))
+    paths = folder.folders(settings.models)
     if not paths:
         mend = "fetch the repository again, or name the folder with --models DIR"
         yield _broken("models", f"there is no model in {settings.models}", mend)
-    for path in (path.parent for path in paths):
+    for path in paths:
         try:
             found = folder.read_folder(path)
         except ModelRefused as error:

@@ -47,6 +47,16 @@ MAX_GOLDEN = 16
 MAX_EXPANDED_NODES = 200_000
 
 
+def folders(models: Path) -> list[Path]:
+    """The folders `<name>/<version>` that hold a model, or what was meant to be one: a graph without a model.toml."""
+    found = {
+        path.parent for what in ("model.toml", "*.onnx") for path in models.glob(f"*/*/{what}")
+    }
+    return sorted(
+        path for path in found if not any(part.startswith(".") for part in path.parts[-2:])
+    )
+
+
 def read_folder(path: Path) -> ModelFolder:
     """Read and verify one folder. Raises ModelRefused; never anything else for what a folder may hold."""
     where = "/".join(path.parts[-3:])

@@ -17,7 +17,7 @@ from msgspec.structs import replace
 
 from gfedge import errors
 from gfedge.db import Database, Row, new_id
-from gfedge.inference.folder import read_folder
+from gfedge.inference.folder import folders, read_folder
 from gfedge.inference.types import Kind, ModelFolder, ModelRefused
 from gfedge.registry import examination, origins, references, registration, store
 from gfedge.registry.files import ModelFiles
@@ -358,15 +358,11 @@ class Registry:
 
 def _read_all(folder: Path) -> list[tuple[Path, ModelFolder | ModelRefused]]:
     found: list[tuple[Path, ModelFolder | ModelRefused]] = []
-    for manifest in sorted(folder.glob("*/*/model.toml")):
+    for path in folders(folder):
         try:
-            found.append((manifest.parent, read_folder(manifest.parent)))
-        except ModelRefused as error:
-            found.append((manifest.parent, error))
-        except Exception as error:  # one folder must never stop the server
-            log.exception("reading %s failed", manifest.parent)
-            reason = f"{_short(manifest.parent)}: cannot be read ({type(error).__name__})"
-            found.append((manifest.parent, ModelRefused(reason)))
+            found.append((path, read_folder(path)))
+        except ModelRefused as error:  # it must never stop the others
+            found.append((path, error))
     return found
 
 
