@@ -598,6 +598,10 @@ def test_a_file_of_another_server_says_where_to_ask(
     ):
         file, _ = _picture(tmp_path, {"gfedge": chunk})
         assert _refused(capsys, "trace", file, "--server", address, code=1) == "error: no\n"
+    file, _ = _picture(tmp_path, {"gfedge": json.dumps({"trace": there})})
+    address, _ = answering({"POST /api/v1/trace": (status, {"detail": f"no: ask at {there}"})})
+    said = _refused(capsys, "trace", file, "--server", address, code=1)
+    assert said == f"error: no: ask at {there} (--server http://other:8000)\n"
 
 
 # -- words --------------------------------------------------------------------------------------

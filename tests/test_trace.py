@@ -142,9 +142,11 @@ async def test_a_changed_picture_is_known_by_its_metadata(client: Api) -> None:
         '{"job_id": 7}',
         json.dumps({"job_id": "x", "kind": "", "model": None, "model_digest": None, "seed": 1,
                     "trace": "http://evil.example/"}),
+        json.dumps({"job_id": "x" * 10_000, "kind": "", "model": None, "model_digest": None,
+                    "seed": 1, "trace": ""}),
         "[" * 10_000,
     ],
-    ids=lambda text: text[:12],
+    ids=lambda text: f"{text[:12]}{len(text)}",
 )  # fmt: skip
 async def test_a_forged_chunk_tells_nothing(client: Api, text: str) -> None:
     job = await client.generate()
@@ -154,6 +156,7 @@ async def test_a_forged_chunk_tells_nothing(client: Api, text: str) -> None:
     ) as response:
         assert response.status == 404
         assert response.content_type == "application/problem+json"
+        assert len(await response.read()) < 1000
 
 
 async def test_an_unknown_picture_is_a_problem(client: Api) -> None:

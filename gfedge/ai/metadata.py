@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import msgspec
+from msgspec import Meta
 
 from gfedge import __version__
 from gfedge.ai.types import Submission
@@ -10,15 +13,19 @@ from gfedge.ai.types import Submission
 CHUNK = "gfedge"
 
 
+Short = Annotated[str, Meta(max_length=400)]
+"""A picture that came from outside may say anything, and what it says stands in our answers."""
+
+
 class Origin(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
     """The `gfedge` chunk of a PNG: who made it, and where to ask."""
 
-    job_id: str
-    kind: str
-    model: str | None
-    model_digest: str | None
+    job_id: Short
+    kind: Short
+    model: Short | None
+    model_digest: Short | None
     seed: int | None
-    trace: str
+    trace: Short
 
 
 def texts(job: Submission, address: str, width: int, height: int, index: int) -> dict[str, str]:

@@ -65,7 +65,9 @@ def _ask_of_file(server: Server, body: bytes) -> dict[str, Any]:
         elsewhere = _named_in(body) if refused.status in (NOT_FOUND, TOO_LARGE) else None
         if elsewhere is None or _origin(elsewhere) == _origin(server.address):
             raise
-        text = f"{refused}; its metadata names {elsewhere}: ask there"
+        text = str(refused)
+        if elsewhere not in text:
+            text = f"{text}; its metadata names {elsewhere}: ask there"
         raise CommandError(f"{text} (--server {_origin(elsewhere)})") from None
 
 
