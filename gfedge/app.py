@@ -16,24 +16,18 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 from aiohttp import web
-from msgspec import UNSET, UnsetType
-from prometheus_client import REGISTRY
 
 from gfedge import (
     __version__,
-    auth,
-    connections,
-    errors,
     inference,
     keys,
     metrics,
     middleware,
     migrate,
     openapi,
+    sockets,
     wire,
 )
-from gfedge.access import guard, start
-from gfedge.access import routes as access_routes
 from gfedge.ai import replay_routes as replay
 from gfedge.ai import routes as ai
 from gfedge.ai.execution import Executor
@@ -50,8 +44,7 @@ from gfedge.events import Events
 from gfedge.inference.types import EngineOptions, ModelFolder
 from gfedge.lineage import routes as lineage
 from gfedge.monitoring import routes as monitoring
-from gfedge.monitoring.history import History
-from gfedge.monitoring.storage import HistoryStorage
+from gfedge.monitoring.serving import Serving, VersionState
 from gfedge.registry import promotion_routes as promotions
 from gfedge.registry import routes as registry
 from gfedge.registry import upload_routes as model_uploads
@@ -71,21 +64,11 @@ from gfedge.tracking.feed import Feed
 from gfedge.tracking.index import RunIndex
 from gfedge.tracking.lineage import TELLERS as TRACKING_TELLERS
 from gfedge.tracking.runs import Runs
-from gfedge.training import report_routes as reports
-from gfedge.training import routes as training
-from gfedge.training.lineage import TELLERS as TRAINING_TELLERS
-from gfedge.training.opened import Needs, opened
 from gfedge.wire import Route
 
 log = logging.getLogger("gfedge")
 
-TELLERS = (
-    *TRACKING_TELLERS,
-    *ASSET_TELLERS,
-    *REGISTRY_TELLERS,
-    *TRAINING_TELLERS,
-    *AI_TELLERS,
-)
+TELLERS = (*TRACKING_TELLERS, *ASSET_TELLERS, *REGISTRY_TELLERS, *AI_TELLERS)
 """Who tells what of the nodes in the lineage graph."""
 
 SETTLE_SECONDS = 2.0
@@ -99,13 +82,13 @@ WARM: web.AppKey[Warm] = web.AppKey("warm")
 
 
 class Health(msgspec.Struct, kw_only=True, frozen=True):
-    """Whether the server serves, and what is ready; without a token, where one is needed, the first alone."""
+    """Whether the server serves, and what is ready."""
 
     status: str
-    version: str | UnsetType = UNSET
-    device: str | UnsetType = UNSET
-    models: dict[str, str] | UnsetType = UNSET
-    jobs: dict[str, int] | UnsetType = UNSET
+    version: str
+    device: str
+    models: dict[str, str]
+    jobs: dict[str, int]
 
 
 def routes() -> list[Route]:
@@ -135,6 +118,13 @@ def routes() -> list[Route]:
             produces=("application/json",),
             rooted=True,
         ),
+        Route(
+            method="GET",
+            path="/ml-platform/ws/training-jobs",
+            handler=watch_training_jobs,
+            summary="Training jobs as they go on, live",
+            messages={},
+        ),
         *ai.routes(),
         *replay.routes(),
         *assets.routes(),
@@ -147,19 +137,12 @@ def routes() -> list[Route]:
         *backup.routes(),
         *lineage.routes(),
         *monitoring.routes(),
-        *access_routes.routes(),
-        *training.routes(),
-        *reports.routes(),
     ]
 
 
 async def health(request: web.Request) -> web.Response:
     app = request.app
     failure = app[WARM].failure
-    headers = {"Retry-After": "10"} if failure else None
-    if not auth.who(request).may("read"):
-        brief = Health(status="no jobs can run" if failure else "ok")
-        return wire.reply(brief, 503 if failure else 200, headers)
     found = Health(
         status=failure or "ok",
         version=__version__,
@@ -167,24 +150,25 @@ async def health(request: web.Request) -> web.Response:
         models=app[registry.REGISTRY].states,
         jobs=app[ai.QUEUE].counts,
     )
-    return wire.reply(found, 503 if failure else 200, headers)
+    return wire.reply(found, 503 if failure else 200)
 
 
 async def openapi_document(request: web.Request) -> web.Response:
     return wire.reply(request.app[OPENAPI])
 
 
-def make_app(settings: Settings, *, no_auth: bool = False) -> web.Application:
-    """The application; its parts open when it starts. `no_auth` lets everybody in, wherever it listens."""
-    app = web.Application(
-        middlewares=[middleware.outermost, guard.guard], client_max_size=settings.max_body
-    )
-    app[guard.NO_AUTH] = no_auth
+async def watch_training_jobs(request: web.Request) -> web.StreamResponse:
+    return await sockets.stream(request, "training-jobs")
+
+
+def make_app(settings: Settings) -> web.Application:
+    """The application; its parts open when it starts."""
+    app = web.Application(middlewares=[middleware.outermost], client_max_size=settings.max_body)
     app[keys.SETTINGS] = settings
     app[keys.EVENTS] = Events(settings.max_listeners)
     app[lineage.TELLERS] = TELLERS
-    app.on_response_prepare.extend((middleware.add_headers, guard.add_headers))
-    app.cleanup_ctx.extend((database, start.access, history, jobs, training_jobs, models))
+    app.on_response_prepare.append(middleware.add_headers)
+    app.cleanup_ctx.extend((database, history, jobs, models))
     app.on_shutdown.append(drain)
     wire.mount(app, table := routes())
     app[OPENAPI] = openapi.document(table)
@@ -236,12 +220,41 @@ async def database(app: web.Application) -> AsyncIterator[None]:
 
 
 async def history(app: web.Application) -> AsyncIterator[None]:
-    """The clock that samples the metrics, and what it sampled."""
-    sampled = app[monitoring.HISTORY] = History(app[keys.SETTINGS], app[keys.DB], REGISTRY)
-    app[monitoring.STORAGE] = HistoryStorage(sampled)
-    sampled.start()
-    yield
-    await sampled.close()
+    """The clock that samples the metrics, what it sampled, and the GPUs."""
+    settings, seen = app[keys.SETTINGS], serving(app)
+    async with monitoring.opened(app, settings, app[keys.DB], seen):
+        yield
+
+
+def serving(app: web.Application) -> Serving:
+    """What monitoring looks at of the slices above it. They open later: it looks when it is asked."""
+
+    def versions() -> list[VersionState]:
+        known = app[registry.REGISTRY]
+        serves = {version_id(folder) for folder in known.serving()}
+        return [
+            VersionState(
+                model=row.name,
+                version=row.version,
+                kind=row.kind,
+                digest=row.digest,
+                serves=row.id in serves,
+                state=known.states.get(row.id, "files missing"),
+            )
+            for row in known.recorded()
+            if row.deleted_at is None
+        ]
+
+    def engine() -> Engine | None:
+        return app[WARM].engine if WARM in app else None
+
+    return Serving(
+        versions=versions,
+        loaded=lambda: found.loaded() if (found := engine()) is not None else [],
+        device=lambda: found.device if (found := engine()) is not None else None,
+        jobs=lambda: app[ai.QUEUE].counts,
+        failure=lambda: app[WARM].failure,
+    )
 
 
 async def jobs(app: web.Application) -> AsyncIterator[None]:
@@ -257,26 +270,6 @@ async def jobs(app: web.Application) -> AsyncIterator[None]:
     app[tracking.FEED].elsewhere = queue.live_runs
     yield
     await queue.close()
-
-
-async def training_jobs(app: web.Application) -> AsyncIterator[None]:
-    """Training jobs, with what a stop or a crash interrupted; inference goes first."""
-    needs = Needs(
-        settings=app[keys.SETTINGS],
-        db=app[keys.DB],
-        events=app[keys.EVENTS],
-        experiments=app[tracking.EXPERIMENTS],
-        runs=app[tracking.RUNS],
-        files=app[artifacts.FILES],
-        register=_register,
-        busy=lambda: app[ai.QUEUE].counts["queued"],
-    )
-    async with opened(needs) as (app[training.JOBS], app[training.SECRETS]):
-        yield
-
-
-async def _register(*args: Any, **facts: Any) -> Any:
-    raise errors.Unavailable("models cannot be registered yet")
 
 
 async def models(app: web.Application) -> AsyncIterator[None]:
@@ -355,10 +348,9 @@ async def drain(app: web.Application) -> None:
     """Running jobs get their grace, and who listens hears how they ended."""
     await app[ai.QUEUE].drain()
     app[keys.EVENTS].close()
-    app[training.JOBS].stopping.set()
 
 
-def serve(settings: Settings, *, no_auth: bool = False) -> int:
+def serve(settings: Settings) -> int:
     """Runs the server until SIGTERM or SIGINT; returns the exit code."""
     logging.basicConfig(
         level=settings.log_level.upper(),
@@ -370,8 +362,8 @@ def serve(settings: Settings, *, no_auth: bool = False) -> int:
     try:
         listening = _listen(settings)
         settings = msgspec.structs.replace(settings, port=listening.getsockname()[1])
-        _run(_serve(settings, listening, no_auth=no_auth))
-    except (StartError, start.AccessRefused, DatabaseRefused, migrate.SchemaRefused) as error:
+        _run(_serve(settings, listening))
+    except (StartError, DatabaseRefused, migrate.SchemaRefused) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     return 0
@@ -398,9 +390,15 @@ def _listen(settings: Settings) -> socket.socket:
         ) from None
 
 
-async def _serve(settings: Settings, listening: socket.socket, *, no_auth: bool) -> None:
-    app, tls = make_app(settings, no_auth=no_auth), start.tls(settings)
-    runner = connections.Runner(app, settings, shutdown_timeout=5)
+async def _serve(settings: Settings, listening: socket.socket) -> None:
+    app = make_app(settings)
+    runner = middleware.Runner(
+        app,
+        access_log=None,
+        keepalive_timeout=75,
+        shutdown_timeout=5,
+        handle_signals=False,
+    )
     stop = asyncio.Event()
 
     def signalled() -> None:
@@ -413,8 +411,7 @@ async def _serve(settings: Settings, listening: socket.socket, *, no_auth: bool)
             asyncio.get_running_loop().add_signal_handler(number, signalled)
     try:
         await runner.setup()
-        await web.SockSite(runner, listening, ssl_context=tls).start()
-        start.leave_note(app)
+        await web.SockSite(runner, listening).start()
         log.info("gfedge %s on %s, data in %s", __version__, settings.address, settings.data)
         await stop.wait()
         log.info(

@@ -6,20 +6,7 @@ import argparse
 
 from gfedge.cli.errors import UNUSABLE, CommandError
 
-FLAGS = (
-    "host",
-    "port",
-    "data",
-    "models",
-    "device",
-    "accept_loss",
-    "admin_token_file",
-    "allowed_host",
-    "cors_origin",
-    "tls_cert",
-    "tls_key",
-)
-REPEATED = ("allowed_host", "cors_origin")
+FLAGS = ("host", "port", "data", "models", "device", "accept_loss")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -32,14 +19,13 @@ def run(args: argparse.Namespace) -> int:
         raise CommandError(str(error), UNUSABLE) from None
     from gfedge.app import serve
 
-    return serve(settings, no_auth=args.insecure_no_auth)
+    return serve(settings)
 
 
 def flags(args: argparse.Namespace) -> dict[str, str]:
     """The flags that were given, by the names of their settings."""
     given = {name: getattr(args, name, None) for name in FLAGS}
-    found = {name: value for name, value in given.items() if value is not None}
-    return found | {name: ",".join(found[name]) for name in REPEATED if name in found}
+    return {name: value for name, value in given.items() if value is not None}
 
 
 def environment_help() -> str:

@@ -1,0 +1,66 @@
+"""The rest of the server as monitoring sees it: a few functions, so that it knows nothing of the slices above it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import msgspec
+
+from gfedge import metrics
+from gfedge.inference.types import Device, LoadedModel
+from gfedge.metrics import Values
+
+Labelled = dict[tuple[str, ...], float]
+
+STATES = ("registered", "loading", "ready", "failed")
+
+
+class VersionState(msgspec.Struct, kw_only=True, frozen=True):
+    """A model version and how it is."""
+
+    model: str
+    version: str
+    kind: str
+    digest: str
+    serves: bool
+    state: str
+    """One of STATES, or what is wrong with it."""
+
+    @property
+    def short_state(self) -> str:
+        return self.state if self.state in STATES else "failed"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Serving:
+    """What is asked of the server at each tick, and by those who look at its status. None of it waits."""
+
+    versions: Callable[[], Iterable[VersionState]]
+    loaded: Callable[[], list[LoadedModel]]
+    device: Callable[[], Device | None]
+    """None while it is looked for."""
+    jobs: Callable[[], dict[str, int]]
+    """How many are `queued` and `running`."""
+    failure: Callable[[], str]
+    """Why no jobs can run, if so."""
+
+
+def read(serving: Serving) -> None:
+    """Reads the models into the metrics."""
+    versions, loaded = list(serving.versions()), serving.loaded()
+    device = serving.device()
+    provider: str = device.provider if device is not None else ""
+    info: Labelled = {(v.model, v.version, v.kind, v.digest, provider): 1.0 for v in versions}
+    states: Labelled = {
+        (v.model, v.version, state): float(v.short_state == state)
+        for v in versions
+        for state in STATES
+    }
+    found: Values = {
+        metrics.MODEL_INFO: info,
+        metrics.MODEL_STATE: states,
+        metrics.MODEL_LOAD_SECONDS: {(m.name, m.version): m.load_seconds for m in loaded},
+        metrics.MODEL_MEMORY_BYTES: {(m.name, m.version): float(m.memory_bytes) for m in loaded},
+    }
+    metrics.readings.replace("models", found)

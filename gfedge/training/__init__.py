@@ -1,1 +1,0 @@
-"""Training jobs: what makes models, here, elsewhere, or on a rented machine."""
