@@ -16,18 +16,23 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 from aiohttp import web
+from msgspec import UNSET, UnsetType
 
 from gfedge import (
     __version__,
+    auth,
+    connections,
+    errors,
     inference,
     keys,
     metrics,
     middleware,
     migrate,
     openapi,
-    sockets,
     wire,
 )
+from gfedge.access import guard, start
+from gfedge.access import routes as access_routes
 from gfedge.ai import replay_routes as replay
 from gfedge.ai import routes as ai
 from gfedge.ai.execution import Executor
@@ -64,11 +69,21 @@ from gfedge.tracking.feed import Feed
 from gfedge.tracking.index import RunIndex
 from gfedge.tracking.lineage import TELLERS as TRACKING_TELLERS
 from gfedge.tracking.runs import Runs
+from gfedge.training import report_routes as reports
+from gfedge.training import routes as training
+from gfedge.training.lineage import TELLERS as TRAINING_TELLERS
+from gfedge.training.opened import Needs, opened
 from gfedge.wire import Route
 
 log = logging.getLogger("gfedge")
 
-TELLERS = (*TRACKING_TELLERS, *ASSET_TELLERS, *REGISTRY_TELLERS, *AI_TELLERS)
+TELLERS = (
+    *TRACKING_TELLERS,
+    *ASSET_TELLERS,
+    *REGISTRY_TELLERS,
+    *TRAINING_TELLERS,
+    *AI_TELLERS,
+)
 """Who tells what of the nodes in the lineage graph."""
 
 SETTLE_SECONDS = 2.0
@@ -82,13 +97,13 @@ WARM: web.AppKey[Warm] = web.AppKey("warm")
 
 
 class Health(msgspec.Struct, kw_only=True, frozen=True):
-    """Whether the server serves, and what is ready."""
+    """Whether the server serves, and what is ready; without a token, where one is needed, the first alone."""
 
     status: str
-    version: str
-    device: str
-    models: dict[str, str]
-    jobs: dict[str, int]
+    version: str | UnsetType = UNSET
+    device: str | UnsetType = UNSET
+    models: dict[str, str] | UnsetType = UNSET
+    jobs: dict[str, int] | UnsetType = UNSET
 
 
 def routes() -> list[Route]:
@@ -118,13 +133,6 @@ def routes() -> list[Route]:
             produces=("application/json",),
             rooted=True,
         ),
-        Route(
-            method="GET",
-            path="/ml-platform/ws/training-jobs",
-            handler=watch_training_jobs,
-            summary="Training jobs as they go on, live",
-            messages={},
-        ),
         *ai.routes(),
         *replay.routes(),
         *assets.routes(),
@@ -137,12 +145,19 @@ def routes() -> list[Route]:
         *backup.routes(),
         *lineage.routes(),
         *monitoring.routes(),
+        *access_routes.routes(),
+        *training.routes(),
+        *reports.routes(),
     ]
 
 
 async def health(request: web.Request) -> web.Response:
     app = request.app
     failure = app[WARM].failure
+    headers = {"Retry-After": "10"} if failure else None
+    if not auth.who(request).may("read"):
+        brief = Health(status="no jobs can run" if failure else "ok")
+        return wire.reply(brief, 503 if failure else 200, headers)
     found = Health(
         status=failure or "ok",
         version=__version__,
@@ -150,25 +165,24 @@ async def health(request: web.Request) -> web.Response:
         models=app[registry.REGISTRY].states,
         jobs=app[ai.QUEUE].counts,
     )
-    return wire.reply(found, 503 if failure else 200)
+    return wire.reply(found, 503 if failure else 200, headers)
 
 
 async def openapi_document(request: web.Request) -> web.Response:
     return wire.reply(request.app[OPENAPI])
 
 
-async def watch_training_jobs(request: web.Request) -> web.StreamResponse:
-    return await sockets.stream(request, "training-jobs")
-
-
-def make_app(settings: Settings) -> web.Application:
-    """The application; its parts open when it starts."""
-    app = web.Application(middlewares=[middleware.outermost], client_max_size=settings.max_body)
+def make_app(settings: Settings, *, no_auth: bool = False) -> web.Application:
+    """The application; its parts open when it starts. `no_auth` lets everybody in, wherever it listens."""
+    app = web.Application(
+        middlewares=[middleware.outermost, guard.guard], client_max_size=settings.max_body
+    )
+    app[guard.NO_AUTH] = no_auth
     app[keys.SETTINGS] = settings
     app[keys.EVENTS] = Events(settings.max_listeners)
     app[lineage.TELLERS] = TELLERS
-    app.on_response_prepare.append(middleware.add_headers)
-    app.cleanup_ctx.extend((database, history, jobs, models))
+    app.on_response_prepare.extend((middleware.add_headers, guard.add_headers))
+    app.cleanup_ctx.extend((database, start.access, history, jobs, training_jobs, models))
     app.on_shutdown.append(drain)
     wire.mount(app, table := routes())
     app[OPENAPI] = openapi.document(table)
@@ -272,6 +286,26 @@ async def jobs(app: web.Application) -> AsyncIterator[None]:
     await queue.close()
 
 
+async def training_jobs(app: web.Application) -> AsyncIterator[None]:
+    """Training jobs, with what a stop or a crash interrupted; inference goes first."""
+    needs = Needs(
+        settings=app[keys.SETTINGS],
+        db=app[keys.DB],
+        events=app[keys.EVENTS],
+        experiments=app[tracking.EXPERIMENTS],
+        runs=app[tracking.RUNS],
+        files=app[artifacts.FILES],
+        register=_register,
+        busy=lambda: app[ai.QUEUE].counts["queued"],
+    )
+    async with opened(needs) as (app[training.JOBS], app[training.SECRETS]):
+        yield
+
+
+async def _register(*args: Any, **facts: Any) -> Any:
+    raise errors.Unavailable("models cannot be registered yet")
+
+
 async def models(app: web.Application) -> AsyncIterator[None]:
     """The engine and its models, which load while the server answers already."""
     tasks, warm, known = Tasks(), Warm(), app[registry.REGISTRY]
@@ -348,9 +382,10 @@ async def drain(app: web.Application) -> None:
     """Running jobs get their grace, and who listens hears how they ended."""
     await app[ai.QUEUE].drain()
     app[keys.EVENTS].close()
+    app[training.JOBS].stopping.set()
 
 
-def serve(settings: Settings) -> int:
+def serve(settings: Settings, *, no_auth: bool = False) -> int:
     """Runs the server until SIGTERM or SIGINT; returns the exit code."""
     logging.basicConfig(
         level=settings.log_level.upper(),
@@ -362,8 +397,8 @@ def serve(settings: Settings) -> int:
     try:
         listening = _listen(settings)
         settings = msgspec.structs.replace(settings, port=listening.getsockname()[1])
-        _run(_serve(settings, listening))
-    except (StartError, DatabaseRefused, migrate.SchemaRefused) as error:
+        _run(_serve(settings, listening, no_auth=no_auth))
+    except (StartError, start.AccessRefused, DatabaseRefused, migrate.SchemaRefused) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     return 0
@@ -390,15 +425,9 @@ def _listen(settings: Settings) -> socket.socket:
         ) from None
 
 
-async def _serve(settings: Settings, listening: socket.socket) -> None:
-    app = make_app(settings)
-    runner = middleware.Runner(
-        app,
-        access_log=None,
-        keepalive_timeout=75,
-        shutdown_timeout=5,
-        handle_signals=False,
-    )
+async def _serve(settings: Settings, listening: socket.socket, *, no_auth: bool) -> None:
+    app, tls = make_app(settings, no_auth=no_auth), start.tls(settings)
+    runner = connections.Runner(app, settings, shutdown_timeout=5)
     stop = asyncio.Event()
 
     def signalled() -> None:
@@ -411,7 +440,8 @@ async def _serve(settings: Settings, listening: socket.socket) -> None:
             asyncio.get_running_loop().add_signal_handler(number, signalled)
     try:
         await runner.setup()
-        await web.SockSite(runner, listening).start()
+        await web.SockSite(runner, listening, ssl_context=tls).start()
+        start.leave_note(app)
         log.info("gfedge %s on %s, data in %s", __version__, settings.address, settings.data)
         await stop.wait()
         log.info(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import msgspec
 from aiohttp import web
 
@@ -37,3 +39,11 @@ WHO = web.RequestKey("who", Who)
 def who(request: web.Request) -> Who:
     """The one who asks; a KeyError means that the request did not come through the guard."""
     return request[WHO]
+
+
+STILL: web.AppKey[Callable[[Who], bool]] = web.AppKey("still")
+
+
+def still(request: web.Request) -> bool:
+    """Whether the one who asked may go on: their token may have been revoked meanwhile. For long connections."""
+    return request.app[STILL](who(request))

@@ -55,12 +55,28 @@ class BadRequest(ApiError):
     status, title, code = 400, "Bad Request", "bad_request"
 
 
+class Unauthorized(ApiError):
+    """Nobody that this server knows; raised by the guard, which adds `WWW-Authenticate`."""
+
+    status, title, code = 401, "Unauthorized", "token_needed"
+
+
 class Forbidden(ApiError):
     status, title, code = 403, "Forbidden", "forbidden"
 
 
 class NotFound(ApiError):
     status, title, code = 404, "Not Found", "not_found"
+
+
+class MethodNotAllowed(ApiError):
+    status, title, code = 405, "Method Not Allowed", "method_not_allowed"
+
+
+class TimedOut(ApiError):
+    """The client took too long to send what it began."""
+
+    status, title, code = 408, "Request Timeout", "body_timeout"
 
 
 class Conflict(ApiError):
@@ -81,6 +97,10 @@ class UnsupportedMedia(ApiError):
 
 class RangeNotSatisfiable(ApiError):
     status, title, code = 416, "Range Not Satisfiable", "range_not_satisfiable"
+
+
+class Misdirected(ApiError):
+    status, title, code = 421, "Misdirected Request", "host_not_allowed"
 
 
 class Invalid(ApiError):

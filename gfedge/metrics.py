@@ -108,6 +108,9 @@ history_unwritten_total = Counter(
 
 # Events of other slices
 
+training_jobs = Gauge(
+    "gfedge_training_jobs", "Training jobs that have not ended, by their state.", ["state"]
+)
 training_events_total = Counter(
     "gfedge_training_events_total", "Events of training runs, by what happened.", ["event"]
 )
@@ -319,6 +322,8 @@ event_clients = Gauge("gfedge_event_clients", "WebSocket clients of a live strea
 event_clients_dropped_total = Counter(
     "gfedge_event_clients_dropped_total", "WebSocket clients that fell behind.", ["stream"]
 )
+
+auth_enabled = Gauge("gfedge_auth_enabled", "Whether requests need a token: 1, or 0.")
 
 METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
 

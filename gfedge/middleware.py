@@ -9,9 +9,8 @@ from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
-from aiohttp.web_protocol import RequestHandler
 
-from gfedge import auth, errors, metrics, wire
+from gfedge import errors, keys, metrics, wire
 
 log = logging.getLogger(__name__)
 
@@ -24,7 +23,6 @@ _codes = {404: "not_found", 405: "method_not_allowed", 413: "too_large"}
 async def outermost(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Answers every failure as problem+json and measures every request."""
     began = time.perf_counter()
-    request[auth.WHO] = auth.LOCAL
     try:
         response = await handler(request)
     except errors.ApiError as error:
@@ -69,49 +67,18 @@ def _line(error: Exception) -> str:
     return text.split("\n", 1)[0][:200] or type(error).__name__
 
 
-class Protocol(RequestHandler):
-    """A connection; what is no HTTP is told so in the shape of all errors, and not echoed as aiohttp would."""
-
-    __slots__ = ()
-
-    def handle_error(
-        self,
-        request: web.BaseRequest,
-        status: int = 500,
-        exc: BaseException | None = None,
-        message: str | None = None,  # noqa: ARG002  aiohttp's text may hold what the client sent
-    ) -> web.StreamResponse:
-        level = logging.ERROR if status >= 500 else logging.DEBUG
-        log.log(level, "a request from %s could not be read", request.remote, exc_info=exc)
-        if request.writer.output_size > 0:
-            raise ConnectionError("an answer was begun already")
-        failure = errors.BadRequest(
-            "this is not HTTP as the server understands it", code="bad_http"
-        )
-        failure.status = status
-        response = wire.problem(failure, "")
-        response.headers["Server"] = "gfedge"
-        response.force_close()
-        return response
-
-
-class Server(web.Server):
-    """The listening side, which makes a Protocol of every connection."""
-
-    def __call__(self) -> RequestHandler:
-        return Protocol(self, loop=self._loop, **self._kwargs)
-
-
-class Runner(web.AppRunner):
-    """Runs an application behind a Server of ours."""
-
-    async def _make_server(self) -> web.Server:
-        made = await super()._make_server()
-        options = made._kwargs  # noqa: SLF001  aiohttp has no other way to name a protocol class
-        return Server(made.request_handler, request_factory=made.request_factory, **options)
+POLICY = "default-src 'self'; img-src 'self' blob: data:; object-src 'none'; base-uri 'none'; form-action 'self'"
+FRAME_OPTIONS = {"'none'": "DENY", "'self'": "SAMEORIGIN"}
 
 
 async def add_headers(request: web.Request, response: web.StreamResponse) -> None:
     """Headers of every answer; a signal of aiohttp, so that streamed ones carry them too."""
-    response.headers["Server"] = "gfedge"
-    response.headers["X-Content-Type-Options"] = "nosniff"
+    ancestors = request.app[keys.SETTINGS].frame_ancestors
+    headers = response.headers
+    headers["Server"] = "gfedge"
+    headers["X-Content-Type-Options"] = "nosniff"
+    headers["Referrer-Policy"] = "no-referrer"
+    headers["Cross-Origin-Opener-Policy"] = "same-origin"
+    headers.setdefault("Content-Security-Policy", f"{POLICY}; frame-ancestors {ancestors}")
+    if ancestors in FRAME_OPTIONS:
+        headers["X-Frame-Options"] = FRAME_OPTIONS[ancestors]

@@ -12,7 +12,7 @@ from gfedge.db import Cursor
 
 log = logging.getLogger(__name__)
 
-SLICES = ("tracking", "assets", "lineage", "registry", "ai", "monitoring")
+SLICES = ("access", "tracking", "assets", "lineage", "registry", "training", "ai", "monitoring")
 TABLE = """
 create table if not exists schema_migrations (
     slice varchar not null, name varchar not null, sha256 varchar not null, applied_at double not null

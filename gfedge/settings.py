@@ -6,6 +6,7 @@ import difflib
 import math
 import os
 import re
+import socket
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
@@ -25,15 +26,21 @@ SIZES = frozenset(
         "gpu_memory",
         "min_free_disk",
         "history_size",
+        "train_memory",
+        "train_gpu_memory",
+        "train_max_log",
     }
 )
 """The settings in bytes, which may be written as 64M or 2GiB."""
 SIZE = re.compile(r"([0-9]{1,12}) ?([KMG])(?:iB)?", re.IGNORECASE | re.ASCII)
+LOCAL_HOSTS = ("127.0.0.1", "::1", "localhost")
 UNITS = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 WITHOUT_PREFIX = frozenset({"prometheus_url", "grafana_url", "grafana_api_key", "metrics_compat"})
 """Settings whose plain names other programs use as well: `GRAFANA_URL` means the same as `GFEDGE_GRAFANA_URL`."""
-NOT_SETTINGS = frozenset({"GFEDGE_SERVER", "GFEDGE_KILL_ROUNDS"})
-"""Variables of the command line and of the tests."""
+NOT_SETTINGS = frozenset(
+    {"GFEDGE_SERVER", "GFEDGE_TOKEN", "GFEDGE_TOKEN_FILE", "GFEDGE_KILL_ROUNDS"}
+)
+"""Variables of the command line and of the tests; `GFEDGE_JOB_*` are those of trainers."""
 
 
 class SettingsError(ValueError):
@@ -79,6 +86,54 @@ class Settings(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=
         Literal["HEURISTIC", "EXHAUSTIVE", "DEFAULT"],
         Meta(description="How cuDNN picks its algorithms."),
     ] = "HEURISTIC"
+    allowed_host: Annotated[
+        str,
+        Meta(
+            pattern=r"\A[A-Za-z0-9.:_\[\], -]*\Z",
+            description="More names that clients may reach this server by, with commas between.",
+            examples=["edge.lan,10.0.0.7"],
+        ),
+    ] = ""
+    cors_origin: Annotated[
+        str,
+        Meta(
+            pattern=r"\A(https?://[^/,*\s]+(, *https?://[^/,*\s]+)*)?\Z",
+            description="Exact origins whose pages may use this server, with commas between.",
+            examples=["http://app.lan:5173,https://studio.lan"],
+        ),
+    ] = ""
+    frame_ancestors: Annotated[
+        str,
+        Meta(
+            pattern=r"\A('none'|'self'|(https?://[^/,;*\s'\"]+ ?)+)\Z",
+            description="Pages that may show this server's in a frame: 'none', 'self', or origins.",
+            examples=["https://grafana.lan"],
+        ),
+    ] = "'none'"
+    admin_token_file: Annotated[
+        str,
+        Meta(
+            description="File with the first admin token of a server on a network; made where it is missing.",
+        ),
+    ] = ""
+    tls_cert: Annotated[
+        str, Meta(description="Certificate to serve TLS with, as `gfedge tls init` makes it (PEM).")
+    ] = ""
+    tls_key: Annotated[str, Meta(description="Private key of the certificate (PEM).")] = ""
+    max_connections: Annotated[
+        int, Meta(ge=8, le=100_000, description="Connections at once; past it idle ones make room.")
+    ] = 1024
+    max_connections_per_address: Annotated[
+        int, Meta(ge=4, le=100_000, description="Connections at once from one address.")
+    ] = 512
+    idle_timeout: Annotated[
+        float,
+        Meta(gt=0, le=3600, description="Time to wait for a request, or for the rest of its head."),
+    ] = 12.0
+    body_timeout: Annotated[
+        float,
+        Meta(gt=0, le=3600, description="Time in which a body must have gone on by 1 KiB/s."),
+    ] = 10.0
     max_queue: Annotated[
         int, Meta(ge=1, le=100_000, description="Jobs that may wait; past it the answer is 429.")
     ] = 256
@@ -165,6 +220,60 @@ class Settings(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=
     shutdown_grace: Annotated[
         float, Meta(ge=0, le=600, description="Time that running work gets at SIGTERM.")
     ] = 10.0
+    train_python: Annotated[
+        str,
+        Meta(
+            description="Python that runs shipped trainers (it needs torch); empty: the server's."
+        ),
+    ] = ""
+    train_max_running: Annotated[
+        int, Meta(ge=1, le=64, description="Training jobs of this machine that run side by side.")
+    ] = 1
+    train_pause_queue: Annotated[
+        int,
+        Meta(ge=0, description="AI jobs that wait at which local training pauses; 0 means never."),
+    ] = 4
+    train_nice: Annotated[
+        int, Meta(ge=0, le=19, description="Niceness of local training; 19 is the least CPU.")
+    ] = 10
+    train_grace: Annotated[
+        float, Meta(ge=0, le=600, description="Time a trainer gets between SIGTERM and SIGKILL.")
+    ] = 10.0
+    train_max_seconds: Annotated[
+        float, Meta(ge=0, description="Time local training may run, pauses left out; 0: no limit.")
+    ] = 0.0
+    train_memory: Annotated[
+        int, Meta(ge=0, description="Memory local training may use, all processes; 0: no limit.")
+    ] = 0
+    train_gpu_memory: Annotated[
+        int, Meta(ge=0, description="GPU memory budget that trainers are told; 0 means none.")
+    ] = 0
+    train_max_log: Annotated[
+        int, Meta(ge=1 << 12, description="Largest log of a training job; the older half goes.")
+    ] = 16 << 20
+    train_lost_after: Annotated[
+        float,
+        Meta(gt=0, le=86_400, description="Silence after which an external trainer is lost."),
+    ] = 60.0
+    vast_key: Annotated[
+        str, Meta(description="API key of Vast.ai, to rent machines for training; empty: none.")
+    ] = ""
+    vast_url: Annotated[str, Meta(description="Address of Vast.ai's API.")] = (
+        "https://console.vast.ai"
+    )
+    vast_python: Annotated[
+        str,
+        Meta(description="Python that has the vastai SDK (`make vastai`); empty: the server's."),
+    ] = ""
+    vast_max_dollars_per_job: Annotated[
+        float, Meta(ge=0, description="What one rented training job may cost; it is stopped there.")
+    ] = 5.0
+    vast_max_dollars: Annotated[
+        float, Meta(ge=0, description="What all rented training jobs together may ever cost.")
+    ] = 20.0
+    vast_start_seconds: Annotated[
+        float, Meta(gt=0, description="Time a rented machine gets until its trainer reports.")
+    ] = 1200.0
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"], Meta(description="What is logged.")
     ] = "info"
@@ -188,12 +297,36 @@ class Settings(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=
         return msgspec.structs.replace(found, data=data, models=models)
 
     @property
+    def local(self) -> bool:
+        """Whether the server listens for this machine alone; then it asks for no token."""
+        return self.host in LOCAL_HOSTS
+
+    def listed(self, name: Literal["allowed_host", "cors_origin"]) -> tuple[str, ...]:
+        """The parts of a setting that has commas in it."""
+        text: str = getattr(self, name)
+        return tuple(part.strip() for part in text.split(",") if part.strip())
+
+    @property
     def address(self) -> str:
         """The address that clients use, without a slash at the end."""
         if self.public_url:
             return self.public_url.rstrip("/")
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"http://{host}:{self.port}"
+        name = _own_address(self.host) if self.host in ("0.0.0.0", "::") else self.host  # noqa: S104
+        host = f"[{name}]" if ":" in name else name
+        return f"{'https' if self.tls_cert else 'http'}://{host}:{self.port}"
+
+
+def _own_address(wildcard: str) -> str:
+    """This machine's address in its network: the one that packets to elsewhere would come from. None is sent."""
+    family, elsewhere = (
+        (socket.AF_INET6, "2001:db8::1") if ":" in wildcard else (socket.AF_INET, "192.0.2.1")
+    )
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as probe:
+            probe.connect((elsewhere, 9))
+            return str(probe.getsockname()[0])
+    except OSError:
+        return "::1" if ":" in wildcard else "127.0.0.1"
 
 
 def _read(name: str, hint: Any, text: str, origin: str) -> Any:
@@ -226,6 +359,8 @@ def _expected(kind: Any, limits: Meta, *, size: bool) -> str:
         return f"a size of at least {limits.ge} bytes; K, M and G behind it are KiB, MiB and GiB"
     if kind is bool:
         return "true or false"
+    if kind is str:
+        return f"something like {limits.examples[0]}" if limits.examples else "a text"
     noun = "a whole number" if kind is int else "a number"
     return (
         f"{noun} of at least {limits.ge}"
@@ -237,7 +372,13 @@ def _expected(kind: Any, limits: Meta, *, size: bool) -> str:
 def unknown(environ: Mapping[str, str]) -> list[str]:
     """A warning for each `GFEDGE_*` variable that sets nothing, with the name that was perhaps meant."""
     known = [name.upper() for name in Settings.__struct_fields__]
-    ours = sorted(name for name in environ if name.startswith(PREFIX) and name not in NOT_SETTINGS)
+    ours = sorted(
+        name
+        for name in environ
+        if name.startswith(PREFIX)
+        and not name.startswith("GFEDGE_JOB_")
+        and name not in NOT_SETTINGS
+    )
     return [_unknown(name, known) for name in ours if name.removeprefix(PREFIX) not in known]
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from urllib.parse import urlsplit
+from functools import partial
 
 from aiohttp import WSCloseCode, WSMessage, WSMsgType, web
 
-from gfedge import errors, keys, metrics, wire
+from gfedge import auth, errors, keys, metrics, wire
 from gfedge.events import BROKEN, FELL_BEHIND, Client, StreamName, Subscription
 from gfedge.tasks import Tasks
 
@@ -20,6 +20,8 @@ PING_SECONDS = 20.0
 """Between pings; a client that does not answer within half of it is gone."""
 FLUSH_SECONDS, CLOSE_SECONDS = 1.0, 2.0
 """What a client gets to take what waits for it, then to answer the close; then it is cut off."""
+PROTOCOLS = ("gfedge.v1",)
+"""What a client may ask for, as one does that brings its ticket in the same header."""
 MAX_MESSAGE = 64 << 10
 """Bytes of a client's message; a larger one closes its connection with 1009."""
 REASONS = {FELL_BEHIND: b"fell behind; resume with since_seq"}
@@ -27,7 +29,9 @@ REASONS = {FELL_BEHIND: b"fell behind; resume with since_seq"}
 
 async def stream(request: web.Request, name: StreamName) -> web.StreamResponse:
     """Serves one client of a stream until either side has enough."""
-    ws = web.WebSocketResponse(heartbeat=PING_SECONDS, max_msg_size=MAX_MESSAGE, compress=False)
+    ws = web.WebSocketResponse(
+        heartbeat=PING_SECONDS, max_msg_size=MAX_MESSAGE, compress=False, protocols=PROTOCOLS
+    )
     _check(request, ws)
     client = request.app[keys.EVENTS].join(name)
     gauge = metrics.event_clients.labels(name)
@@ -36,6 +40,7 @@ async def stream(request: web.Request, name: StreamName) -> web.StreamResponse:
     try:
         await ws.prepare(request)
         tasks.spawn(f"read a client of {name}", _read(ws, client))
+        tasks.every(f"look at a client of {name}", PING_SECONDS, partial(_look, request, client))
         sender = tasks.spawn(f"send to a client of {name}", _send(ws, client))
         if await client.gone != FELL_BEHIND:
             await asyncio.wait([sender], timeout=FLUSH_SECONDS)
@@ -48,7 +53,7 @@ async def stream(request: web.Request, name: StreamName) -> web.StreamResponse:
 
 
 def _check(request: web.Request, ws: web.WebSocketResponse) -> None:
-    """Refuses what is no WebSocket, and pages of other sites: browsers let those connect anywhere."""
+    """Refuses what is no WebSocket. Pages of other sites were refused at the door."""
     if not ws.can_prepare(request):
         failure = errors.ApiError(
             "this is a WebSocket: connect with ws://, as in `new WebSocket(url)`",
@@ -57,9 +62,12 @@ def _check(request: web.Request, ws: web.WebSocketResponse) -> None:
         )
         failure.status, failure.title = 426, "Upgrade Required"
         raise failure
-    origin = request.headers.get("Origin")
-    if origin is not None and urlsplit(origin).netloc != request.host:
-        raise errors.Forbidden(f"pages of {origin} may not listen here", code="foreign_origin")
+
+
+async def _look(request: web.Request, client: Client) -> None:
+    """Ends the stream of a client whose token is no longer valid."""
+    if not auth.still(request):
+        client.leave(WSCloseCode.POLICY_VIOLATION)
 
 
 async def _read(ws: web.WebSocketResponse, client: Client) -> None:

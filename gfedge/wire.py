@@ -17,6 +17,8 @@ from gfedge import errors
 from gfedge.validation import explain
 
 JSON = "application/json"
+MAX_JSON = 4 << 20
+"""Bytes of a JSON body; what is larger goes as a file."""
 PROBLEM = "application/problem+json"
 PREFIXES = ("/api/v1", "/api")
 Handler = Callable[..., Awaitable[Any]]
@@ -47,6 +49,8 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     """Stands at `path` itself (`/health`), not below the API's prefixes."""
     tail: bool = False
     """The parameter at the end of `path` takes slashes too."""
+    streams: bool = False
+    """The handler reads the body piece by piece and bounds it itself."""
     scope: Scope | None = None
     """Where it differs from `read` for GET and `run` for the rest."""
 
@@ -54,6 +58,9 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     def needs(self) -> Scope:
         """The scope that a token must have."""
         return self.scope or ("read" if self.method == "GET" else "run")
+
+
+TABLE = web.AppKey("routes", dict[Callable[..., Any], Route])
 
 
 class Page(msgspec.Struct, kw_only=True):
@@ -64,12 +71,28 @@ class Page(msgspec.Struct, kw_only=True):
 
 def mount(app: web.Application, routes: Iterable[Route]) -> None:
     """Adds every route under each prefix."""
+    table = app[TABLE] = {}
     for route in routes:
         handler = _handler(route)
+        table[handler] = route
         path = f"{route.path[:-1]}:.+}}" if route.tail else route.path
         for prefix in ("",) if route.rooted else PREFIXES:
             for method in (route.method, "HEAD") if route.method == "GET" else (route.method,):
                 app.router.add_route(method, prefix + path, handler, expect_handler=_expect)
+
+
+def route_of(request: web.Request) -> Route | None:
+    """The row that a request leads to; None where nothing is there."""
+    return request.app[TABLE].get(request.match_info.handler)
+
+
+def max_body(route: Route | None, largest: int) -> int | None:
+    """The bytes that a body may have; None where its handler bounds it itself."""
+    if route is None:
+        return largest
+    if route.streams:
+        return None
+    return min(MAX_JSON, largest) if route.body is not None else largest
 
 
 def reply(value: Any, status: int = 200, headers: dict[str, str] | None = None) -> web.Response:
@@ -130,14 +153,24 @@ def refuse_query(request: web.Request) -> None:
 
 
 async def _expect(request: web.Request) -> web.StreamResponse | None:
-    """`Expect: 100-continue` is what there is to expect (RFC 9110, 10.1.1)."""
+    """`Expect: 100-continue` is what there is to expect (RFC 9110, 10.1.1). The guard says it, after it let the request in."""
     if request.headers.get("Expect", "").lower() == "100-continue":
-        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-        request.writer.output_size = 0  # the answer has not begun
         return None
     failure = errors.ApiError("only 100-continue can be expected", code="bad_expectation")
     failure.status, failure.title = 417, "Expectation Failed"
     return problem(failure, request.path)
+
+
+async def _json(request: web.Request) -> bytes:
+    """The body, as far as it is no larger than JSON may be."""
+    body = bytearray()
+    async for chunk in request.content.iter_any():
+        body += chunk
+        if len(body) > min(MAX_JSON, request.client_max_size):
+            raise errors.TooLarge(
+                f"the body is larger than JSON may be here: {MAX_JSON >> 20} MiB, and max_body"
+            )
+    return bytes(body)
 
 
 def _handler(route: Route) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
@@ -150,7 +183,7 @@ def _handler(route: Route) -> Callable[[web.Request], Awaitable[web.StreamRespon
                 )
             if route.query is None:
                 refuse_query(request)
-            arguments.append(decode(await request.read(), route.body))
+            arguments.append(decode(await _json(request), route.body))
         if route.query is not None:
             arguments.append(convert(query(request), route.query))
         answer = await route.handler(request, *arguments)

@@ -161,8 +161,13 @@ async def start_server(data: Path, models: Path, **settings: Any) -> TestClient[
     """A client of a real server in this process; close it to stop the server."""
     given = {"data": data, "models": models, "device": "cpu", "workers": 2}
     given |= {"shutdown_grace": 0.0, "min_free_disk": 0}
-    client = TestClient(TestServer(make_app(Settings(**{**given, **settings}))))
-    await client.start_server()
+    app = make_app(Settings(**{**given, **settings}))
+    client = TestClient(TestServer(app, port=settings.get("port")))
+    try:
+        await client.start_server()
+    except BaseException:
+        await client.session.close()
+        raise
     return client
 
 

@@ -77,6 +77,7 @@ async def answer(api: Api, method: str, path: str) -> tuple[int, str, Any]:
     async with api.http.request(method, path) as response:
         body = await response.json(content_type=None)
         body.pop("instance", None)
+        body.pop("ticket", None)
         return response.status, response.content_type, body
 
 
@@ -193,6 +194,8 @@ UNITS = (
     "_clients",
     "_size",
     "_series",
+    "_enabled",
+    "_jobs",
 )
 MEASURED_UNITS = (*UNITS, "_info", "_celsius", "_watts", "_hertz", "_per_second", "_rows")
 WITHOUT_UNIT = {

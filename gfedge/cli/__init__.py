@@ -149,13 +149,33 @@ def _serve_help() -> str:
 
 
 def _add_serve(commands: Any) -> None:
-    serve = commands.add_parser("serve", help="start the server", description="Start the server.")
+    serve = commands.add_parser(
+        "serve",
+        help="start the server",
+        description="Start the server.",
+        allow_abbrev=False,  # --insecure-no-auth counts only when typed in full
+    )
     serve.ending = _serve_help
-    _flag(serve, "--host", "HOST", "address to listen on (default 127.0.0.1: this machine only)")
+    text = "address to listen on (default 127.0.0.1: this machine only; others ask for tokens)"
+    _flag(serve, "--host", "HOST", text)
     _flag(serve, "--port", "PORT", "port to listen on (default 8000; 0 picks a free one)")
     _add_settings(serve)
     text = "start though committed work is missing from a damaged database"
     serve.add_argument("--accept-loss", action="store_const", const="true", help=text)
+    _add_network(serve)
+
+
+def _add_network(serve: argparse.ArgumentParser) -> None:
+    text = "the first admin token of a server on a network; made where the file is missing"
+    _flag(serve, "--admin-token-file", "FILE", text)
+    text = "one more name that clients reach the server by (may be repeated)"
+    serve.add_argument("--allowed-host", metavar="NAME", action="append", help=text)
+    text = "a web page's origin that may use the server: http://app.lan:5173 (may be repeated)"
+    serve.add_argument("--cors-origin", metavar="ORIGIN", action="append", help=text)
+    _flag(serve, "--tls-cert", "FILE", "certificate to serve TLS with (`gfedge tls init`)")
+    _flag(serve, "--tls-key", "FILE", "private key of the certificate")
+    text = "let ANYBODY who reaches the server use and change everything"
+    serve.add_argument("--insecure-no-auth", action="store_true", help=text)
 
 
 def _add_data(command: argparse.ArgumentParser) -> None:

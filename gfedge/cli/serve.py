@@ -6,7 +6,20 @@ import argparse
 
 from gfedge.cli.errors import UNUSABLE, CommandError
 
-FLAGS = ("host", "port", "data", "models", "device", "accept_loss")
+FLAGS = (
+    "host",
+    "port",
+    "data",
+    "models",
+    "device",
+    "accept_loss",
+    "admin_token_file",
+    "allowed_host",
+    "cors_origin",
+    "tls_cert",
+    "tls_key",
+)
+REPEATED = ("allowed_host", "cors_origin")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -19,13 +32,14 @@ def run(args: argparse.Namespace) -> int:
         raise CommandError(str(error), UNUSABLE) from None
     from gfedge.app import serve
 
-    return serve(settings)
+    return serve(settings, no_auth=args.insecure_no_auth)
 
 
 def flags(args: argparse.Namespace) -> dict[str, str]:
     """The flags that were given, by the names of their settings."""
     given = {name: getattr(args, name, None) for name in FLAGS}
-    return {name: value for name, value in given.items() if value is not None}
+    found = {name: value for name, value in given.items() if value is not None}
+    return found | {name: ",".join(found[name]) for name in REPEATED if name in found}
 
 
 def environment_help() -> str:

@@ -6,7 +6,7 @@ import base64
 import binascii
 import re
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from urllib.parse import quote
 
 from aiohttp import hdrs, web
@@ -47,6 +47,7 @@ def routes() -> list[Route]:
             summary="Store a file of a run; the body is its bytes, `Content-Digest: sha-256=:…:` is checked",
             accepts=(ANY,),
             reply=ArtifactRow,
+            streams=True,
         ),
         Route(
             method="GET",
@@ -77,13 +78,22 @@ async def list_artifacts(request: web.Request, query: ArtifactQuery) -> Artifact
 
 
 async def put_artifact(request: web.Request) -> web.Response:
-    """The run must be there before the first byte is taken; the name is given after the last one is on the disk."""
-    run_id, path = request.match_info["id"], paths.checked(request.match_info["path"])
+    return await store(request, request.match_info["id"])
+
+
+async def store(
+    request: web.Request, run_id: str, alive: Callable[[], None] = lambda: None
+) -> web.Response:
+    """The run must be there before the first byte is taken; the name is given after the last one is on the disk.
+
+    `alive` is called for each piece that arrives.
+    """
+    path = paths.checked(request.match_info["path"])
     kind = _kind(request)
     async with request.app[RUNS].written(run_id):
         pass
     sha256, size = await request.app[FILES].write(
-        _chunks(request), request.content_length or 0, _announced(request)
+        _chunks(request, alive), request.content_length or 0, _announced(request)
     )
     row = ArtifactRow(
         run_id=run_id, path=path, sha256=sha256, media_type=kind, bytes=size, created_at=time.time()
@@ -95,7 +105,12 @@ async def put_artifact(request: web.Request) -> web.Response:
 
 
 async def get_artifact(request: web.Request) -> web.StreamResponse:
-    run_id, path = request.match_info["id"], paths.checked(request.match_info["path"])
+    return await fetch(request, request.match_info["id"])
+
+
+async def fetch(request: web.Request, run_id: str) -> web.StreamResponse:
+    """The bytes of the file that the path names."""
+    path = paths.checked(request.match_info["path"])
     row = await request.app[keys.DB].read(artifacts.find_artifact, run_id, path)
     if row is None:
         await request.app[RUNS].find(run_id)
@@ -141,9 +156,10 @@ class ArtifactFile(web.FileResponse):
 # Inside
 
 
-async def _chunks(request: web.Request) -> AsyncIterator[bytes]:
+async def _chunks(request: web.Request, alive: Callable[[], None]) -> AsyncIterator[bytes]:
     """The body as it comes; an upload that breaks off ends in an error, never in a shorter file."""
     async for chunk in request.content.iter_chunked(CHUNK):
+        alive()
         yield chunk
 
 

@@ -15,7 +15,7 @@ import msgspec
 from msgspec import UNSET
 
 from gfedge import errors
-from gfedge.db import Database, Row, new_id
+from gfedge.db import Cursor, Database, Row, new_id
 from gfedge.lineage.types import EdgeRow, edge
 from gfedge.tracking import store
 from gfedge.tracking.feed import Feed
@@ -23,6 +23,7 @@ from gfedge.tracking.index import RunIndex
 from gfedge.tracking.types import (
     ENDED,
     ExperimentRow,
+    Input,
     Latest,
     LogBatch,
     Logged,
@@ -69,16 +70,26 @@ class Runs:
         self.elsewhere: Callable[[str], RunRecord | None] = lambda run_id: None
         """Runs of jobs that have not ended: whoever runs those knows."""
 
-    async def create(self, experiment: ExperimentRow, wanted: RunCreate, now: float) -> RunRecord:
+    async def create(
+        self,
+        experiment: ExperimentRow,
+        wanted: RunCreate,
+        now: float,
+        *,
+        run_id: str = "",
+        kind: str = "user",
+        also: Callable[[Cursor], list[Input]] | None = None,
+    ) -> RunRecord:
+        """A new run. `also` writes in the same commit what is made with it, and gives the datasets that it reads."""
         if wanted.parent_id:
             await self._check_parent(wanted.parent_id)
-        run_id = new_id()
+        run_id = run_id or new_id()
         started = wanted.started_at or (now if wanted.status == "running" else None)
         row = RunRow(
             id=run_id,
             experiment_id=experiment.id,
             name=wanted.name or f"run {run_id[-12:]}",
-            kind="user",
+            kind=kind,
             status=wanted.status,
             created_at=now,
             started_at=started,
@@ -86,13 +97,20 @@ class Runs:
             parent_id=wanted.parent_id or None,
             source=wanted.source,
         )
-        await self._db.insert(
+        rows: list[Row] = [
             row,
             *_rows(ParamRow, run_id, wanted.params),
             *_rows(TagRow, run_id, wanted.tags),
             *_edges(row, now),
+        ]
+        inputs: list[Input] = []
+        if also is None:
+            await self._db.insert(*rows)
+        else:
+            inputs = await self._db.write(_insert_with, rows, also)
+        record = RunRecord(
+            **msgspec.structs.asdict(row), params=wanted.params, tags=wanted.tags, inputs=inputs
         )
-        record = RunRecord(**msgspec.structs.asdict(row), params=wanted.params, tags=wanted.tags)
         self._remember(record)
         self._index.mark(run_id)
         self._feed.run("run.created", record)
@@ -105,7 +123,15 @@ class Runs:
             raise _unknown(run_id)
         return found
 
-    async def change(self, run_id: str, wanted: RunPatch, now: float) -> RunRecord:
+    async def change(
+        self,
+        run_id: str,
+        wanted: RunPatch,
+        now: float,
+        *,
+        also: Callable[[Cursor], None] = lambda cursor: None,
+    ) -> RunRecord:
+        """Changes a run; `also` writes in the same commit what changes with it."""
         async with self._held(run_id) as live, live.lock:
             record = _writable(live.record)
             values = _changed(record, wanted, now)
@@ -113,7 +139,7 @@ class Runs:
             after = msgspec.structs.replace(record, **values, tags=tags)
             new = {key: tags[key] for key in gone if key in tags}
             new |= {key: value for key, value in tags.items() if key not in record.tags}
-            await self._update(live, after, gone, _rows(TagRow, run_id, new))
+            await self._update(live, after, gone, _rows(TagRow, run_id, new), also)
             return after
 
     async def delete(self, run_id: str, now: float) -> RunRecord:
@@ -180,11 +206,21 @@ class Runs:
         self._index.mark(record.id)
 
     async def _update(
-        self, live: LiveRun, after: RunRecord, gone: list[str], rows: list[Row]
+        self,
+        live: LiveRun,
+        after: RunRecord,
+        gone: list[str],
+        rows: list[Row],
+        also: Callable[[Cursor], None] = lambda cursor: None,
     ) -> None:
         if after.ended_at is not None:
             rows = [*rows, StaleRow(run_id=after.id)]
-        await self._db.write(store.update_run, _row(after), gone, rows)
+
+        def update(cursor: Cursor) -> None:
+            store.update_run(cursor, _row(after), gone, rows)
+            also(cursor)
+
+        await self._db.write(update)
         values = {name: getattr(after, name) for name in RunRow.__struct_fields__}
         self.show(live, msgspec.structs.replace(live.record, **values, tags=after.tags))
 
@@ -359,6 +395,13 @@ def _row(record: RunRecord) -> RunRow:
 
 def _rows(kind: type[ParamRow] | type[TagRow], run_id: str, values: dict[str, str]) -> list[Any]:
     return [kind(run_id=run_id, key=key, value=value) for key, value in values.items()]
+
+
+def _insert_with(
+    cursor: Cursor, rows: list[Row], also: Callable[[Cursor], list[Input]]
+) -> list[Input]:
+    store.insert(cursor, rows)
+    return also(cursor)
 
 
 def _edges(row: RunRow, at: float) -> list[EdgeRow]:

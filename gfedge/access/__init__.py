@@ -1,0 +1,1 @@
+"""Who may come in: tokens, browser sessions, the guard at the door, and the record of what admins did."""

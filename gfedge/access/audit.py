@@ -1,0 +1,99 @@
+"""The audit log: what admins did, each record chained to the one before by sha256.
+
+A slice records an act in the transaction of the act itself, so that there is never one without the other:
+
+    await db.write(promote, version, audit.act(request, "model.promote", "sprite@3"))
+    def promote(cursor, version, act): ...; audit.record(cursor, act)
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+
+import msgspec
+from aiohttp import web
+
+from gfedge import auth, keys
+from gfedge.access import store
+from gfedge.access.types import AuditRow
+from gfedge.auth import Who
+from gfedge.db import Cursor
+
+GENESIS = "0" * 64
+BATCH = 1000
+
+
+class Act(msgspec.Struct, kw_only=True, frozen=True):
+    """Something done that is worth remembering. No prompts, no secrets."""
+
+    who: Who
+    address: str
+    action: str
+    target: str = ""
+    detail: str = ""
+
+
+def act(request: web.Request, action: str, target: str = "", detail: str = "") -> Act:
+    """What the one who asks is about to do: `act(request, "model.promote", "sprite@3")`."""
+    return Act(
+        who=auth.who(request),
+        address=request.remote or "",
+        action=action,
+        target=target,
+        detail=detail,
+    )
+
+
+def record(cursor: Cursor, act: Act) -> None:
+    """Appends an act, as part of the transaction that does it."""
+    last = store.last_audit(cursor)
+    store.insert_audit(cursor, chained(last, act, time.time()))
+
+
+async def note(request: web.Request, action: str, target: str = "", detail: str = "") -> None:
+    """Appends an act that changes nothing in the database, or has done so already."""
+    await request.app[keys.DB].write(record, act(request, action, target, detail))
+
+
+def chained(last: AuditRow | None, act: Act, now: float) -> AuditRow:
+    """The record that follows `last`."""
+    row = AuditRow(
+        number=last.number + 1 if last else 1,
+        made_at=now,
+        name=act.who.name,
+        token_id=act.who.token_id,
+        address=act.address,
+        action=act.action,
+        target=act.target,
+        detail=act.detail,
+        previous=last.sha256 if last else GENESIS,
+        sha256="",
+    )
+    return msgspec.structs.replace(row, sha256=digest(row))
+
+
+def digest(row: AuditRow) -> str:
+    """sha256 (hex) over a record's other fields, as a JSON array in their order."""
+    values = [getattr(row, name) for name in AuditRow.__struct_fields__ if name != "sha256"]
+    return hashlib.sha256(msgspec.json.encode(values)).hexdigest()
+
+
+class Broken(Exception):
+    """The chain does not hold; the text says where."""
+
+
+def verify(cursor: Cursor) -> tuple[int, str]:
+    """(number, sha256) of the last record, after looking at all; Broken where one was changed or is missing.
+
+    Records cut off at the end leave a chain that holds: keep the last digest elsewhere to notice that.
+    """
+    number, previous = 0, GENESIS
+    while found := store.audit_from(cursor, number + 1, BATCH):
+        for row in found:
+            if row.number != number + 1:
+                raise Broken(f"record {number + 1} is missing")
+            if row.previous != previous or row.sha256 != digest(row):
+                raise Broken(f"record {row.number} was changed, or the one before it")
+            number, previous = row.number, row.sha256
+    return number, previous

@@ -1,0 +1,154 @@
+"""Connections: what is no HTTP is told so in the shape of all errors, and there are never more than the server can hold.
+
+Past the limit an idle connection makes room, the longest open first: so a client that opens many and says nothing
+pushes out its own. Where none is idle the new one is refused.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import Counter
+from typing import Any
+
+import msgspec
+from aiohttp import web
+from aiohttp.web_protocol import RequestHandler
+
+from gfedge import errors, wire
+from gfedge.settings import Settings
+
+log = logging.getLogger(__name__)
+
+LINGER_SECONDS = 2.0
+"""How long the rest of a refused body is read, so that its client sees the answer."""
+SPARE_FILES = 64
+"""Open files that are not connections: the database, models, pictures."""
+MOST_FILES = 1 << 16
+
+
+class Protocol(RequestHandler):
+    """A connection. What is no HTTP is not echoed or logged, as aiohttp would: it may hold a token."""
+
+    __slots__ = ()
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,  # noqa: ARG002  aiohttp's text may hold what the client sent
+    ) -> web.StreamResponse:
+        if status >= 500:
+            log.error("a request from %s failed", request.remote, exc_info=exc)
+        else:
+            log.debug("a request from %s could not be read", request.remote)
+        if request.writer.output_size > 0:
+            raise ConnectionError("an answer was begun already")
+        failure = errors.BadRequest(
+            "this is not HTTP as the server understands it", code="bad_http"
+        )
+        failure.status = status
+        response = wire.problem(failure, "")
+        response.headers["Server"] = "gfedge"
+        response.headers["X-Content-Type-Options"] = "nosniff"
+        response.force_close()
+        return response
+
+    @property
+    def idle(self) -> bool:
+        """Whether it waits for a request, or for the rest of a head."""
+        return self._current_request is None and not self._messages
+
+
+class Server(web.Server):
+    """The listening side: makes a Protocol of every connection, and counts them."""
+
+    def __init__(self, *args: Any, limit: int, limit_per_address: int, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._limit = limit
+        self._limit_per_address = limit_per_address
+        self._open: dict[RequestHandler, str] = {}
+        self._counts: Counter[str] = Counter()
+
+    def __call__(self) -> RequestHandler:
+        return Protocol(self, loop=self._loop, **self._kwargs)
+
+    def connection_made(self, handler: RequestHandler, transport: asyncio.Transport) -> None:
+        super().connection_made(handler, transport)
+        peer = transport.get_extra_info("peername")
+        address = self._open[handler] = str(peer[0]) if peer else ""
+        self._counts[address] += 1
+        if self._counts[address] > self._limit_per_address:
+            self._make_room(handler, transport, address)
+        elif len(self._open) > self._limit:
+            self._make_room(handler, transport, None)
+
+    def connection_lost(self, handler: RequestHandler, exc: BaseException | None = None) -> None:
+        super().connection_lost(handler, exc)
+        if (address := self._open.pop(handler, None)) is not None:
+            self._counts -= Counter([address])
+
+    def _make_room(
+        self, new: RequestHandler, transport: asyncio.Transport, address: str | None
+    ) -> None:
+        """Closes the oldest idle connection (of that address, if one is given), else the new one."""
+        for other, where in self._open.items():
+            assert isinstance(other, Protocol)
+            if other.idle and other is not new and address in (None, where):
+                other.force_close()
+                return
+        transport.write(_full())
+        new.force_close()
+
+
+def _full() -> bytes:
+    """What a connection beyond the limit is told."""
+    failure = errors.Unavailable(
+        "too many connections are open: try again", code="too_many_connections"
+    )
+    body = msgspec.json.encode(failure.problem())
+    return (
+        f"HTTP/1.1 503 Service Unavailable\r\nContent-Type: {wire.PROBLEM}\r\nServer: gfedge\r\n"
+        f"Retry-After: 1\r\nConnection: close\r\nContent-Length: {len(body)}\r\n\r\n"
+    ).encode() + body
+
+
+class Runner(web.AppRunner):
+    """Runs an application behind a Server of ours."""
+
+    def __init__(self, app: web.Application, settings: Settings, **options: Any) -> None:
+        super().__init__(
+            app,
+            access_log=None,
+            keepalive_timeout=settings.idle_timeout,
+            lingering_time=LINGER_SECONDS,
+            handle_signals=False,
+            **options,
+        )
+        self._settings = settings
+
+    async def _make_server(self) -> web.Server:
+        made = await super()._make_server()
+        options = made._kwargs  # noqa: SLF001  aiohttp has no other way to name a protocol class
+        return Server(
+            made.request_handler,
+            request_factory=made.request_factory,
+            limit=max(8, min(self._settings.max_connections, _file_limit() - SPARE_FILES)),
+            limit_per_address=self._settings.max_connections_per_address,
+            **options,
+        )
+
+
+def _file_limit() -> int:
+    """Open files that this process may have, raised to what the system lets it."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return MOST_FILES
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, MOST_FILES)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+        soft = wanted
+    return MOST_FILES if soft == resource.RLIM_INFINITY else soft

@@ -1,0 +1,1 @@
+"""Training jobs: what makes models, here, elsewhere, or on a rented machine."""

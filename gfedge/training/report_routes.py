@@ -1,0 +1,124 @@
+"""How trainers report over HTTP. A trainer shows its job's own secret, which opens nothing else."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from aiohttp import web
+
+from gfedge import errors, report
+from gfedge.tracking import artifact_routes
+from gfedge.tracking.artifact_types import ArtifactRow
+from gfedge.training import reports
+from gfedge.training.live import Live
+from gfedge.training.routes import AT, JOBS, SECRETS
+from gfedge.training.types import Finish, Heard, Report
+from gfedge.wire import Route
+
+SCRIPT = Path(report.__file__)
+HEADER = "X-Job-Secret"
+"""Not `Authorization`, which is for the tokens of the server."""
+
+
+def routes() -> list[Route]:
+    one = f"{AT}/{{id}}"
+    return [
+        Route(
+            method="POST",
+            path=f"{one}/report",
+            handler=post_report,
+            summary="Metrics, progress, log lines and heartbeat of a trainer; needs the job's secret",
+            body=Report,
+            reply=Heard,
+            scope="open",
+        ),
+        Route(
+            method="POST",
+            path=f"{one}/heartbeat",
+            handler=post_heartbeat,
+            summary="A sign of life of a trainer; needs the job's secret",
+            reply=Heard,
+            scope="open",
+        ),
+        Route(
+            method="POST",
+            path=f"{one}/finish",
+            handler=post_finish,
+            summary="How a training ended, and where its model is; needs the job's secret",
+            body=Finish,
+            reply=Heard,
+            scope="open",
+        ),
+        Route(
+            method="PUT",
+            path=f"{one}/artifacts/{{path}}",
+            tail=True,
+            handler=put_training_artifact,
+            summary="Store a file of the job's run; needs the job's secret",
+            accepts=(artifact_routes.ANY,),
+            streams=True,
+            reply=ArtifactRow,
+            scope="open",
+        ),
+        Route(
+            method="GET",
+            path=f"{one}/artifacts/{{path}}",
+            tail=True,
+            handler=get_training_artifact,
+            summary="The bytes of a file of the job's run, as a checkpoint to go on from; needs the job's secret",
+            produces=(artifact_routes.ANY,),
+            scope="open",
+        ),
+        Route(
+            method="GET",
+            path=f"{one}/report.py",
+            handler=get_report_module,
+            summary="The module by which a training script reports, one file; needs the job's secret",
+            produces=("text/x-python",),
+            scope="open",
+        ),
+    ]
+
+
+async def post_report(request: web.Request, body: Report) -> Heard:
+    return await reports.hear(request.app[JOBS], await _trainer_of(request), body)
+
+
+async def post_heartbeat(request: web.Request) -> Heard:
+    return await reports.hear(request.app[JOBS], await _trainer_of(request), Report())
+
+
+async def post_finish(request: web.Request, body: Finish) -> Heard:
+    return await reports.finish(request.app[JOBS], await _trainer_of(request), body)
+
+
+async def put_training_artifact(request: web.Request) -> web.Response:
+    jobs, job_id = request.app[JOBS], await _trainer_of(request)
+    live = await reports.touch(jobs, job_id)
+    stored = await artifact_routes.store(request, live.record.run_id, lambda: reports.sign(live))
+    await reports.touch(jobs, job_id)
+    return stored
+
+
+async def get_training_artifact(request: web.Request) -> web.StreamResponse:
+    found = await request.app[JOBS].find(await _trainer_of(request))
+    record = found.record if isinstance(found, Live) else found
+    return await artifact_routes.fetch(request, record.run_id)
+
+
+async def get_report_module(request: web.Request) -> web.FileResponse:
+    await _trainer_of(request)
+    return web.FileResponse(SCRIPT, headers={"Content-Type": "text/x-python; charset=utf-8"})
+
+
+async def _trainer_of(request: web.Request) -> str:
+    """The job whose secret was shown."""
+    job_id: str = request.match_info["id"]
+    await request.app[JOBS].find(job_id)
+    if not request.app[SECRETS].fits(job_id, request.headers.get(HEADER, "")):
+        raise errors.Forbidden(
+            f"this needs the secret of the job, as `{HEADER}: gfjob_…`: an external trainer got it from "
+            "POST /training-jobs, others find it in GFEDGE_JOB_SECRET",
+            code="wrong_job_secret",
+        )
+    return job_id
