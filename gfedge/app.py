@@ -12,11 +12,11 @@ import socket
 import sys
 from collections.abc import AsyncIterator, Coroutine
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 from aiohttp import web
-from msgspec import UNSET, UnsetType
+from msgspec import UNSET, Meta, UnsetType
 
 from gfedge import (
     __version__,
@@ -99,7 +99,7 @@ WARM: web.AppKey[Warm] = web.AppKey("warm")
 class Health(msgspec.Struct, kw_only=True, frozen=True):
     """Whether the server serves, and what is ready; without a token, where one is needed, the first alone."""
 
-    status: str
+    status: Annotated[str, Meta(examples=["ok"])]
     version: str | UnsetType = UNSET
     device: str | UnsetType = UNSET
     models: dict[str, str] | UnsetType = UNSET

@@ -11,17 +11,36 @@ from typing import Any
 
 import msgspec
 
-from gfedge import __version__
+from gfedge import __version__, examples
 from gfedge.errors import Problem
 from gfedge.events import Envelope, Subscription
-from gfedge.wire import JSON, PREFIXES, PROBLEM, Route
+from gfedge.wire import JSON, PREFIXES, PROBLEM, Page, Route
 
 Schema = dict[str, Any]
 
 DESCRIPTION = (
     "Prompts to game sprites, upscaling, and where each picture came from. Every path below `/api/v1` also answers "
-    "below `/api`. Errors are `application/problem+json` with a stable `code`."
+    "below `/api`.\n\nErrors are `application/problem+json` (RFC 9457) with a stable `code`; `field` is the JSON path or "
+    "the parameter that was refused. Unknown fields and parameters are refused too. Listings have `next`: pass it as "
+    '`cursor` for the following page, or follow the `Link` header with `rel="next"`. Times are Unix seconds.'
 )
+AREAS = (
+    ("/ai/", "Pictures", "Prompts to pictures, and pictures enlarged."),
+    ("/ml-platform/ai-jobs", "Jobs", "What was asked for, how it goes on and how it ended."),
+    ("/assets", "Assets", "Pictures by their content."),
+    ("/ml-platform/experiments", "Experiments", "Named collections of runs."),
+    ("/ml-platform/runs", "Runs", "Params, metrics, tags, artifacts and inputs of one attempt."),
+    ("/ml-platform/datasets", "Datasets", "What runs read."),
+    ("/ml-platform/models", "Models", "The registry: versions, stages and which one serves."),
+    ("/ml-platform/training-jobs", "Training", "Jobs that make models."),
+    ("/ml-platform/lineage", "Lineage", "What came from what."),
+    ("/trace", "Lineage", "What came from what."),
+    ("/ml-platform/ws", "Live", "WebSockets: a snapshot first, then every change."),
+    ("/auth", "Access", "Tokens and sessions."),
+    ("/admin", "Administration", "Backups and exports."),
+    ("", "Server", "What is ready, what is measured, and this document."),
+)
+"""(beginning of a path, its tag, what that is about); the first that fits."""
 SECURITY: Schema = {
     "token": {
         "type": "http",
@@ -45,7 +64,50 @@ CLOSES = {
     1001: "the server stops",
     1009: "a message of yours was larger than 64 KiB",
     1011: "the server failed; its log says why",
+    1008: "the token was revoked or has expired",
     4008: "too much waited for you: read faster, want less, or resume with `since_seq`",
+}
+OF_ALL = {400: ("token_in_query", "looks_proxied"), 421: ("host_not_allowed",), 422: ("invalid",)}
+OF_GUARDED = {
+    401: ("token_needed", "bad_token"),
+    403: ("scope_too_small", "foreign_origin"),
+    429: ("too_many_tries",),
+}
+OF_BODIES = {
+    400: ("malformed_json", "bad_body"),
+    408: ("body_timeout",),
+    413: ("too_large",),
+    415: ("unsupported_media_type",),
+    422: ("query_not_taken",),
+}
+OF_WRITES = {503: ("unavailable",), 507: ("disk_full",)}
+OF_SOCKETS = {
+    426: ("upgrade_required",),
+    503: ("too_many_listeners", "stopping"),
+}
+TITLES = {
+    200: "OK",
+    201: "Made",
+    202: "Taken; it goes on",
+    206: "A part",
+    304: "Not modified",
+    400: "Bad request",
+    401: "Nobody known",
+    403: "Forbidden",
+    404: "Not found",
+    408: "Too slow",
+    409: "Conflict",
+    421: "Not this server",
+    412: "Precondition failed",
+    413: "Too large",
+    415: "Unsupported type",
+    416: "No such range",
+    422: "Invalid",
+    426: "Upgrade required",
+    429: "Too busy",
+    500: "Failed",
+    503: "Unavailable",
+    507: "No space left",
 }
 _parameter = re.compile(r"\{(\w+)\}")
 
@@ -61,36 +123,48 @@ def document(routes: Iterable[Route]) -> Schema:
     schema_of = dict(zip(kinds, schemas, strict=True))
     paths: dict[str, Schema] = {}
     for route in shown:
-        path = route.path if route.rooted else PREFIXES[0] + route.path
-        paths.setdefault(path, {})[route.method.lower()] = _operation(route, schema_of, components)
+        operation = _operation(route, schema_of, components)
+        paths.setdefault(_path(route), {})[route.method.lower()] = operation
+    used = {one["tags"][0] for path in paths.values() for one in path.values()}
+    tags = {name: about for _, name, about in AREAS if name in used}
     return {
         "openapi": "3.1.0",
         "info": {"title": "gfedge", "version": __version__, "description": DESCRIPTION},
+        "tags": [{"name": name, "description": about} for name, about in tags.items()],
         "paths": paths,
         "components": {"schemas": components, "securitySchemes": SECURITY},
     }
 
 
+def _path(route: Route) -> str:
+    return route.path if route.rooted else PREFIXES[0] + route.path
+
+
 def _types(route: Route) -> list[Any]:
-    return [route.body, route.query, route.reply, *(route.messages or {}).values()]
+    named = [route.body, route.reads, route.query, route.options, route.reply]
+    return named + list((route.messages or {}).values())
 
 
-def _operation(route: Route, schema_of: dict[Any, Schema], components: dict[str, Any]) -> Schema:
+def _operation(route: Route, schema_of: dict[Any, Schema], components: Schema) -> Schema:
     operation: Schema = {
         "operationId": "_".join(
             (route.method.lower(), route.handler.__name__, *["root"] * route.rooted)
         ),
+        "tags": [next(tag for start, tag, _ in AREAS if route.path.startswith(start))],
         "summary": route.summary,
-        "parameters": [*_in_path(route), *_in_query(route, schema_of, components)],
-        "responses": _responses(route, schema_of),
+        "parameters": [
+            *_in_path(route),
+            *_in_query(route, schema_of, components),
+            *_in_headers(route),
+        ],
+        "responses": {**_successes(route, schema_of, components), **_failures(route, schema_of)},
         "security": _security(route),
     }
+    if route.about:
+        operation["description"] = route.about
     if route.messages is not None:
         operation["x-websocket"] = _socket(route.messages, schema_of)
-    content: Schema = {kind: {} for kind in route.accepts}
-    if route.body is not None:
-        content[JSON] = {"schema": schema_of[route.body]}
-    if content:
+    if content := _content(route, schema_of, components):
         operation["requestBody"] = {"required": True, "content": content}
     return operation
 
@@ -102,6 +176,9 @@ def _security(route: Route) -> list[Schema]:
     return [{"token": [route.needs]}, {"session": [route.needs]}, {}]
 
 
+# What goes in
+
+
 def _in_path(route: Route) -> list[Schema]:
     return [
         {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
@@ -109,17 +186,92 @@ def _in_path(route: Route) -> list[Schema]:
     ]
 
 
-def _in_query(
-    route: Route, schema_of: dict[Any, Schema], components: dict[str, Any]
-) -> list[Schema]:
-    if route.query is None:
+def _in_query(route: Route, schema_of: dict[Any, Schema], components: Schema) -> list[Schema]:
+    kind = route.query or route.options
+    if kind is None:
         return []
-    struct = components[schema_of[route.query]["$ref"].rsplit("/", 1)[1]]
+    struct = examples.resolved(schema_of[kind], components)
     required = struct.get("required", ())
     return [
         {"name": name, "in": "query", "required": name in required, "schema": schema}
         for name, schema in struct["properties"].items()
     ]
+
+
+def _in_headers(route: Route) -> list[Schema]:
+    return [
+        {"name": name, "in": "header", "description": about, "schema": {"type": "string"}}
+        for name, about in route.headers.items()
+    ]
+
+
+def _content(route: Route, schema_of: dict[Any, Schema], components: Schema) -> Schema:
+    content: Schema = {kind: _bytes(kind, route, schema_of, components) for kind in route.accepts}
+    if (kind := route.body or route.reads) is not None:
+        example = route.example or examples.of_body(schema_of[kind], components)
+        content[JSON] = {"schema": schema_of[kind], "example": example}
+    return content
+
+
+def _bytes(kind: str, route: Route, schema_of: dict[Any, Schema], components: Schema) -> Schema:
+    """A body that is no JSON: a form has the file and the options."""
+    file = {"type": "string", "format": "binary"}
+    if kind != "multipart/form-data":
+        return {"schema": file}
+    options = examples.resolved(schema_of[route.options], components) if route.options else {}
+    properties = {"file": file, **options.get("properties", {})}
+    return {"schema": {"type": "object", "properties": properties, "required": ["file"]}}
+
+
+# What comes out
+
+
+def _successes(route: Route, schema_of: dict[Any, Schema], components: Schema) -> Schema:
+    if route.messages is not None:
+        return {"101": {"description": "The WebSocket is open"}}
+    content: Schema = {kind: {} for kind in route.produces}
+    if route.reply is not None:
+        schema = schema_of[route.reply]
+        content[JSON] = {"schema": schema, "example": examples.of_reply(schema, components)}
+    success: Schema = {"description": route.summary, "content": content}
+    if isinstance(route.reply, type) and issubclass(route.reply, Page):
+        about = 'The next page, as `<…>; rel="next"`; absent on the last one.'
+        success["headers"] = {"Link": {"description": about, "schema": {"type": "string"}}}
+    found = {str(route.status): success}
+    for status in route.also:
+        empty = {"description": TITLES[status]}
+        found[str(status)] = empty if status == 304 else {**success, **empty}
+    return found
+
+
+def _failures(route: Route, schema_of: dict[Any, Schema]) -> Schema:
+    codes: dict[int, tuple[str, ...]] = {}
+    takes_body = bool(route.body or route.reads or route.accepts)
+    for some in (
+        OF_ALL,
+        OF_GUARDED if route.needs != "open" else {403: ("foreign_origin",)},
+        OF_BODIES if takes_body else {},
+        OF_WRITES if route.method != "GET" else {},
+        OF_SOCKETS if route.messages is not None else {},
+        route.fails,
+    ):
+        for status, more in some.items():
+            codes[status] = tuple(dict.fromkeys((*codes.get(status, ()), *more)))
+    found = {str(status): _failure(TITLES[status], codes[status]) for status in sorted(codes)}
+    found["default"] = {
+        "description": "What went wrong, and what to do",
+        "content": {PROBLEM: {"schema": schema_of[Problem]}},
+    }
+    return found
+
+
+def _failure(title: str, codes: tuple[str, ...]) -> Schema:
+    schema = {
+        "$ref": f"#/components/schemas/{Problem.__name__}",
+        "properties": {"code": {"enum": list(codes)}},
+    }
+    text = ", ".join(f"`{code}`" for code in codes)
+    return {"description": f"{title}: {text}", "content": {PROBLEM: {"schema": schema}}}
 
 
 def _socket(messages: dict[str, Any], schema_of: dict[Any, Schema]) -> Schema:
@@ -132,17 +284,4 @@ def _socket(messages: dict[str, Any], schema_of: dict[Any, Schema]) -> Schema:
             name: schema_of[kind] if kind is not None else {} for name, kind in messages.items()
         },
         "close": {str(code): text for code, text in CLOSES.items()},
-    }
-
-
-def _responses(route: Route, schema_of: dict[Any, Schema]) -> Schema:
-    content: Schema = {kind: {} for kind in route.produces}
-    if route.reply is not None:
-        content[JSON] = {"schema": schema_of[route.reply]}
-    return {
-        str(route.status): {"description": route.summary, "content": content},
-        "default": {
-            "description": "What went wrong, and what to do",
-            "content": {PROBLEM: {"schema": schema_of[Problem]}},
-        },
     }

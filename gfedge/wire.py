@@ -7,7 +7,7 @@ returns a struct (or a whole response). Every route answers under `/api/v1/X` an
 from __future__ import annotations
 
 import math
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any, Literal
 
 import msgspec
@@ -39,6 +39,20 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     query: Any = None
     reply: Any = None
     status: int = 200
+    also: tuple[int, ...] = ()
+    """Other statuses of success."""
+    fails: Mapping[int, tuple[str, ...]] = {}
+    """Codes of its errors by status, besides those of every route (`openapi`)."""
+    about: str = ""
+    """More than the summary, as Markdown."""
+    example: Any = None
+    """A body; where there is none, the document makes one from the struct."""
+    options: Any = None
+    """Query that the handler reads itself: its struct."""
+    reads: Any = None
+    """JSON that the handler reads itself: its struct."""
+    headers: Mapping[str, str] = {}
+    """Request headers that it heeds, and what they do."""
     accepts: tuple[str, ...] = ()
     """Media types of bodies besides JSON, which the handler reads itself."""
     produces: tuple[str, ...] = ()
@@ -61,6 +75,10 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
 
 
 TABLE = web.AppKey("routes", dict[Callable[..., Any], Route])
+
+
+class Nothing(msgspec.Struct, forbid_unknown_fields=True):
+    """The query of a route that takes none."""
 
 
 class Page(msgspec.Struct, kw_only=True):
@@ -146,9 +164,10 @@ def refuse_query(request: web.Request) -> None:
     """Where the options are in the body, those in a query would be lost."""
     if request.query:
         name = next(iter(request.query))
-        raise errors.BadRequest(
+        raise errors.Invalid(
             f"query parameter {name}: with a JSON body the options go into it, not into the query",
             code="query_not_taken",
+            field=name,
         )
 
 
@@ -173,6 +192,13 @@ async def _json(request: web.Request) -> bytes:
     return bytes(body)
 
 
+def _following(request: web.Request, answer: Any) -> dict[str, str] | None:
+    """The `Link` of a page to the next one (RFC 8288)."""
+    if not isinstance(answer, Page) or answer.next is None:
+        return None
+    return {"Link": f'<{request.rel_url.update_query(cursor=answer.next)}>; rel="next"'}
+
+
 def _handler(route: Route) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
     async def handle(request: web.Request) -> web.StreamResponse:
         arguments = []
@@ -184,11 +210,13 @@ def _handler(route: Route) -> Callable[[web.Request], Awaitable[web.StreamRespon
             if route.query is None:
                 refuse_query(request)
             arguments.append(decode(await _json(request), route.body))
+        elif route.query is None and route.options is None:
+            convert(query(request), Nothing)
         if route.query is not None:
             arguments.append(convert(query(request), route.query))
         answer = await route.handler(request, *arguments)
         if isinstance(answer, web.StreamResponse):
             return answer
-        return reply(answer, route.status)
+        return reply(answer, route.status, _following(request, answer))
 
     return handle

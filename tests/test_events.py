@@ -265,7 +265,7 @@ async def test_clients_are_counted_and_limited(serving: Serving) -> None:
     [
         ("no json", "malformed_json", None),
         ("[]", "invalid", None),
-        ('{"topic": []}', "invalid", None),
+        ('{"topic": []}', "invalid", "topic"),
         ('{"topics": "job:1"}', "invalid", "topics"),
         ('{"topics": ["job:1", "sprite"]}', "bad_topic", "topics[1]"),
         ('{"topics": ["metric:1"]}', "bad_topic", "topics[0]"),

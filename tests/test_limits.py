@@ -108,7 +108,7 @@ async def test_a_prompt_is_needed(server: Api) -> None:
 @pytest.mark.parametrize("path", [GENERATE, SUPERRES])
 async def test_options_beside_a_json_body_are_refused_not_lost(server: Api, path: str) -> None:
     problem = await server.refused(
-        "POST", f"{path}?scale=2", 400, "query_not_taken", json={"prompt": "red dragon"}
+        "POST", f"{path}?scale=2", 422, "query_not_taken", json={"prompt": "red dragon"}
     )
     assert "scale" in problem["detail"]
 

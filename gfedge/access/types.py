@@ -14,7 +14,7 @@ Scope = Literal["metrics", "read", "run", "admin"]
 Name = Annotated[
     str,
     Meta(
-        pattern=r"\A[^\x00-\x1f\x7f]{1,100}\Z",
+        pattern=r"^[^\x00-\x1f\x7f]{1,100}$(?!\n)",
         description="Who or what uses the token: unreal-plugin.",
     ),
 ]
@@ -133,7 +133,7 @@ class AuditQuery(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_field
     """Which audit records a listing shows."""
 
     limit: Annotated[int, Meta(ge=1, le=1000)] = 100
-    cursor: Annotated[str, Meta(pattern=r"\A\d{0,18}\Z")] = ""
+    cursor: Annotated[str, Meta(pattern=r"^[0-9]{0,18}$(?!\n)")] = ""
 
 
 class AuditPage(Page, kw_only=True):

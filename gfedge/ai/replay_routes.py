@@ -11,7 +11,7 @@ from aiohttp import web
 from gfedge import errors, inference, keys
 from gfedge.ai import replay, requests
 from gfedge.ai.replay import Replay
-from gfedge.ai.routes import QUEUE, admit, taken
+from gfedge.ai.routes import BUSY, GONE, HEADERS, QUEUE, admit, taken
 from gfedge.ai.types import Job
 from gfedge.assets import files
 from gfedge.assets.routes import ASSETS
@@ -29,6 +29,19 @@ def routes() -> list[Route]:
             method="POST",
             path=at,
             handler=replay_job,
+            also=(200,),
+            headers=HEADERS,
+            fails={
+                **BUSY,
+                **GONE,
+                409: (
+                    "job_not_ended",
+                    "asset_gone",
+                    "model_gone",
+                    "experiment_deleted",
+                    "idempotency_key_reused",
+                ),
+            },
             summary="Run a job again as it was recorded, and compare the results",
             reply=Replay,
             status=202,
@@ -37,6 +50,7 @@ def routes() -> list[Route]:
             method="GET",
             path=at,
             handler=get_replay,
+            fails={404: ("job_not_found", "not_a_replay")},
             summary="How the result of a job that ran another one again compares",
             reply=Replay,
         ),

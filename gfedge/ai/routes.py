@@ -6,13 +6,22 @@ import asyncio
 
 from aiohttp import web
 
-from gfedge import auth, errors, keys, sockets
+from gfedge import auth, errors, examples, keys, sockets
 from gfedge.ai import feed, requests, trace
 from gfedge.ai.live import Client, Live
 from gfedge.ai.metadata import Origin
 from gfedge.ai.queue import JobQueue
 from gfedge.ai.requests import Intake
-from gfedge.ai.types import GenerateParams, Job, JobError, JobPage, JobQuery, Submission
+from gfedge.ai.types import (
+    GenerateParams,
+    Job,
+    JobError,
+    JobPage,
+    JobQuery,
+    Submission,
+    SuperresBody,
+    SuperresParams,
+)
 from gfedge.assets.routes import ASSETS, whole
 from gfedge.assets.types import AssetRow
 from gfedge.inference.types import Pixels
@@ -22,6 +31,22 @@ from gfedge.wire import Route, reply
 
 QUEUE = web.AppKey("queue", JobQueue)
 INTAKE = web.AppKey("intake", Intake)
+
+GONE = {404: ("job_not_found",)}
+BUSY = {
+    400: ("bad_idempotency_key",),
+    409: ("idempotency_key_reused", "experiment_deleted", "cancelled"),
+    429: ("queue_full",),
+    500: ("internal", "engine_error", "out_of_memory"),
+}
+HEADERS = {
+    "Prefer": "`wait=30`: answer when the job has ended, or after so many seconds.",
+    "Idempotency-Key": "A retry with the same key gets the first job.",
+}
+WAITING = (
+    "Answered with 202 once the job is durable. With `Prefer: wait=30` the answer comes with the end of the job (200), "
+    "and with `Accept: image/png` it is the picture."
+)
 
 FAILED_STATUS = {
     "cancelled": 409,
@@ -41,6 +66,10 @@ def routes() -> list[Route]:
             method="POST",
             path="/ai/generate",
             handler=generate,
+            about=WAITING,
+            headers=HEADERS,
+            also=(200,),
+            fails={**BUSY, 422: ("model_not_found", "model_of_other_kind", "model_gone")},
             summary="Turn a prompt into pictures",
             body=GenerateParams,
             reply=Job,
@@ -51,10 +80,22 @@ def routes() -> list[Route]:
             method="POST",
             path="/ai/superres",
             handler=superres,
+            about=WAITING,
+            headers=HEADERS,
+            also=(200,),
+            options=SuperresParams,
+            reads=SuperresBody,
+            example={"asset": examples.SHA256, "scale": 4},
+            fails={
+                **BUSY,
+                400: ("empty_body", "malformed_form", "no_file", "bad_request"),
+                413: ("too_many_pixels",),
+                422: ("bad_image", "asset_not_found", "model_not_found", "model_of_other_kind"),
+            },
             summary="Upscale a picture: a form with a file, the raw picture with options in the query, or JSON",
             reply=Job,
             status=202,
-            accepts=("multipart/form-data", *requests.IMAGE_TYPES, "application/json"),
+            accepts=("multipart/form-data", *requests.IMAGE_TYPES),
             produces=("image/png",),
         ),
         Route(
@@ -72,11 +113,19 @@ def routes() -> list[Route]:
             summary="Jobs as they go on, live",
             messages=feed.MESSAGES,
         ),
-        Route(method="GET", path=f"{jobs}/{{id}}", handler=get_job, summary="One job", reply=Job),
+        Route(
+            method="GET",
+            path=f"{jobs}/{{id}}",
+            handler=get_job,
+            fails=GONE,
+            summary="One job",
+            reply=Job,
+        ),
         Route(
             method="DELETE",
             path=f"{jobs}/{{id}}",
             handler=cancel_job,
+            fails={**GONE, 409: ("job_ended",)},
             summary="Cancel a job",
             reply=Job,
         ),
@@ -84,6 +133,7 @@ def routes() -> list[Route]:
             method="POST",
             path=f"{jobs}/{{id}}/cancel",
             handler=cancel_job,
+            fails={**GONE, 409: ("job_ended",)},
             summary="Cancel a job",
             reply=Job,
         ),
@@ -91,6 +141,7 @@ def routes() -> list[Route]:
             method="GET",
             path=f"{jobs}/{{id}}/trace",
             handler=trace_job,
+            fails=GONE,
             summary="Where a job's pictures came from, as a graph and in words",
             reply=Trace,
         ),
@@ -98,6 +149,7 @@ def routes() -> list[Route]:
             method="GET",
             path="/assets/{sha256}/trace",
             handler=trace_asset,
+            fails={404: ("asset_not_found", "unknown_picture")},
             summary="Where an asset came from",
             reply=Trace,
         ),
@@ -105,6 +157,12 @@ def routes() -> list[Route]:
             method="POST",
             path="/trace",
             handler=trace_file,
+            fails={
+                400: ("empty_body", "malformed_form", "no_file"),
+                404: ("unknown_picture",),
+                413: ("too_many_pixels",),
+                422: ("bad_image",),
+            },
             summary="Where a picture came from: send the file",
             reply=Trace,
             accepts=("multipart/form-data", *requests.IMAGE_TYPES),

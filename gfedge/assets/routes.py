@@ -24,6 +24,16 @@ def routes() -> list[Route]:
             method="GET",
             path="/assets/{sha256}",
             handler=get_asset,
+            also=(206, 304),
+            headers={
+                "Range": "`bytes=0-99`: a part.",
+                "If-None-Match": "304 where the ETag is known.",
+            },
+            fails={
+                404: ("asset_not_found",),
+                412: ("precondition_failed",),
+                416: ("range_not_satisfiable",),
+            },
             summary="The bytes of a picture; immutable, with ETag and ranges",
             produces=tuple(files.SUFFIXES),
         )

@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 from aiohttp import hdrs, web
 
-from gfedge import errors, keys, wire
+from gfedge import errors, examples, keys, wire
 from gfedge.inference.types import ModelFolder
 from gfedge.registry import registration, uploads
 from gfedge.registry.registration import Origin
@@ -25,7 +25,7 @@ TAR = "application/x-tar"
 
 
 def routes() -> list[Route]:
-    accepts = (uploads.FORM, *uploads.BODIES, wire.JSON)
+    accepts = (uploads.FORM, *uploads.BODIES)
     return [
         Route(
             method="POST",
@@ -35,7 +35,11 @@ def routes() -> list[Route]:
             "and its files, or JSON that names a run's artifact or a folder under the models folder",
             reply=ModelVersion,
             status=201,
+            also=(200,),
             accepts=accepts,
+            options=RegisterQuery,
+            reads=RegisterBody,
+            example={"run_id": examples.ID, "artifact": "model", "note": "trained on cc0 tiles"},
         ),
         Route(
             method="POST",
@@ -44,7 +48,11 @@ def routes() -> list[Route]:
             summary="Register a version of this model; without a model.toml it takes the manifest of the newest one",
             reply=ModelVersion,
             status=201,
+            also=(200,),
             accepts=accepts,
+            options=RegisterQuery,
+            reads=RegisterBody,
+            example={"run_id": examples.ID, "artifact": "model", "note": "trained on cc0 tiles"},
         ),
         Route(
             method="GET",

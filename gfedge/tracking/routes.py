@@ -43,6 +43,13 @@ INDEX = web.AppKey("run_index", RunIndex)
 RUNS = web.AppKey("runs", LiveRuns)
 FEED = web.AppKey("feed", feed.Feed)
 MAX_COMPARED = 50
+EXPERIMENT_GONE = {404: ("experiment_not_found",)}
+RUN_GONE = {404: ("run_not_found",)}
+FILTER = (
+    "Comparisons of `metrics.KEY`, `params.KEY`, `tags.KEY` and attributes (`status`, `name`, `created_at`, …) with "
+    "`= != < <= > >= like ilike in` and `is null`, joined by `and`, `or`, `not`; then `order by` and `desc`:\n\n"
+    "`metrics.loss < 0.1 and params.lr = '0.001' order by metrics.loss`"
+)
 
 
 def routes() -> list[Route]:
@@ -63,6 +70,7 @@ def _of_experiments(at: str) -> list[Route]:
             method="GET",
             path=at,
             handler=list_experiments,
+            fails={422: ("bad_cursor",)},
             summary="Experiments with their run counts and best values",
             query=ExperimentQuery,
             reply=Experiments,
@@ -71,6 +79,8 @@ def _of_experiments(at: str) -> list[Route]:
             method="POST",
             path=at,
             handler=create_experiment,
+            fails={409: ("experiment_exists", "experiment_deleted")},
+            example={"name": "dragon eyes", "headline": {"metric": "loss", "goal": "min"}},
             summary="Make an experiment",
             body=ExperimentCreate,
             reply=Experiment,
@@ -80,6 +90,7 @@ def _of_experiments(at: str) -> list[Route]:
             method="GET",
             path=one,
             handler=get_experiment,
+            fails=EXPERIMENT_GONE,
             summary="One experiment, by id or by name",
             reply=Experiment,
         ),
@@ -87,6 +98,10 @@ def _of_experiments(at: str) -> list[Route]:
             method="PATCH",
             path=one,
             handler=change_experiment,
+            fails={
+                **EXPERIMENT_GONE,
+                409: ("experiment_exists", "experiment_deleted", "experiment_needed"),
+            },
             summary="Change an experiment's name, description, tags or headline metric",
             body=ExperimentPatch,
             reply=Experiment,
@@ -95,6 +110,7 @@ def _of_experiments(at: str) -> list[Route]:
             method="DELETE",
             path=one,
             handler=delete_experiment,
+            fails={**EXPERIMENT_GONE, 409: ("experiment_needed",)},
             summary="Hide an experiment and its runs; its name stays taken",
             reply=Experiment,
         ),
@@ -102,6 +118,7 @@ def _of_experiments(at: str) -> list[Route]:
             method="POST",
             path=f"{one}/restore",
             handler=restore_experiment,
+            fails=EXPERIMENT_GONE,
             summary="Bring a deleted experiment back, with its runs",
             reply=Experiment,
         ),
@@ -109,6 +126,7 @@ def _of_experiments(at: str) -> list[Route]:
             method="GET",
             path=f"{one}/runs",
             handler=list_runs,
+            fails=EXPERIMENT_GONE,
             summary="Runs of an experiment, newest first",
             query=ListQuery,
             reply=Runs,
@@ -117,6 +135,7 @@ def _of_experiments(at: str) -> list[Route]:
             method="POST",
             path=f"{one}/runs",
             handler=create_run,
+            fails={**EXPERIMENT_GONE, 409: ("experiment_deleted",), 422: ("parent_not_found",)},
             summary="Begin a run",
             body=RunCreate,
             reply=Run,
@@ -132,6 +151,8 @@ def _of_runs(at: str) -> list[Route]:
             method="GET",
             path=at,
             handler=search_runs,
+            about=FILTER,
+            fails={**EXPERIMENT_GONE, 422: ("bad_filter", "bad_cursor")},
             summary="Runs of all experiments, by a filter over params, metrics, tags and attributes",
             query=RunQuery,
             reply=Runs,
@@ -140,6 +161,7 @@ def _of_runs(at: str) -> list[Route]:
             method="GET",
             path=f"{at}/compare",
             handler=compare_runs,
+            fails=RUN_GONE,
             summary="Runs side by side",
             query=CompareQuery,
             reply=RunComparison,
@@ -148,6 +170,7 @@ def _of_runs(at: str) -> list[Route]:
             method="GET",
             path=one,
             handler=get_run,
+            fails=RUN_GONE,
             summary="One run with its params, tags and latest metrics",
             reply=Run,
         ),
@@ -155,6 +178,7 @@ def _of_runs(at: str) -> list[Route]:
             method="PATCH",
             path=one,
             handler=change_run,
+            fails={**RUN_GONE, 409: ("run_deleted",)},
             summary="End a run, or change its name or tags",
             body=RunPatch,
             reply=Run,
@@ -163,6 +187,7 @@ def _of_runs(at: str) -> list[Route]:
             method="DELETE",
             path=one,
             handler=delete_run,
+            fails=RUN_GONE,
             summary="Hide a run",
             reply=Run,
         ),
@@ -170,6 +195,7 @@ def _of_runs(at: str) -> list[Route]:
             method="POST",
             path=f"{one}/restore",
             handler=restore_run,
+            fails=RUN_GONE,
             summary="Bring a deleted run back",
             reply=Run,
         ),
@@ -177,6 +203,7 @@ def _of_runs(at: str) -> list[Route]:
             method="POST",
             path=f"{one}/log",
             handler=log_batch,
+            fails={**RUN_GONE, 409: ("run_deleted", "param_exists"), 422: ("too_many_keys",)},
             summary="Record points of metrics, params and tags of a run, all or nothing",
             body=LogBatch,
             reply=Logged,
@@ -185,6 +212,7 @@ def _of_runs(at: str) -> list[Route]:
             method="GET",
             path=f"{one}/children",
             handler=list_children,
+            fails=RUN_GONE,
             summary="The runs that are part of a run, newest first",
             query=ListQuery,
             reply=Runs,
@@ -194,6 +222,7 @@ def _of_runs(at: str) -> list[Route]:
             path=f"{one}/metrics/{{key}}",
             tail=True,
             handler=get_history,
+            fails={404: ("run_not_found", "metric_not_found"), 422: ("bad_cursor",)},
             summary="The history of a metric: pages, or a picture of at most so many points",
             query=HistoryQuery,
             reply=History,

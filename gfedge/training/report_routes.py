@@ -19,6 +19,9 @@ SCRIPT = Path(report.__file__)
 HEADER = "X-Job-Secret"
 """Not `Authorization`, which is for the tokens of the server."""
 
+SECRET = {HEADER: "The job's secret, as `gfjob_…`."}
+REFUSED = {403: ("wrong_job_secret",), 404: ("training_job_not_found",)}
+
 
 def routes() -> list[Route]:
     one = f"{AT}/{{id}}"
@@ -27,6 +30,8 @@ def routes() -> list[Route]:
             method="POST",
             path=f"{one}/report",
             handler=post_report,
+            headers=SECRET,
+            fails={**REFUSED, 409: ("training_job_ended",)},
             summary="Metrics, progress, log lines and heartbeat of a trainer; needs the job's secret",
             body=Report,
             reply=Heard,
@@ -36,6 +41,8 @@ def routes() -> list[Route]:
             method="POST",
             path=f"{one}/heartbeat",
             handler=post_heartbeat,
+            headers=SECRET,
+            fails={**REFUSED, 409: ("training_job_ended",)},
             summary="A sign of life of a trainer; needs the job's secret",
             reply=Heard,
             scope="open",
@@ -44,6 +51,8 @@ def routes() -> list[Route]:
             method="POST",
             path=f"{one}/finish",
             handler=post_finish,
+            headers=SECRET,
+            fails={**REFUSED, 409: ("training_job_ended",), 422: ("no_manifest",)},
             summary="How a training ended, and where its model is; needs the job's secret",
             body=Finish,
             reply=Heard,
@@ -54,6 +63,13 @@ def routes() -> list[Route]:
             path=f"{one}/artifacts/{{path}}",
             tail=True,
             handler=put_training_artifact,
+            also=(201,),
+            headers=SECRET,
+            fails={
+                **REFUSED,
+                409: ("training_job_ended", "artifact_exists", "run_deleted"),
+                422: ("bad_artifact_path", "digest_mismatch"),
+            },
             summary="Store a file of the job's run; needs the job's secret",
             accepts=(artifact_routes.ANY,),
             streams=True,
@@ -65,6 +81,13 @@ def routes() -> list[Route]:
             path=f"{one}/artifacts/{{path}}",
             tail=True,
             handler=get_training_artifact,
+            also=(206, 304),
+            headers=SECRET,
+            fails={
+                403: ("wrong_job_secret",),
+                404: ("training_job_not_found", "run_not_found", "artifact_not_found"),
+                422: ("bad_artifact_path",),
+            },
             summary="The bytes of a file of the job's run, as a checkpoint to go on from; needs the job's secret",
             produces=(artifact_routes.ANY,),
             scope="open",
@@ -73,6 +96,8 @@ def routes() -> list[Route]:
             method="GET",
             path=f"{one}/report.py",
             handler=get_report_module,
+            headers=SECRET,
+            fails=REFUSED,
             summary="The module by which a training script reports, one file; needs the job's secret",
             produces=("text/x-python",),
             scope="open",

@@ -31,6 +31,7 @@ AT = "/ml-platform/training-jobs"
 CHUNK = 64 << 10
 FOLLOW_SECONDS = 0.25
 MAX_KEY = 200
+GONE = {404: ("training_job_not_found",)}
 _range = re.compile(r"bytes=(\d{0,18})-(\d{0,18})", re.ASCII)
 
 
@@ -49,6 +50,22 @@ def routes() -> list[Route]:
             method="POST",
             path=AT,
             handler=create_training_job,
+            headers={"Idempotency-Key": "A retry with the same key gets the first job."},
+            fails={
+                409: ("spend_limit", "idempotency_key_reused"),
+                422: ("unknown_entry_point", "bad_param", "wrong_backend"),
+                503: (
+                    "trainer_not_installed",
+                    "vastai_not_configured",
+                    "vastai_sdk_missing",
+                    "public_url_needed",
+                ),
+            },
+            example={
+                "backend": "external",
+                "name": "dragons",
+                "source": {"entry_point": "train.py"},
+            },
             summary="Start a training job: durable when acknowledged; takes an Idempotency-Key",
             body=TrainingCreate,
             reply=TrainingCreated,
@@ -65,6 +82,7 @@ def routes() -> list[Route]:
             method="GET",
             path=one,
             handler=get_training_job,
+            fails=GONE,
             summary="One training job: state, progress, metrics, use of the machine, end of its log",
             reply=TrainingJob,
         ),
@@ -72,6 +90,7 @@ def routes() -> list[Route]:
             method="DELETE",
             path=one,
             handler=cancel_training_job,
+            fails={**GONE, 409: ("training_job_ended",)},
             summary="Cancel a training job",
             reply=TrainingJob,
         ),
@@ -79,6 +98,7 @@ def routes() -> list[Route]:
             method="POST",
             path=f"{one}/cancel",
             handler=stop_training_job,
+            fails={**GONE, 409: ("training_job_ended",)},
             summary="Cancel a training job",
             reply=TrainingJob,
         ),
@@ -86,6 +106,8 @@ def routes() -> list[Route]:
             method="GET",
             path=f"{one}/log",
             handler=get_log,
+            also=(206,),
+            fails={**GONE, 416: ("range_not_satisfiable",)},
             summary="The log of a training job, from an offset on or by Range; `follow=true` goes on until it ends",
             query=LogQuery,
             produces=("text/plain",),

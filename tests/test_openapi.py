@@ -1,0 +1,134 @@
+"""The wire's promises and the document that tells them: examples, error codes, links to the next page."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import jsonschema_rs
+import pytest
+from conftest import JOBS, Api
+
+from gfedge import app, openapi
+
+DOCUMENT = openapi.document(app.routes())
+EXPERIMENTS = "/api/v1/ml-platform/experiments"
+
+
+def operations() -> Iterator[tuple[str, dict[str, Any]]]:
+    for path, methods in DOCUMENT["paths"].items():
+        for method, operation in methods.items():
+            yield f"{method.upper()} {path}", operation
+
+
+def examples() -> Iterator[tuple[str, dict[str, Any]]]:
+    for name, operation in operations():
+        bodies = [operation.get("requestBody", {}), *operation["responses"].values()]
+        for body in bodies:
+            for content in body.get("content", {}).values():
+                if "example" in content:
+                    yield name, content
+
+
+def label(one: Any) -> str | None:
+    return one if isinstance(one, str) else ""
+
+
+@pytest.mark.parametrize(("name", "content"), list(examples()), ids=label)
+def test_every_example_fits_its_schema(name: str, content: dict[str, Any]) -> None:
+    schema = {**content["schema"], "components": DOCUMENT["components"]}
+    jsonschema_rs.validate(schema, content["example"])
+
+
+@pytest.mark.parametrize(("name", "operation"), list(operations()), ids=label)
+def test_every_operation_has_an_area_examples_and_its_errors(
+    name: str, operation: dict[str, Any]
+) -> None:
+    assert operation["tags"][0] in {tag["name"] for tag in DOCUMENT["tags"]}
+    contents = [operation.get("requestBody", {}), *operation["responses"].values()]
+    for body in contents:
+        if "application/json" in body.get("content", {}) and "openapi" not in name:
+            assert "example" in body["content"]["application/json"]
+    responses = operation["responses"]
+    assert "default" in responses
+    if "{id}" in name and "/lineage/" not in name:
+        assert "_not_found`" in responses["404"]["description"], "say which (Route.fails)"
+    for status, response in responses.items():
+        if status.startswith(("4", "5")):
+            schema = response["content"]["application/problem+json"]["schema"]
+            assert all(
+                re.fullmatch("[a-z_0-9]+", code) for code in schema["properties"]["code"]["enum"]
+            )
+
+
+async def test_the_examples_of_bodies_are_understood(client: Api) -> None:
+    job = await client.generate()
+    sha256 = job["outputs"][0]["sha256"]
+    for name, operation in operations():
+        content = operation.get("requestBody", {}).get("content", {}).get("application/json")
+        if content is None:
+            continue
+        method, path = name.split()
+        body = {**content["example"]} | ({"asset": sha256} if "superres" in path else {})
+        path = path.replace("{id}", "nobody")
+        async with client.http.request(method, path, json=body) as answer:
+            problem = await answer.json(content_type=None)
+            missing = str(problem.get("code", "")).endswith("_not_found")
+            understood = answer.status not in (400, 415, 422) and answer.status < 500
+            assert understood or missing, (name, problem)
+
+
+async def test_a_page_links_to_the_next_one(client: Api) -> None:
+    for name in "abc":
+        await client.call("POST", EXPERIMENTS, 201, json={"name": name})
+    found, url = [], f"{EXPERIMENTS}?limit=2&name=&order=name"
+    while url:
+        async with client.http.get(url) as answer:
+            page = await answer.json()
+            found += [one["name"] for one in page["experiments"]]
+            link = answer.headers.get("Link", "")
+            assert bool(link) == (page["next"] is not None)
+            url = link.removesuffix('>; rel="next"').removeprefix("<")
+    assert found == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize("path", ["/health", "/metrics", JOBS, f"{JOBS}/x", EXPERIMENTS])
+async def test_unknown_and_repeated_parameters_are_refused(client: Api, path: str) -> None:
+    problem = await client.refused("GET", f"{path}?limt=3", 422, "invalid")
+    assert problem["field"] == "limt"
+    assert "limt" in problem["detail"]
+    problem = await client.refused("GET", f"{path}?limit=3&limit=4", 422, "invalid")
+    assert problem["field"] == "limit"
+    assert "more than once" in problem["detail"]
+
+
+@pytest.mark.parametrize(
+    ("body", "field", "detail"),
+    [
+        ({"steps": 3}, "prompt", "prompt: is missing"),
+        ({"prompt": "x", "promt": "x"}, "promt", "promt: "),
+        ({"prompt": "x", "steps": 0}, "steps", "steps: expected a whole number of at least 1"),
+        (
+            {"prompt": "x", "palette": ["red"]},
+            "palette[0]",
+            "palette[0]: expected a colour as #rrggbb",
+        ),
+    ],
+)
+async def test_the_field_is_the_json_path(
+    client: Api, body: dict[str, Any], field: str, detail: str
+) -> None:
+    problem = await client.refused("POST", "/api/v1/ai/generate", 422, "invalid", json=body)
+    assert problem["field"] == field
+    assert detail in problem["detail"]
+
+
+def test_websockets_are_described() -> None:
+    operation = DOCUMENT["paths"]["/api/v1/ml-platform/ws/ai-jobs"]["get"]
+    assert operation["responses"]["101"]
+    socket = operation["x-websocket"]
+    assert socket["receive"]["$ref"].endswith("/Envelope")
+    assert socket["send"]["$ref"].endswith("/Subscription")
+    assert {"snapshot", "job.progress", "job.ended"} <= socket["data"].keys()
+    assert "4008" in socket["close"]
