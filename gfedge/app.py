@@ -23,7 +23,6 @@ from gfedge import (
     auth,
     connections,
     errors,
-    inference,
     keys,
     metrics,
     middleware,
@@ -35,10 +34,10 @@ from gfedge.access import guard, start
 from gfedge.access import routes as access_routes
 from gfedge.ai import replay_routes as replay
 from gfedge.ai import routes as ai
-from gfedge.ai.execution import Executor
 from gfedge.ai.queue import JobQueue
 from gfedge.ai.requests import Intake
 from gfedge.ai.store import TELLERS as AI_TELLERS
+from gfedge.ai.warm import Warm
 from gfedge.assets import routes as assets
 from gfedge.assets.assets import Assets
 from gfedge.assets.store import TELLERS as ASSET_TELLERS
@@ -46,7 +45,6 @@ from gfedge.backup import routes as backup
 from gfedge.backup.backups import BackupFolder
 from gfedge.db import Database, DatabaseRefused
 from gfedge.events import Events
-from gfedge.inference.types import EngineOptions, ModelFolder
 from gfedge.lineage import routes as lineage
 from gfedge.monitoring import routes as monitoring
 from gfedge.monitoring.serving import Serving, VersionState
@@ -318,64 +316,6 @@ async def models(app: web.Application) -> AsyncIterator[None]:
     await asyncio.wait([task])
     if warm.engine is not None:
         await asyncio.to_thread(warm.engine.close)
-
-
-class Warm:
-    """The engine as it comes up."""
-
-    def __init__(self) -> None:
-        self.engine: Engine | None = None
-        self.failure = ""
-
-    @property
-    def device(self) -> str:
-        return self.engine.device.note if self.engine is not None else "starting"
-
-    async def up(
-        self, settings: Settings, known: Registry, queue: JobQueue, stored: Assets
-    ) -> None:
-        """Reads the model folders, starts the engine and the queue, and loads what serves."""
-        try:
-            await known.open()
-            self.engine = await asyncio.to_thread(_engine, settings)
-        except Exception as error:
-            self.failure = f"no jobs can run: {error}"
-            raise
-        known.engine = self.engine
-        queue.start(Executor(settings, self.engine, known, stored, queue.feed))
-        if not (serving := known.serving()):
-            log.warning("no model is here: put some under %s (--models)", settings.models)
-        for number, model in enumerate(serving):
-            await self._load(self.engine, model, known)
-            if number == 0:
-                log.info(self.engine.device.note)
-
-    async def _load(self, engine: Engine, model: ModelFolder, known: Registry) -> None:
-        key = version_id(model)
-        known.states[key] = "loading"
-        try:
-            seconds = await asyncio.wrap_future(engine.load(model))
-        except Exception as error:
-            known.states[key] = f"failed: {error}"
-            log.error("model %s cannot be loaded: %s", key, error)
-        else:
-            known.states[key] = "ready"
-            log.info("model %s is ready (%.2f s)", key, seconds)
-
-
-def _engine(settings: Settings) -> Engine:
-    made = inference.engine.Engine(
-        EngineOptions(
-            device=settings.device,
-            workers=settings.workers,
-            tile=settings.tile,
-            memory_bytes=settings.model_memory,
-            gpu_memory_bytes=settings.gpu_memory,
-            cudnn_search=settings.cudnn_search,
-        )
-    )
-    made.start()
-    return made
 
 
 async def drain(app: web.Application) -> None:

@@ -1,0 +1,79 @@
+"""The engine and its models as they come up, while the server answers already."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING
+
+from gfedge import inference
+from gfedge.ai.execution import Executor
+from gfedge.ai.queue import JobQueue
+from gfedge.assets.assets import Assets
+from gfedge.inference.types import EngineOptions, ModelFolder
+from gfedge.registry.registry import Registry
+from gfedge.registry.versions import version_id
+from gfedge.settings import Settings
+
+if TYPE_CHECKING:
+    from gfedge.inference.engine import Engine
+
+log = logging.getLogger("gfedge")
+
+
+class Warm:
+    """The engine as it comes up."""
+
+    def __init__(self) -> None:
+        self.engine: Engine | None = None
+        self.failure = ""
+
+    @property
+    def device(self) -> str:
+        return self.engine.device.note if self.engine is not None else "starting"
+
+    async def up(
+        self, settings: Settings, known: Registry, queue: JobQueue, stored: Assets
+    ) -> None:
+        """Reads the model folders, starts the engine and the queue, and loads what serves."""
+        try:
+            await known.open()
+            self.engine = await asyncio.to_thread(_engine, settings)
+        except Exception as error:
+            self.failure = f"no jobs can run: {error}"
+            raise
+        known.engine = self.engine
+        queue.start(Executor(settings, self.engine, known, stored, queue.feed))
+        if not (serving := known.serving()):
+            log.warning("no model is here: put some under %s (--models)", settings.models)
+        for number, model in enumerate(serving):
+            await self._load(self.engine, model, known)
+            if number == 0:
+                log.info(self.engine.device.note)
+
+    async def _load(self, engine: Engine, model: ModelFolder, known: Registry) -> None:
+        key = version_id(model)
+        known.states[key] = "loading"
+        try:
+            seconds = await asyncio.wrap_future(engine.load(model))
+        except Exception as error:
+            known.states[key] = f"failed: {error}"
+            log.error("model %s cannot be loaded: %s", key, error)
+        else:
+            known.states[key] = "ready"
+            log.info("model %s is ready (%.2f s)", key, seconds)
+
+
+def _engine(settings: Settings) -> Engine:
+    made = inference.engine.Engine(
+        EngineOptions(
+            device=settings.device,
+            workers=settings.workers,
+            tile=settings.tile,
+            memory_bytes=settings.model_memory,
+            gpu_memory_bytes=settings.gpu_memory,
+            cudnn_search=settings.cudnn_search,
+        )
+    )
+    made.start()
+    return made
