@@ -91,7 +91,7 @@ if TYPE_CHECKING:
     from gfedge.inference.engine import Engine
 
 OPENAPI = web.AppKey("openapi", dict[str, Any])
-WARM: web.AppKey[Warm] = web.AppKey("warm")
+WARM = web.AppKey("warm", Warm)
 
 
 class Health(msgspec.Struct, kw_only=True, frozen=True):
