@@ -114,7 +114,10 @@ class Registry:
     def resolve(self, reference: str) -> ModelVersionRow | None:
         """The version that a reference means; None where there is none."""
         name, label = references.split(reference)
-        return references.resolve(self.versions(name), label)
+        found = self.versions(name)
+        if not label:  # a name alone is for what runs: a version whose files are gone gives way
+            found = [row for row in found if row.id in self._folders] or found
+        return references.resolve(found, label)
 
     def version(self, reference: str) -> ModelVersionRow:
         """The version that a reference means; NotFound where there is none."""
