@@ -55,6 +55,13 @@ class Protocol(RequestHandler):
         response.force_close()
         return response
 
+    def log_exception(self, *args: Any, exc_info: Any = None, **options: Any) -> None:
+        """Not of a body that is not packed as it says, which was answered and of which the rest was to be read."""
+        if isinstance(exc_info, web.RequestPayloadError):
+            log.debug("the rest of a body could not be read")
+        else:
+            super().log_exception(*args, exc_info=exc_info, **options)
+
     @property
     def idle(self) -> bool:
         """Whether it waits for a request, or for the rest of a head."""

@@ -1,0 +1,52 @@
+"""What clients send that is no HTTP, or not what it says: one shape of answers, and a log that they cannot fill."""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Callable
+
+from conftest import Process
+
+HOST = b"Host: 127.0.0.1\r\n"
+POST = b"POST /api/v1/ai/generate HTTP/1.1\r\nContent-Type: application/json\r\n" + HOST
+BROKEN = {
+    "a TLS hello": b"\x16\x03\x01\x02\x00\x01\r\n\r\n",
+    "no host": b"GET /health HTTP/1.1\r\n\r\n",
+    "HTTP/2": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+    "a long header": b"GET /health HTTP/1.1\r\n" + HOST + b"X: " + b"a" * 20_000 + b"\r\n\r\n",
+    "a negative length": POST + b"Content-Length: -1\r\n\r\n",
+    "two lengths": POST + b"Content-Length: 2\r\nContent-Length: 3\r\n\r\n{}",
+    "a length and chunks": POST
+    + b"Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    "a chunk without a size": POST + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n{}",
+}
+
+
+def answer(address: str, sent: bytes) -> tuple[str, bytes]:
+    """Status line and headers, then the body, of what the server says before it closes the connection."""
+    host, _, port = address.removeprefix("http://").partition(":")
+    with socket.create_connection((host, int(port)), timeout=30) as connection:
+        connection.sendall(sent)
+        said = b""
+        while part := connection.recv(65536):
+            said += part
+    head, _, body = said.partition(b"\r\n\r\n")
+    return head.decode(), body
+
+
+def test_what_is_no_http_is_a_problem_and_no_error_of_the_server(
+    process: Callable[..., Process],
+) -> None:
+    server = process()
+    address = server.start()
+    for what, sent in BROKEN.items():
+        head, body = answer(address, sent)
+        assert head.split()[1] == "400", what
+        assert "application/problem+json" in head, what
+        assert json.loads(body)["code"] == "bad_http", what
+    packed = b"Content-Encoding: gzip\r\nContent-Length: 4\r\n\r\nnope"
+    head, body = answer(address, POST + b"Connection: close\r\n" + packed)
+    assert json.loads(body)["code"] == "bad_body"
+    assert server.stop() == 0
+    assert " ERROR " not in server.log.read_text()
