@@ -214,8 +214,8 @@ class Process:
         self.address = ""
         self.log = data.parent / f"{data.name}.log"
 
-    def launch(self) -> subprocess.Popen[bytes]:
-        arguments = ["serve", "--data", str(self.data)]
+    def launch(self, *words: str) -> subprocess.Popen[bytes]:
+        arguments = ["serve", *words, "--data", str(self.data)]
         arguments += ["--models", str(self.models)] if self.models else []
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(

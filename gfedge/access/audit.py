@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import time
+from collections.abc import Iterable
 
 import msgspec
 from aiohttp import web
@@ -21,7 +22,6 @@ from gfedge.auth import Who
 from gfedge.db import Cursor
 
 GENESIS = "0" * 64
-BATCH = 1000
 
 
 class Act(msgspec.Struct, kw_only=True, frozen=True):
@@ -83,17 +83,16 @@ class Broken(Exception):
     """The chain does not hold; the text says where."""
 
 
-def verify(cursor: Cursor) -> tuple[int, str]:
-    """(number, sha256) of the last record, after looking at all; Broken where one was changed or is missing.
+def follow(rows: Iterable[AuditRow]) -> tuple[int, str]:
+    """(number, sha256) of the last record, oldest first; Broken where one was changed or is missing.
 
     Records cut off at the end leave a chain that holds: keep the last digest elsewhere to notice that.
     """
     number, previous = 0, GENESIS
-    while found := store.audit_from(cursor, number + 1, BATCH):
-        for row in found:
-            if row.number != number + 1:
-                raise Broken(f"record {number + 1} is missing")
-            if row.previous != previous or row.sha256 != digest(row):
-                raise Broken(f"record {row.number} was changed, or the one before it")
-            number, previous = row.number, row.sha256
+    for row in rows:
+        if row.number != number + 1:
+            raise Broken(f"record {number + 1} is missing")
+        if row.previous != previous or row.sha256 != digest(row):
+            raise Broken(f"record {row.number} was changed, or the one before it")
+        number, previous = row.number, row.sha256
     return number, previous

@@ -80,7 +80,7 @@ async def _first_token(door: Door) -> None:
     if door.settings.admin_token_file:
         text = await to_thread(_file_token, door.settings.admin_token_file)
         await _add(door, text, "admin-token-file")
-    elif not door.tokens.has_admin:
+    elif not door.tokens.any_valid:
         if not sys.stdout.isatty():
             raise AccessRefused(
                 f"listening on {door.settings.host} needs an admin token, and there is no terminal to show a new one "

@@ -62,9 +62,6 @@ def list_audit(cursor: Cursor, query: AuditQuery) -> list[AuditRow]:
     return msgspec.convert(found, list[AuditRow])
 
 
-def audit_from(cursor: Cursor, number: int, limit: int) -> list[AuditRow]:
-    """Audit records from a number on, oldest first."""
-    found = rows(
-        cursor, "select * from audit where number >= $1 order by number limit $2", [number, limit]
-    )
-    return msgspec.convert(found, list[AuditRow])
+def all_audit(cursor: Cursor) -> list[AuditRow]:
+    """Every audit record, newest first."""
+    return msgspec.convert(rows(cursor, "select * from audit order by number desc"), list[AuditRow])

@@ -103,6 +103,14 @@ def _run(args: argparse.Namespace) -> int:
 
             run: Callable[[argparse.Namespace], int] = getattr(backup, command)
             return run(args)
+        case "token" | "audit" as command:
+            from gfedge.cli import access
+
+            return access.token(args) if command == "token" else access.audit(args)
+        case "tls":
+            from gfedge.cli import tls
+
+            return tls.init(args)
         case "doctor":
             from gfedge.cli import doctor
 
@@ -138,6 +146,8 @@ def parser() -> argparse.ArgumentParser:
     _add_trace(commands)
     _add_replay(commands)
     _add_backups(commands)
+    _add_access(commands)
+    _add_tls(commands)
     _add_doctor(commands)
     return root
 
@@ -266,6 +276,53 @@ def _add_backups(commands: Any) -> None:
     verify.add_argument("--json", action="store_true", help="print the findings as JSON")
 
 
+def _add_access(commands: Any) -> None:
+    """Tokens and the audit log: of a running server, else of the data folder itself."""
+    text = "who may use the server: make, list and revoke tokens"
+    actions = _actions(commands, "token", text)
+    create = _action(actions, "create", "make a token and print it, once")
+    create.add_argument("--name", required=True, metavar="NAME", help="who uses it: unreal-plugin")
+    scopes, text = ("metrics", "read", "run", "admin"), "what it may do (default run)"
+    create.add_argument("--scope", choices=scopes, default="run", help=text)
+    _flag(create, "--expires", "TIME", "how long it lives: 90d, 12h (default: until it is revoked)")
+    _action(actions, "list", "list all tokens, without their secrets")
+    revoke = _action(actions, "revoke", "end a token, and log out who logged in with it")
+    revoke.add_argument("id", metavar="ID", help="as `gfedge token list` shows it")
+    actions = _actions(commands, "audit", "what admins did, in a chain that shows changes")
+    listing = _action(actions, "list", "the newest records")
+    listing.add_argument("--limit", type=int, default=50, metavar="N", help="how many (default 50)")
+    verify = _action(actions, "verify", "whether every record is there and none was changed")
+    text = "digest of a record seen earlier, which must still be there"
+    _flag(verify, "--expect", "SHA256", text)
+
+
+def _actions(commands: Any, name: str, text: str) -> Any:
+    command = commands.add_parser(name, help=text, description=text.capitalize() + ".")
+    return command.add_subparsers(dest="action", metavar="ACTION", required=True, title="actions")
+
+
+def _action(actions: Any, name: str, text: str) -> argparse.ArgumentParser:
+    action: argparse.ArgumentParser = actions.add_parser(
+        name, help=text, description=text.capitalize() + "."
+    )
+    _add_data(action)
+    found, text = os.environ.get("GFEDGE_SERVER"), "a server (default: that of the data folder)"
+    action.add_argument("--server", metavar="URL", default=found, help=text)
+    _add_token(action)
+    action.add_argument("--json", action="store_true", help="print it as JSON")
+    return action
+
+
+def _add_tls(commands: Any) -> None:
+    actions = _actions(commands, "tls", "serve over TLS")
+    text = "make a certificate for this machine's names and addresses (needs openssl)"
+    init = actions.add_parser("init", help=text, description=text.capitalize() + ".")
+    text = "where gfedge.crt and gfedge.key go (default: here)"
+    init.add_argument("folder", metavar="DIR", nargs="?", default=".", help=text)
+    text = "one more name or address of this machine (may be repeated)"
+    init.add_argument("--name", metavar="NAME", action="append", default=[], help=text)
+
+
 def _add_doctor(commands: Any) -> None:
     text = "what works on this machine, and how to mend what does not"
     doctor = commands.add_parser("doctor", help=text, description=text.capitalize() + ".")
@@ -291,6 +348,14 @@ def _add_server(command: argparse.ArgumentParser) -> None:
     found = os.environ.get("GFEDGE_SERVER") or DEFAULT_SERVER
     text = f"the server (default GFEDGE_SERVER, or {DEFAULT_SERVER})"
     command.add_argument("--server", metavar="URL", default=found, help=text)
+    _add_token(command)
+
+
+def _add_token(command: argparse.ArgumentParser) -> None:
+    text = "a file with the token that the server wants (default GFEDGE_TOKEN_FILE)"
+    _flag(command, "--token-file", "FILE", text)
+    text = "the token itself (default GFEDGE_TOKEN, which other users of this machine do not see)"
+    _flag(command, "--token", "TOKEN", text)
 
 
 def _add_output(command: argparse.ArgumentParser) -> None:

@@ -68,7 +68,7 @@ def _make(args: argparse.Namespace, path: str, kind: str) -> int:
     if target.exists():
         raise CommandError(f"{target} is there already: name a new folder", UNUSABLE)
     try:
-        with Server(args.server, PATIENCE_SECONDS) as server:
+        with Server.of(args, PATIENCE_SECONDS) as server:
             made = server.post(path, b"{}", media_type="application/json").json()
     except NoServer:
         made = _offline(args, lambda db, settings: _make_here(db, settings, kind))
@@ -91,7 +91,7 @@ def _verification(args: argparse.Namespace) -> dict[str, Any]:
         except ApiError as error:
             raise CommandError(error.detail, UNUSABLE) from None
     try:
-        with Server(args.server, PATIENCE_SECONDS) as server:
+        with Server.of(args, PATIENCE_SECONDS) as server:
             return server.post("/api/v1/admin/verify", b"{}", media_type="application/json").json()
     except NoServer:
         return _offline(args, _verify_here)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import argparse
 import http.client
 import json
+import os
+import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Self
 from urllib.parse import SplitResult, urlencode, urlsplit
 
@@ -14,6 +18,12 @@ from gfedge.cli.errors import UNUSABLE, CommandError
 
 CONNECT_SECONDS = 5.0
 ANSWER_SECONDS = 60.0
+
+
+ASKED = (
+    "this server wants a token: give one with GFEDGE_TOKEN, --token-file FILE or --token TOKEN "
+    "(`gfedge token create` on its machine makes one)"
+)
 
 
 class NoServer(CommandError):
@@ -54,11 +64,26 @@ class Reply:
 class Server:
     """A server by its address. One connection is kept; it is made anew when the server closed it."""
 
-    def __init__(self, address: str, timeout: float = ANSWER_SECONDS) -> None:
+    def __init__(
+        self,
+        address: str,
+        timeout: float = ANSWER_SECONDS,
+        *,
+        token: str = "",
+        certificate: str = "",
+    ) -> None:
+        """A certificate in a file is one to trust by itself, whatever name is in it."""
         self.address = address.rstrip("/")
+        self.token = token
         self._url = _checked(address)
         self._timeout = timeout
+        self._certificate = certificate
         self._connection: http.client.HTTPConnection | None = None
+
+    @classmethod
+    def of(cls, args: argparse.Namespace, timeout: float = ANSWER_SECONDS) -> Self:
+        """The server that a command's options name, with the token that they or the environment give."""
+        return cls(args.server, timeout, token=_token(args))
 
     def get(self, path: str) -> Reply:
         return self.request("GET", path)
@@ -96,11 +121,12 @@ class Server:
             reply = self._exchange(method, path, body, headers or {})
         except (OSError, http.client.HTTPException) as error:
             self.close()
-            if not again or isinstance(error, ConnectionRefusedError | TimeoutError):
+            if not again or isinstance(error, ConnectionRefusedError | TimeoutError | ssl.SSLError):
                 raise self._lost(error) from None
             reply = self._second_try(method, path, body, headers or {})
         if reply.status >= 400:
-            raise Refused(problem_text(reply), reply.status)
+            text = ASKED if reply.status == 401 and not self.token else problem_text(reply)
+            raise Refused(text, reply.status)
         return reply
 
     def __enter__(self) -> Self:
@@ -127,8 +153,10 @@ class Server:
         self, method: str, path: str, body: bytes | None, headers: Mapping[str, str]
     ) -> Reply:
         if self._connection is None:
-            self._connection = _connect(self._url, self._timeout)
+            self._connection = _connect(self._url, self._timeout, self._certificate)
         fixed = {"User-Agent": f"gfedge/{gfedge.__version__}", "Accept": "application/json, */*"}
+        if self.token:
+            fixed["Authorization"] = f"Bearer {self.token}"
         self._connection.request(
             method, self._url.path.rstrip("/") + path, body, {**fixed, **headers}
         )
@@ -140,6 +168,12 @@ class Server:
         if isinstance(error, TimeoutError):
             text = f"the server at {self.address} did not answer in time"
             return NoServer(f"{text}: is it very busy, or the address wrong?", UNUSABLE)
+        if isinstance(error, ssl.SSLCertVerificationError):
+            return NoServer(
+                f"the certificate of {self.address} is not trusted: {error.verify_message};"
+                " for one of `gfedge tls init` set SSL_CERT_FILE to it",
+                UNUSABLE,
+            )
         if isinstance(error, http.client.HTTPException):
             text = f"the connection to {self.address} ended in the middle of an answer"
             return NoServer(f"{text} ({type(error).__name__})", UNUSABLE)
@@ -175,9 +209,46 @@ def _checked(address: str) -> SplitResult:
     return url
 
 
-def _connect(url: SplitResult, timeout: float) -> http.client.HTTPConnection:
-    kind = http.client.HTTPSConnection if url.scheme == "https" else http.client.HTTPConnection
-    connection = kind(url.hostname or "", url.port, timeout=min(timeout, CONNECT_SECONDS))
+def _token(args: argparse.Namespace) -> str:
+    """A token from the options, or from the environment; empty where there is none."""
+    file = args.token_file
+    if not args.token and not file:
+        if text := os.environ.get("GFEDGE_TOKEN", "").strip():
+            return _usable(text, "GFEDGE_TOKEN")
+        file = os.environ.get("GFEDGE_TOKEN_FILE")
+    if args.token or not file:
+        return _usable(args.token or "", "--token")
+    try:
+        return _usable(Path(file).expanduser().read_text().strip(), file)
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is not text"
+        raise CommandError(f"the token file {file} cannot be read: {reason}", UNUSABLE) from None
+
+
+def _usable(token: str, origin: str) -> str:
+    if not token.isascii() or not token.isprintable() or " " in token:
+        raise CommandError(f"{origin}: this is not a token", UNUSABLE)
+    return token
+
+
+def _connect(url: SplitResult, timeout: float, certificate: str) -> http.client.HTTPConnection:
+    wait = min(timeout, CONNECT_SECONDS)
+    connection: http.client.HTTPConnection
+    if url.scheme == "https":
+        context = _trusting(certificate) if certificate else None
+        connection = http.client.HTTPSConnection(
+            url.hostname or "", url.port, timeout=wait, context=context
+        )
+    else:
+        connection = http.client.HTTPConnection(url.hostname or "", url.port, timeout=wait)
     connection.connect()
     connection.sock.settimeout(timeout)
     return connection
+
+
+def _trusting(certificate: str) -> ssl.SSLContext:
+    """Trust in that very certificate, which this machine's own server shows."""
+    context = ssl.create_default_context(cafile=certificate)
+    context.check_hostname = False
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    return context

@@ -76,7 +76,7 @@ def examine(args: argparse.Namespace) -> list[Finding]:
         ("onnxruntime", onnxruntime),
         ("gpu", gpus),
         ("settings", lambda: with_settings(args)),
-        ("server", lambda: server(args.server)),
+        ("server", lambda: server(args)),
     ]
     return [finding for subject, check in checks for finding in _safely(subject, check)]
 
@@ -279,10 +279,11 @@ def models(settings: Settings) -> Iterator[Finding]:
             yield Finding(level="ok", subject="model", text=text)
 
 
-def server(address: str) -> Iterator[Finding]:
+def server(args: argparse.Namespace) -> Iterator[Finding]:
     """Is a server running."""
+    address = args.server
     try:
-        with Server(address, timeout=3.0) as running:
+        with Server.of(args, timeout=3.0) as running:
             health = running.get("/health").json()
     except NoServer:
         text = f"none answers at {address}: start one with `gfedge serve`"

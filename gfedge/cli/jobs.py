@@ -55,7 +55,7 @@ def superres(args: argparse.Namespace) -> int:
 
 def _do(path: str, body: bytes, kind: str, query: dict[str, str], args: argparse.Namespace) -> int:
     """Send the job and see it through; the key makes sending it twice harmless."""
-    with Server(args.server) as server:
+    with Server.of(args) as server:
         reply = server.post(path, body, media_type=kind, query=query, key=str(uuid.uuid4()))
         return _deliver(server, reply.json(), args)
 

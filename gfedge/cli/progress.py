@@ -92,7 +92,7 @@ def _cancel(server: Server, job: dict[str, Any]) -> str:
     """Cancel a job; says what has become of it."""
     path = f"{JOBS}/{job['id']}"
     try:
-        with Server(server.address, timeout=5.0) as anew:
+        with Server(server.address, timeout=5.0, token=server.token) as anew:
             try:
                 now = anew.delete(path).json()
             except Refused:  # it has ended meanwhile

@@ -22,7 +22,7 @@ SAID = {
 
 def run(args: argparse.Namespace) -> int:
     """Exits with 0 where the pixels are the same, else with 1."""
-    with Server(args.server) as server:
+    with Server.of(args) as server:
         path = f"{JOBS}/{quote(args.job, safe='')}/replay"
         answer = server.post(path, b"", media_type="application/json", key=str(uuid.uuid4()))
         job = finish(server, answer.json()["job"])

@@ -32,7 +32,7 @@ LONGEST_VALUE = 100
 
 def run(args: argparse.Namespace) -> int:
     """Ask the server and print its answer."""
-    with Server(args.server) as server:
+    with Server.of(args) as server:
         trace = _ask(server, args.subject)
     if args.json:
         print(json.dumps(trace, indent=2, ensure_ascii=False))
