@@ -39,10 +39,10 @@ class Protocol(RequestHandler):
         exc: BaseException | None = None,
         message: str | None = None,  # noqa: ARG002  aiohttp's text may hold what the client sent
     ) -> web.StreamResponse:
-        if status >= 500:
+        if status >= 500 and not isinstance(exc, ConnectionError):
             log.error("a request from %s failed", request.remote, exc_info=exc)
         else:
-            log.debug("a request from %s could not be read", request.remote)
+            log.debug("a request from %s could not be read or answered", request.remote)
         if request.writer.output_size > 0:
             raise ConnectionError("an answer was begun already")
         failure = errors.BadRequest(

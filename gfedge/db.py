@@ -240,6 +240,10 @@ class Database:
                 "temp_directory": str(self.path.parent / "tmp"),
                 "autoinstall_known_extensions": False,
                 "autoload_known_extensions": False,
+                "allow_community_extensions": False,
+                "allow_unsigned_extensions": False,
+                "allow_persistent_secrets": False,
+                "max_temp_directory_size": "4GB",
             },
         )
         backups = str(self.path.parent / snapshot.FOLDER).replace("'", "''")

@@ -19,6 +19,14 @@ class Problem(msgspec.Struct, kw_only=True, omit_defaults=True, frozen=True):
     """JSON path of the value that was refused, or the name of a query parameter."""
 
 
+MOST_DETAIL, MOST_NAME = 2000, 500
+"""Characters of a text and of a name in an answer; what a client sent may stand in both."""
+
+
+def _cut(text: str, most: int) -> str:
+    return text if len(text) <= most else f"{text[:most]}…"
+
+
 class ApiError(Exception):
     """An answer that is not the one hoped for; raised anywhere below a handler."""
 
@@ -44,10 +52,10 @@ class ApiError(Exception):
         return Problem(
             status=self.status,
             title=self.title,
-            detail=self.detail,
+            detail=_cut(self.detail, MOST_DETAIL),
             code=self.code,
-            instance=instance,
-            field=self.field,
+            instance=_cut(instance, MOST_NAME),
+            field=_cut(self.field, MOST_NAME),
         )
 
 

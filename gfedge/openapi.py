@@ -54,6 +54,12 @@ SECURITY: Schema = {
         "name": "gfedge_session",
         "description": "What a browser has after logging in with a token.",
     },
+    "job": {
+        "type": "apiKey",
+        "in": "header",
+        "name": "X-Job-Secret",
+        "description": "What a trainer got for its one job.",
+    },
 }
 SOCKET = (
     "Connect with `ws://`. Say at once what you want (`send`), or get everything; send again to change it. Each "
@@ -171,6 +177,8 @@ def _operation(route: Route, schema_of: dict[Any, Schema], components: Schema) -
 
 def _security(route: Route) -> list[Schema]:
     """The scope that a route needs; `{}` says that a server for this machine alone asks for none."""
+    if route.secret:
+        return [{"job": []}]
     if route.needs == "open":
         return []
     return [{"token": [route.needs]}, {"session": [route.needs]}, {}]

@@ -65,6 +65,8 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     """The parameter at the end of `path` takes slashes too."""
     streams: bool = False
     """The handler reads the body piece by piece and bounds it itself."""
+    secret: str = ""
+    """The header with a secret of its own that an open route's handler checks, in place of a token."""
     scope: Scope | None = None
     """Where it differs from `read` for GET and `run` for the rest."""
 
@@ -121,7 +123,12 @@ def reply(value: Any, status: int = 200, headers: dict[str, str] | None = None) 
 def problem(error: errors.ApiError, instance: str) -> web.Response:
     """The answer for an error."""
     body = _encode(error.problem(instance))
-    return web.Response(body=body, status=error.status, headers=error.headers, content_type=PROBLEM)
+    response = web.Response(
+        body=body, status=error.status, headers=error.headers, content_type=PROBLEM
+    )
+    if error.headers.get("Connection") == "close":
+        response.force_close()
+    return response
 
 
 def decode(data: bytes, kind: Any, what: str = "the body") -> Any:

@@ -1,6 +1,7 @@
 """The audit log: what admins did, each record chained to the one before by sha256.
 
-A slice records an act in the transaction of the act itself, so that there is never one without the other:
+The guard records every change that a route of scope `admin` made. A slice that has better words for it does so itself,
+in the transaction of the act, so that there is never one without the other:
 
     await db.write(promote, version, audit.act(request, "model.promote", "sprite@3"))
     def promote(cursor, version, act): ...; audit.record(cursor, act)
@@ -9,18 +10,25 @@ A slice records an act in the transaction of the act itself, so that there is ne
 from __future__ import annotations
 
 import hashlib
+import logging
 import time
 from collections.abc import Iterable
 
 import msgspec
 from aiohttp import web
 
-from gfedge import auth, keys
+from gfedge import auth, errors, keys
 from gfedge.access import store
 from gfedge.access.types import AuditRow
 from gfedge.auth import Who
 from gfedge.db import Cursor
+from gfedge.wire import Route
 
+log = logging.getLogger(__name__)
+
+RECORDED = web.RequestKey("recorded", bool)
+MOST = 500
+"""Characters of a path in a record."""
 GENESIS = "0" * 64
 
 
@@ -36,6 +44,7 @@ class Act(msgspec.Struct, kw_only=True, frozen=True):
 
 def act(request: web.Request, action: str, target: str = "", detail: str = "") -> Act:
     """What the one who asks is about to do: `act(request, "model.promote", "sprite@3")`."""
+    request[RECORDED] = True
     return Act(
         who=auth.who(request),
         address=request.remote or "",
@@ -51,9 +60,15 @@ def record(cursor: Cursor, act: Act) -> None:
     store.insert_audit(cursor, chained(last, act, time.time()))
 
 
-async def note(request: web.Request, action: str, target: str = "", detail: str = "") -> None:
-    """Appends an act that changes nothing in the database, or has done so already."""
-    await request.app[keys.DB].write(record, act(request, action, target, detail))
+async def note(request: web.Request, route: Route) -> None:
+    """Appends what an admin's request did, unless its slice did so in words of its own."""
+    if request.get(RECORDED):
+        return
+    name = f"{route.method} {route.path}"
+    try:
+        await request.app[keys.DB].write(record, act(request, name, request.path[:MOST]))
+    except errors.ApiError as failure:  # it is done already: the answer must not say otherwise
+        log.error("the audit log misses that %s did %s: %s", auth.who(request).name, name, failure)
 
 
 def chained(last: AuditRow | None, act: Act, now: float) -> AuditRow:

@@ -137,12 +137,15 @@ async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
     who = request[auth.WHO] = await door.who(request)
     route = wire.route_of(request)
     needs = route.needs if route is not None else "read"
-    if not who.may(needs):
+    if not who.may(needs) or (who is NOBODY and not _shows(request, route)):
         return _refuse(request, who, needs)
     _check_size(request, route)
     async with _paced(request, door.settings.body_timeout):
         await _go_on(request)
-        return await handler(request)
+        response = await handler(request)
+    if needs == "admin" and route is not None and route.method != hdrs.METH_GET:
+        await audit.note(request, route)
+    return response
 
 
 async def add_headers(request: web.Request, response: web.StreamResponse) -> None:
@@ -158,11 +161,16 @@ async def add_headers(request: web.Request, response: web.StreamResponse) -> Non
         response.headers[hdrs.CACHE_CONTROL] = kept.replace("public", "private")
 
 
+def _shows(request: web.Request, route: wire.Route | None) -> bool:
+    """Whether a request without a token brings the secret that its route takes instead."""
+    return route is None or not route.secret or route.secret in request.headers
+
+
 def _check_method(request: web.Request) -> None:
     if request.method not in METHODS:
         raise errors.MethodNotAllowed(
             f"no path takes the method {request.method[:20]}",
-            headers={hdrs.ALLOW: ", ".join(METHODS)},
+            headers={hdrs.ALLOW: ", ".join(METHODS), hdrs.CONNECTION: "close"},
         )
 
 

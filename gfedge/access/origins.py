@@ -39,9 +39,12 @@ class Origins:
 
     def check_host(self, request: web.Request) -> None:
         """Refuses names that are not ours, in the Host headers and in the request line."""
+        hosts = request.headers.getall(hdrs.HOST, ())
+        if len(hosts) != 1:
+            raise errors.BadRequest("send one Host header", code="host_needed")
         socket_name = request.get_extra_info("sockname") or ("",)
         own = str(socket_name[0]).removeprefix("::ffff:")
-        for host in (request.host, *request.headers.getall(hdrs.HOST, ())):
+        for host in (request.host, *hosts):
             name = name_of(host)
             if not name or (name not in self._names and (self.local or name != own)):
                 raise errors.Misdirected(

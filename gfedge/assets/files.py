@@ -4,25 +4,24 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
 import secrets
 from pathlib import Path
 
-from gfedge import errors
+from gfedge import digests, errors
 
-_digest = re.compile(r"[0-9a-f]{64}")
 SUFFIXES = {"image/png": ".png", "image/jpeg": ".jpg", "image/webp": ".webp"}
 MEDIA_TYPES = {suffix: kind for kind, suffix in SUFFIXES.items()}
 
 
 def path_of(root: Path, sha256: str, media_type: str = "image/png") -> Path:
-    """The one function that turns a digest into a path; refuses everything but 64 lower-case hex digits."""
-    if not _digest.fullmatch(sha256):
+    """The file of a picture; NotFound for everything but 64 lower-case hex digits."""
+    try:
+        return digests.path_of(root, sha256, SUFFIXES[media_type])
+    except ValueError:
         raise errors.NotFound(
             "an asset is named by its sha256: 64 hexadecimal digits, lower case",
             code="asset_not_found",
-        )
-    return root / sha256[:2] / f"{sha256[2:]}{SUFFIXES[media_type]}"
+        ) from None
 
 
 def find(root: Path, sha256: str) -> Path:

@@ -7,6 +7,7 @@ so whatever the snapshot names was in one of the two rounds.
 from __future__ import annotations
 
 import asyncio
+import re
 import shutil
 import time
 from pathlib import Path
@@ -20,6 +21,7 @@ from gfedge.backup.types import Backup, Content, Manifest
 from gfedge.db import Database
 
 MANIFEST = "manifest.json"
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 KINDS: dict[str, Literal["backup", "export"]] = {MANIFEST: "backup", "export.json": "export"}
 """The file that each kind of folder ends with."""
 
@@ -74,7 +76,7 @@ class BackupFolder:
     def remove(self, name: str) -> Backup:
         """Deletes a backup and says what it was; NotFound where there is none of that name."""
         path = self.root / name
-        if path.parent != self.root or kind_of(path) is None:
+        if not NAME.fullmatch(name) or kind_of(path) is None:
             raise errors.NotFound(f"no backup {name!r} is here", code="backup_not_found")
         removed = read(path)
         shutil.rmtree(path)

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from gfedge import snapshot
+from gfedge import digests, snapshot
 from gfedge.assets import files as asset_files
 from gfedge.backup import files, store
 from gfedge.backup.backups import manifest_of
@@ -66,7 +66,7 @@ def _items(cursor: Cursor, data: Path, models: list[Path]) -> list[Item]:
         for sha256, kind, size in store.pictures(cursor)
     ]
     artifacts = [
-        Item("artifact", name, data / "artifacts" / sha256[:2] / sha256[2:], sha256, size)
+        Item("artifact", name, digests.path_of(data / "artifacts", sha256), sha256, size)
         for name, sha256, size in store.artifacts(cursor)
     ]
     versions = [

@@ -27,6 +27,7 @@ def routes() -> list[Route]:
             summary="Move a version to a stage if its gates hold; into prod it is swapped without a failed request",
             body=PromoteBody,
             reply=Promotion,
+            scope="admin",
         ),
         Route(
             method="POST",
@@ -35,6 +36,7 @@ def routes() -> list[Route]:
             summary="Put the version that was in prod before there again",
             body=RollbackBody,
             reply=Promotion,
+            scope="admin",
         ),
         Route(
             method="GET",

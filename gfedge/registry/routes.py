@@ -56,6 +56,7 @@ def routes() -> list[Route]:
             summary="Describe and label a version; what it is never changes",
             body=VersionPatch,
             reply=ModelVersion,
+            scope="admin",
         ),
         Route(
             method="DELETE",

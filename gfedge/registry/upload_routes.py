@@ -40,6 +40,7 @@ def routes() -> list[Route]:
             options=RegisterQuery,
             reads=RegisterBody,
             example={"run_id": examples.ID, "artifact": "model", "note": "trained on cc0 tiles"},
+            scope="admin",
         ),
         Route(
             method="POST",
@@ -53,6 +54,7 @@ def routes() -> list[Route]:
             options=RegisterQuery,
             reads=RegisterBody,
             example={"run_id": examples.ID, "artifact": "model", "note": "trained on cc0 tiles"},
+            scope="admin",
         ),
         Route(
             method="GET",

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
-import re
 import secrets
 import shutil
 import sys
@@ -17,7 +16,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import BinaryIO
 
-from gfedge import errors
+from gfedge import digests, errors
 from gfedge.db import Cursor, rows
 from gfedge.tracking import store
 from gfedge.tracking.artifact_types import ArtifactEntry, ArtifactQuery, ArtifactRow
@@ -26,7 +25,6 @@ FULL = (28, 122)
 """ENOSPC and EDQUOT."""
 CHECK_EVERY = 64 << 20
 """Bytes after which free space is looked at again."""
-_digest = re.compile(r"[0-9a-f]{64}")
 
 
 class ArtifactFiles:
@@ -44,8 +42,7 @@ class ArtifactFiles:
             part.unlink(missing_ok=True)
 
     def path_of(self, sha256: str) -> Path:
-        assert _digest.fullmatch(sha256)
-        return self.root / sha256[:2] / sha256[2:]
+        return digests.path_of(self.root, sha256)
 
     async def write(
         self, chunks: AsyncIterator[bytes], announced: int, wanted: str

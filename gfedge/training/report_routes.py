@@ -36,6 +36,7 @@ def routes() -> list[Route]:
             body=Report,
             reply=Heard,
             scope="open",
+            secret=HEADER,
         ),
         Route(
             method="POST",
@@ -46,6 +47,7 @@ def routes() -> list[Route]:
             summary="A sign of life of a trainer; needs the job's secret",
             reply=Heard,
             scope="open",
+            secret=HEADER,
         ),
         Route(
             method="POST",
@@ -57,6 +59,7 @@ def routes() -> list[Route]:
             body=Finish,
             reply=Heard,
             scope="open",
+            secret=HEADER,
         ),
         Route(
             method="PUT",
@@ -75,6 +78,7 @@ def routes() -> list[Route]:
             streams=True,
             reply=ArtifactRow,
             scope="open",
+            secret=HEADER,
         ),
         Route(
             method="GET",
@@ -91,6 +95,7 @@ def routes() -> list[Route]:
             summary="The bytes of a file of the job's run, as a checkpoint to go on from; needs the job's secret",
             produces=(artifact_routes.ANY,),
             scope="open",
+            secret=HEADER,
         ),
         Route(
             method="GET",
@@ -101,6 +106,7 @@ def routes() -> list[Route]:
             summary="The module by which a training script reports, one file; needs the job's secret",
             produces=("text/x-python",),
             scope="open",
+            secret=HEADER,
         ),
     ]
 
