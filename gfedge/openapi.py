@@ -73,7 +73,7 @@ CLOSES = {
     1008: "the token was revoked or has expired",
     4008: "too much waited for you: read faster, want less, or resume with `since_seq`",
 }
-OF_ALL = {400: ("token_in_query", "looks_proxied"), 421: ("host_not_allowed",), 422: ("invalid",)}
+OF_ALL = {400: ("token_in_query", "looks_proxied", "bad_http"), 421: ("host_not_allowed",), 422: ("invalid",)}
 OF_GUARDED = {
     401: ("token_needed", "bad_token"),
     403: ("scope_too_small", "foreign_origin"),

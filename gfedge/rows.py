@@ -44,8 +44,8 @@ def _values_of(kind: type) -> Callable[[Row], Sequence[Any]]:
     read = operator.attrgetter(*(field.name for field in fields))
     if len(fields) > 1 and all(_is_scalar(field.type) for field in fields):
         return read
-    names = [field.name for field in fields]
-    return lambda row: [_value(getattr(row, name)) for name in names]
+    named = [(field.name, field.type) for field in fields]
+    return lambda row: [_value(getattr(row, name), hint) for name, hint in named]
 
 
 def _is_scalar(hint: Any) -> bool:
@@ -60,9 +60,9 @@ def _insert_of(kind: type) -> str:
     return f"insert into {kind.table} ({names}) values ({places})"  # type: ignore[attr-defined]  # noqa: S608
 
 
-def _value(value: Any) -> Any:
-    """A column's value: scalars as they are, everything structured as JSON text."""
-    if value is None or isinstance(value, (str, int, float, bool, bytes)):
+def _value(value: Any, hint: Any) -> Any:
+    """A column's value: scalars as they are; everything structured, and what may be anything, as JSON text."""
+    if value is None or (hint is not Any and isinstance(value, (str, int, float, bool, bytes))):
         return value
     return msgspec.json.encode(value).decode()
 

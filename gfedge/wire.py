@@ -95,7 +95,7 @@ def mount(app: web.Application, routes: Iterable[Route]) -> None:
     for route in routes:
         handler = _handler(route)
         table[handler] = route
-        path = f"{route.path[:-1]}:.+}}" if route.tail else route.path
+        path = f"{route.path[:-1]}:(?s:.+)}}" if route.tail else route.path
         for prefix in ("",) if route.rooted else PREFIXES:
             for method in (route.method, "HEAD") if route.method == "GET" else (route.method,):
                 app.router.add_route(method, prefix + path, handler, expect_handler=_expect)

@@ -36,6 +36,14 @@ async def link(client: Api, run: Any, *datasets: dict[str, Any]) -> Any:
     return await client.call("POST", f"{RUNS}/{run['id']}/inputs", json=body)
 
 
+@pytest.mark.parametrize("value", ["a text, not an object", "7", 7, True, [], {"columns": [None]}])
+async def test_schema_and_profile_are_any_json(client: Api, value: Any) -> None:
+    body = {"name": "tiles", "digest": "d", "schema": value, "profile": value}
+    made = await client.call("POST", "/api/v1/ml-platform/datasets", 201, json=body)
+    found = await client.get(f"/api/v1/ml-platform/datasets/{made['id']}")
+    assert (found["schema"], found["profile"]) == (value, value)
+
+
 async def test_a_dataset_is_known_by_name_and_digest(serving: Serving) -> None:
     client = await serving()
     made = await client.call("POST", DATASETS, 201, json=SPRITES)

@@ -88,7 +88,13 @@ def routes() -> list[Route]:
             example={"asset": examples.SHA256, "scale": 4},
             fails={
                 **BUSY,
-                400: ("empty_body", "malformed_form", "no_file", "bad_request"),
+                400: (
+                    "bad_idempotency_key",
+                    "empty_body",
+                    "malformed_form",
+                    "no_file",
+                    "bad_request",
+                ),
                 413: ("too_many_pixels",),
                 422: ("bad_image", "asset_not_found", "model_not_found", "model_of_other_kind"),
             },
