@@ -22,6 +22,8 @@ log = logging.getLogger(__name__)
 
 LINGER_SECONDS = 2.0
 """How long the rest of a refused body is read, so that its client sees the answer."""
+LONGEST_LINE = 64 << 10
+"""Bytes of a request line: filters and cursors are long, and aiohttp takes 8 KiB."""
 SPARE_FILES = 64
 """Open files that are not connections: the database, models, pictures."""
 MOST_FILES = 1 << 16
@@ -130,6 +132,7 @@ class Runner(web.AppRunner):
             access_log=None,
             keepalive_timeout=settings.idle_timeout,
             lingering_time=LINGER_SECONDS,
+            max_line_size=LONGEST_LINE,
             handle_signals=False,
             **options,
         )

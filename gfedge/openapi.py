@@ -73,7 +73,11 @@ CLOSES = {
     1008: "the token was revoked or has expired",
     4008: "too much waited for you: read faster, want less, or resume with `since_seq`",
 }
-OF_ALL = {400: ("token_in_query", "looks_proxied", "bad_http"), 421: ("host_not_allowed",), 422: ("invalid",)}
+OF_ALL = {
+    400: ("token_in_query", "looks_proxied", "bad_http"),
+    421: ("host_not_allowed",),
+    422: ("invalid",),
+}
 OF_GUARDED = {
     401: ("token_needed", "bad_token"),
     403: ("scope_too_small", "foreign_origin"),
@@ -147,7 +151,7 @@ def _path(route: Route) -> str:
 
 
 def _types(route: Route) -> list[Any]:
-    named = [route.body, route.reads, route.query, route.options, route.reply]
+    named = [route.body, route.reads, route.query, route.options, route.reply, *route.or_reply]
     return named + list((route.messages or {}).values())
 
 
@@ -240,6 +244,8 @@ def _successes(route: Route, schema_of: dict[Any, Schema], components: Schema) -
     content: Schema = {kind: {} for kind in route.produces}
     if route.reply is not None:
         schema = schema_of[route.reply]
+        if route.or_reply:
+            schema = {"anyOf": [schema_of[kind] for kind in (route.reply, *route.or_reply)]}
         content[JSON] = {"schema": schema, "example": examples.of_reply(schema, components)}
     success: Schema = {"description": route.summary, "content": content}
     if isinstance(route.reply, type) and issubclass(route.reply, Page):

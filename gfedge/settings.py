@@ -38,7 +38,7 @@ UNITS = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 WITHOUT_PREFIX = frozenset({"prometheus_url", "grafana_url", "grafana_api_key", "metrics_compat"})
 """Settings whose plain names other programs use as well: `GRAFANA_URL` means the same as `GFEDGE_GRAFANA_URL`."""
 NOT_SETTINGS = frozenset(
-    {"GFEDGE_SERVER", "GFEDGE_TOKEN", "GFEDGE_TOKEN_FILE", "GFEDGE_KILL_ROUNDS"}
+    {"GFEDGE_SERVER", "GFEDGE_TOKEN", "GFEDGE_TOKEN_FILE", "GFEDGE_KILL_ROUNDS", "GFEDGE_FUZZ"}
 )
 """Variables of the command line and of the tests; `GFEDGE_JOB_*` are those of trainers."""
 

@@ -38,6 +38,8 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     body: Any = None
     query: Any = None
     reply: Any = None
+    or_reply: tuple[Any, ...] = ()
+    """Other shapes of its JSON, which a parameter asks for."""
     status: int = 200
     also: tuple[int, ...] = ()
     """Other statuses of success."""

@@ -32,6 +32,12 @@ def files_in(folder: Path) -> set[Path]:
     return {path for path in folder.rglob("*") if path.is_file()}
 
 
+async def test_a_name_with_a_line_break_is_refused_as_a_name(client: Api) -> None:
+    await client.refused(
+        "GET", "/api/v1/ml-platform/runs/x/artifacts/a%0Ab", 422, "bad_artifact_path"
+    )
+
+
 async def test_a_file_comes_back_as_it_went(serving: Serving, tmp_path: Path) -> None:
     client = await serving()
     at = await begin(client)

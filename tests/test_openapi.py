@@ -8,7 +8,7 @@ from typing import Any
 
 import jsonschema_rs
 import pytest
-from conftest import JOBS, Api
+from conftest import JOBS, Api, connected
 
 from gfedge import app, openapi
 
@@ -91,6 +91,12 @@ async def test_a_page_links_to_the_next_one(client: Api) -> None:
             assert bool(link) == (page["next"] is not None)
             url = link.removesuffix('>; rel="next"').removeprefix("<")
     assert found == ["a", "b", "c"]
+
+
+async def test_a_filter_may_be_as_long_as_the_document_says(process: Any) -> None:
+    longest = "name = '" + "x" * 9_900 + "'"
+    async with connected(process().start()) as api:
+        assert (await api.get("/api/v1/ml-platform/runs", filter=longest))["runs"] == []
 
 
 @pytest.mark.parametrize("path", ["/health", "/metrics", JOBS, f"{JOBS}/x", EXPERIMENTS])

@@ -6,6 +6,7 @@ The ids of real things stand in most paths, else almost every answer would be a 
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 from collections.abc import Iterator
 from typing import Any
@@ -15,14 +16,27 @@ import pytest
 import schemathesis
 from conftest import Process, connected, make_models
 from hypothesis import HealthCheck, settings
-from schemathesis import Case
+from schemathesis import Case, SerializationContext
 from schemathesis.checks import CHECKS, load_all_checks
-from schemathesis.config import GenerationConfig, ProjectConfig, ProjectsConfig, SchemathesisConfig
+from schemathesis.config import (
+    CoveragePhaseConfig,
+    GenerationConfig,
+    PhasesConfig,
+    ProjectConfig,
+    ProjectsConfig,
+    SchemathesisConfig,
+)
+from schemathesis.config._checks import (
+    NEGATIVE_DATA_REJECTION_EXPECTED_STATUSES,
+    ChecksConfig,
+    NegativeDataRejectionConfig,
+)
 
 from gfedge import app, openapi
+from gfedge.registry import uploads
 
-EXAMPLES = 12
-"""Generated requests for each operation, beside those that cover the schema's edges."""
+ROUNDS = int(os.environ.get("GFEDGE_FUZZ", "0"))
+"""Generated requests for each operation in the long proof, which then tries every edge of the schemas too."""
 ML = "/api/v1/ml-platform"
 DOCUMENT = openapi.document([route for route in app.routes() if route.messages is None])
 
@@ -39,9 +53,26 @@ CHECKED = [
     )
 ]
 
-generation = GenerationConfig(max_examples=EXAMPLES, deterministic=True, no_shrink=True)
-config = SchemathesisConfig(projects=ProjectsConfig(default=ProjectConfig(generation=generation)))
+# A body may be too large before anybody looks whether it fits: 413 refuses it as well.
+REFUSALS = [*NEGATIVE_DATA_REJECTION_EXPECTED_STATUSES, "413"]
+checks = ChecksConfig(
+    negative_data_rejection=NegativeDataRejectionConfig(expected_statuses=REFUSALS)
+)
+generation = GenerationConfig(max_examples=ROUNDS or 8, deterministic=True, no_shrink=True)
+phases = PhasesConfig(coverage=CoveragePhaseConfig(enabled=ROUNDS > 0))
+config = SchemathesisConfig(
+    projects=ProjectsConfig(
+        default=ProjectConfig(generation=generation, checks=checks, phases=phases)
+    )
+)
 schema = schemathesis.openapi.from_dict(DOCUMENT, config=config)
+
+
+@schemathesis.serializer(*(kind for kind in uploads.BODIES if kind != "application/octet-stream"))
+def as_it_is(context: SerializationContext, value: Any) -> bytes:
+    """Archives and graphs are bytes."""
+    return value if isinstance(value, bytes) else str(value).encode()
+
 
 REAL: dict[str, dict[str, list[str]]] = {}
 """What stands for the parameters of a path, by the path's beginning and the parameter."""

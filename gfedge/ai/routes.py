@@ -34,10 +34,11 @@ INTAKE = web.AppKey("intake", Intake)
 
 GONE = {404: ("job_not_found",)}
 BUSY = {
-    400: ("bad_idempotency_key",),
+    400: ("bad_idempotency_key", "bad_timeout"),
     409: ("idempotency_key_reused", "experiment_deleted", "cancelled"),
-    429: ("queue_full",),
+    429: ("queue_full", "share_exceeded", "too_much_work", "too_late"),
     500: ("internal", "engine_error", "out_of_memory"),
+    503: ("memory_full",),
 }
 HEADERS = {
     "Prefer": "`wait=30`: answer when the job has ended, or after so many seconds.",
@@ -89,7 +90,7 @@ def routes() -> list[Route]:
             fails={
                 **BUSY,
                 400: (
-                    "bad_idempotency_key",
+                    *BUSY[400],
                     "empty_body",
                     "malformed_form",
                     "no_file",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from aiohttp import web
 
@@ -26,6 +27,7 @@ def routes() -> list[Route]:
             summary="What a thing came from and what came of it: `model_version/sprite@1?direction=down&kinds=asset`",
             query=LineageQuery,
             reply=Lineage,
+            or_reply=(dict[str, Any], list[Any]),
         ),
     ]
 

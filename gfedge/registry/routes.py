@@ -22,6 +22,7 @@ from gfedge.wire import Route
 
 REGISTRY = web.AppKey("registry", Registry)
 MODELS = "/ml-platform/models"
+GONE = {404: ("model_not_found",)}
 VERSION = f"{MODELS}/{{name}}/versions/{{version}}"
 
 
@@ -39,6 +40,7 @@ def routes() -> list[Route]:
             method="GET",
             path=f"{MODELS}/{{name}}",
             handler=get_model,
+            fails=GONE,
             summary="One model with its versions",
             reply=Model,
         ),
@@ -46,6 +48,7 @@ def routes() -> list[Route]:
             method="GET",
             path=VERSION,
             handler=get_model_version,
+            fails=GONE,
             summary="One version, by its number, its stage or an alias",
             reply=ModelVersion,
         ),
@@ -53,6 +56,7 @@ def routes() -> list[Route]:
             method="PATCH",
             path=VERSION,
             handler=patch_version,
+            fails={**GONE, 422: ("bad_alias",)},
             summary="Describe and label a version; what it is never changes",
             body=VersionPatch,
             reply=ModelVersion,
@@ -62,6 +66,7 @@ def routes() -> list[Route]:
             method="DELETE",
             path=VERSION,
             handler=delete_version,
+            fails={**GONE, 409: ("version_in_use", "version_bundled")},
             summary="Remove the files of a version that neither serves nor has jobs; its record stays",
             reply=ModelVersion,
             scope="admin",
@@ -70,6 +75,7 @@ def routes() -> list[Route]:
             method="GET",
             path=f"{MODELS}/{{name}}/history",
             handler=get_model_history,
+            fails=GONE,
             summary="What was changed on a model, by whom, why, and by which figures",
             reply=History,
         ),

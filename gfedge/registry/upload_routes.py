@@ -22,6 +22,22 @@ from gfedge.wire import Route, reply
 
 ANY = "application/octet-stream"
 TAR = "application/x-tar"
+REFUSED = {
+    400: ("empty_body", "no_file", "malformed_form"),
+    409: ("version_exists", "model_of_other_kind", "artifact_not_found"),
+    413: ("archive_too_large",),
+    422: (
+        "model_refused",
+        "bad_archive",
+        "bad_file_name",
+        "bad_name",
+        "no_source",
+        "folder_not_found",
+        "run_not_found",
+        "artifact_not_found",
+        "dataset_not_found",
+    ),
+}
 
 
 def routes() -> list[Route]:
@@ -36,6 +52,7 @@ def routes() -> list[Route]:
             reply=ModelVersion,
             status=201,
             also=(200,),
+            fails=REFUSED,
             accepts=accepts,
             options=RegisterQuery,
             reads=RegisterBody,
@@ -50,6 +67,7 @@ def routes() -> list[Route]:
             reply=ModelVersion,
             status=201,
             also=(200,),
+            fails=REFUSED,
             accepts=accepts,
             options=RegisterQuery,
             reads=RegisterBody,
@@ -60,6 +78,7 @@ def routes() -> list[Route]:
             method="GET",
             path=f"{VERSION}/download",
             handler=download_version,
+            fails={404: ("model_not_found",), 409: ("files_missing",)},
             summary="All files of a version as a tar, which can be registered elsewhere",
             produces=(TAR,),
         ),
@@ -67,6 +86,8 @@ def routes() -> list[Route]:
             method="GET",
             path=f"{VERSION}/files/{{file}}",
             handler=get_model_file,
+            also=(206, 304),
+            fails={404: ("model_not_found", "file_not_found"), 409: ("files_missing",)},
             summary="One file of a version, with ETag and ranges",
             produces=(ANY,),
         ),
