@@ -201,6 +201,17 @@ def test_another_program_at_the_address(
     assert "is another program listening at this address?" in said
 
 
+@pytest.mark.parametrize("page", ["<h1>Nothing here</h1>", {}, ["no"]])
+def test_so_says_an_error_of_another_program(
+    page: object,
+    answering: Callable[[Answers], tuple[str, list[str]]],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    address, _ = answering({"POST /api/v1/ai/generate": (404, page)})
+    said = _refused(capsys, "generate", "x", "-o", "x.png", "--server", address, code=1)
+    assert "answered 404, but not as gfedge does: is another program listening" in said
+
+
 # -- files --------------------------------------------------------------------------------------
 
 

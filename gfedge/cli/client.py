@@ -54,10 +54,7 @@ class Reply:
         except ValueError:
             found = None
         if not isinstance(found, dict):
-            raise CommandError(
-                f"the server answered {self.status} with something that is not a JSON object:"
-                " is another program listening at this address? (--server URL says where gfedge is)"
-            )
+            raise CommandError(_not_ours(self.status))
         return found
 
 
@@ -192,9 +189,16 @@ def problem_text(reply: Reply) -> str:
     except ValueError:
         problem = None
     said = problem if isinstance(problem, dict) else {}
-    text = str(said.get("detail") or said.get("title") or f"the server answered {reply.status}")
+    text = str(said.get("detail") or said.get("title") or _not_ours(reply.status))
     wait = reply.headers.get("retry-after")
     return f"{text} (try again in {wait} s)" if wait else text
+
+
+def _not_ours(status: int) -> str:
+    return (
+        f"the server answered {status}, but not as gfedge does: is another program listening at this address?"
+        " (--server URL says where gfedge is)"
+    )
 
 
 def _checked(address: str) -> SplitResult:
