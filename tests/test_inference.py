@@ -17,7 +17,13 @@ from gfedge.inference.denoise import GenerateJob, Sample, to_pixels, velocity
 from gfedge.inference.device import identity_graph, onnxruntime
 from gfedge.inference.engine import Engine
 from gfedge.inference.folder import read_folder
-from gfedge.inference.sessions import Sessions, is_out_of_memory, open_model, session_options
+from gfedge.inference.sessions import (
+    Sessions,
+    is_out_of_memory,
+    open_model,
+    reason,
+    session_options,
+)
 from gfedge.inference.superres import bleed, grid, reduced
 from gfedge.inference.tiles import TileLane
 from gfedge.inference.types import (
@@ -705,3 +711,22 @@ def test_out_of_memory_is_told_from_other_failures() -> None:
     assert is_out_of_memory(RuntimeError("CUDA failure 2: out of memory"))
     assert is_out_of_memory(MemoryError())
     assert not is_out_of_memory(RuntimeError("indices element out of data bounds"))
+
+
+@pytest.mark.parametrize(
+    ("raised", "said"),
+    [
+        (
+            "[ONNXRuntimeError] : 1 : FAIL : /onnxruntime_src/model.cc:256 Model(onnx::A&&, B*) Unsupported IR\n",
+            "Unsupported IR",
+        ),
+        (
+            "[ONNXRuntimeError] : 2 : INVALID_ARGUMENT : Got invalid dimensions for input: x\n index: 1",
+            "Got invalid dimensions for input: x",
+        ),
+        ("Required inputs (['x']) are missing", "Required inputs (['x']) are missing"),
+        ("", "ValueError"),
+    ],
+)
+def test_what_onnx_runtime_raises_is_told_without_its_source(raised: str, said: str) -> None:
+    assert reason(ValueError(raised)) == said

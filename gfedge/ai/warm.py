@@ -58,7 +58,7 @@ class Warm:
             seconds = await asyncio.wrap_future(engine.load(model))
         except Exception as error:
             known.states[key] = f"failed: {error}"
-            log.error("model %s cannot be loaded: %s", key, error)
+            log.error("model %s", error)  # which it names
         else:
             known.states[key] = "ready"
             log.info("model %s is ready (%.2f s)", key, seconds)

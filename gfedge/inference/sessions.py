@@ -36,7 +36,7 @@ Key = tuple[str, str, str]
 ROLES = {"superres": ("image",), "generate": ("x", "t", "words", "subwords")}
 """The inputs that each kind of pipeline feeds; model.toml's [inputs] says what the graph calls them."""
 ORT_PREFIX = re.compile(
-    r"^\[ONNXRuntimeError\] : (?:1 : FAIL : )?(?:/onnxruntime_src/.*?\) (?=[A-Z]))?"
+    r"^\[ONNXRuntimeError\] : (?:\d+ : [A-Z_]+ : )?(?:/onnxruntime_src/.*?\) (?=[A-Z]))?"
 )
 """What its messages begin with: a code, and for some the place in its source."""
 OUT_OF_MEMORY = (
