@@ -88,7 +88,7 @@ SETTLE_SECONDS = 2.0
 """How long deferred rows wait at most, if nobody reads."""
 
 if TYPE_CHECKING:
-    from gfedge.inference.engine import Engine
+    from gfedge.inference.types import Engine
 
 OPENAPI = web.AppKey("openapi", dict[str, Any])
 WARM = web.AppKey("warm", Warm)

@@ -38,7 +38,14 @@ UNITS = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 WITHOUT_PREFIX = frozenset({"prometheus_url", "grafana_url", "grafana_api_key", "metrics_compat"})
 """Settings whose plain names other programs use as well: `GRAFANA_URL` means the same as `GFEDGE_GRAFANA_URL`."""
 NOT_SETTINGS = frozenset(
-    {"GFEDGE_SERVER", "GFEDGE_TOKEN", "GFEDGE_TOKEN_FILE", "GFEDGE_KILL_ROUNDS", "GFEDGE_FUZZ"}
+    {
+        "GFEDGE_FAULT",
+        "GFEDGE_SERVER",
+        "GFEDGE_TOKEN",
+        "GFEDGE_TOKEN_FILE",
+        "GFEDGE_KILL_ROUNDS",
+        "GFEDGE_FUZZ",
+    }
 )
 """Variables of the command line and of the tests; `GFEDGE_JOB_*` are those of trainers."""
 
@@ -134,6 +141,18 @@ class Settings(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=
         float,
         Meta(gt=0, le=3600, description="Time in which a body must have gone on by 1 KiB/s."),
     ] = 10.0
+    isolate_inference: Annotated[
+        bool,
+        Meta(description="Run models in a supervised process of their own, which may die alone."),
+    ] = False
+    run_seconds: Annotated[
+        float,
+        Meta(
+            gt=0,
+            le=3600,
+            description="Longest run of a graph (a step, a tile); then its job fails.",
+        ),
+    ] = 120.0
     max_queue: Annotated[
         int, Meta(ge=1, le=100_000, description="Jobs that may wait; past it the answer is 429.")
     ] = 256

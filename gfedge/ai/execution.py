@@ -19,12 +19,12 @@ from gfedge.ai.pipelines import PIPELINES, Work
 from gfedge.ai.types import JobError
 from gfedge.assets.assets import Assets
 from gfedge.assets.types import AssetRow
-from gfedge.inference.types import Cancelled, EngineError, ImageError, Pixels
+from gfedge.inference.types import Cancelled, EngineError, ImageError, Pixels, PoisonousJob
 from gfedge.registry.registry import Registry
 from gfedge.settings import Settings
 
 if TYPE_CHECKING:
-    from gfedge.inference.engine import Engine
+    from gfedge.inference.types import Engine
 
 log = logging.getLogger(__name__)
 
@@ -128,6 +128,8 @@ def reason(error: Exception) -> JobError:
         return JobError(code="bad_image", detail=str(error))
     if isinstance(error, MemoryError):
         return JobError(code="out_of_memory", detail="there was not enough memory for this job")
+    if isinstance(error, PoisonousJob):
+        return JobError(code="poisonous_job", detail=str(error))
     if isinstance(error, EngineError):
         return JobError(code="engine_error", detail=str(error))
     log.error("a job failed for an unforeseen reason", exc_info=error)

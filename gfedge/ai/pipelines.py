@@ -27,7 +27,7 @@ from gfedge.registry.types import ModelRef
 from gfedge.settings import Settings
 
 if TYPE_CHECKING:
-    from gfedge.inference.engine import Engine
+    from gfedge.inference.types import Engine
 
 Params = GenerateParams | SuperresParams
 Report = Callable[[str, int, int], None]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from typing import TYPE_CHECKING
 
 from gfedge import inference
@@ -16,7 +17,7 @@ from gfedge.registry.versions import version_id
 from gfedge.settings import Settings
 
 if TYPE_CHECKING:
-    from gfedge.inference.engine import Engine
+    from gfedge.inference.types import Engine
 
 log = logging.getLogger("gfedge")
 
@@ -65,15 +66,20 @@ class Warm:
 
 
 def _engine(settings: Settings) -> Engine:
-    made = inference.engine.Engine(
-        EngineOptions(
-            device=settings.device,
-            workers=settings.workers,
-            tile=settings.tile,
-            memory_bytes=settings.model_memory,
-            gpu_memory_bytes=settings.gpu_memory,
-            cudnn_search=settings.cudnn_search,
-        )
+    options = EngineOptions(
+        device=settings.device,
+        workers=settings.workers,
+        tile=settings.tile,
+        run_seconds=settings.run_seconds,
+        memory_bytes=settings.model_memory,
+        gpu_memory_bytes=settings.gpu_memory,
+        cudnn_search=settings.cudnn_search,
     )
+    made: Engine
+    if settings.isolate_inference:
+        fault = os.environ.get("GFEDGE_FAULT", "")
+        made = inference.isolated.IsolatedEngine(options, fault=fault)
+    else:
+        made = inference.engine.Engine(options)
     made.start()
     return made

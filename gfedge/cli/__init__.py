@@ -172,6 +172,8 @@ def _add_serve(commands: Any) -> None:
     _add_settings(serve)
     text = "start though committed work is missing from a damaged database"
     serve.add_argument("--accept-loss", action="store_const", const="true", help=text)
+    text = "run models in a process of their own, which may die alone"
+    serve.add_argument("--isolate-inference", action="store_const", const="true", help=text)
     _add_network(serve)
 
 

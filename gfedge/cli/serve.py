@@ -13,6 +13,7 @@ FLAGS = (
     "models",
     "device",
     "accept_loss",
+    "isolate_inference",
     "admin_token_file",
     "allowed_host",
     "cors_origin",

@@ -11,9 +11,9 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from gfedge.inference import engine, likeness, palette, png
+    from gfedge.inference import engine, isolated, likeness, palette, png
 
-__all__ = ["engine", "likeness", "palette", "png"]
+__all__ = ["engine", "isolated", "likeness", "palette", "png"]
 
 
 def __getattr__(name: str) -> ModuleType:

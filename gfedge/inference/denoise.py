@@ -12,7 +12,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -22,15 +22,11 @@ from numpy.typing import NDArray
 from gfedge.inference.jobs import Job, careful
 from gfedge.inference.lanes import ModelLane, Place, Unit, distinct
 from gfedge.inference.sessions import Model, Tensors, is_out_of_memory
-from gfedge.inference.types import Cancel, GenerateRequest, ModelFolder, Pixels, Progress
+from gfedge.inference.types import Cancel, GenerateRequest, ModelFolder, OnPreview, Pixels, Progress
 from gfedge.inference.words import Encoded, Vocabulary
 
 Latent = NDArray[np.float32]
 """One image on its way: float32 [4, size, size], premultiplied RGBA in -1..1."""
-
-OnPreview = Callable[[int, Callable[[], Pixels]], None]
-"""Called from an engine thread with the index of an image and a function that makes what it would be if it were
-finished now: whoever wants the picture calls that, in a thread of its own."""
 
 CPU_SHARE = 16
 """Images in one graph call on a CPU, where larger batches only make steps longer (measured)."""

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from gfedge.inference.denoise import DenoiseLane, GenerateJob, OnPreview
+from gfedge.inference.denoise import DenoiseLane, GenerateJob
 from gfedge.inference.device import closer_look, first_look, on_cpu, surroundings
 from gfedge.inference.jobs import Job
 from gfedge.inference.lanes import Lane, ModelLane, Place, Unit, settle_loads
@@ -34,6 +34,7 @@ from gfedge.inference.types import (
     GenerateRequest,
     LoadedModel,
     ModelFolder,
+    OnPreview,
     Pixels,
     Progress,
     Result,

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gfedge.inference.deadline import Deadline
 from gfedge.inference.device import SILENT, cuda_options, onnxruntime
 from gfedge.inference.folder import external_files, graph_bytes
 from gfedge.inference.types import (
@@ -77,13 +78,14 @@ class Model:
     memory_bytes: int
     buffers: list[bytes] = field(repr=False)
     """External tensors; ONNX Runtime reads them in place, so they live as long as the session."""
+    deadline: Deadline = field(default_factory=lambda: Deadline(EngineOptions.run_seconds))
     load_seconds: float = 0.0
     users: int = 0
     used: float = 0.0
 
     def run(self, feed: Tensors) -> NDArray[np.float32]:
         """The graph's first output for inputs by role. Whatever ONNX Runtime raises goes up."""
-        output: NDArray[np.float32] = self.session.run(None, self._named(feed))[0]
+        output: NDArray[np.float32] = self.deadline.run(self.session, self._named(feed))
         if not np.isfinite(output).all():
             raise EngineError("the graph gave numbers that are not finite")
         return output
@@ -138,6 +140,7 @@ class Sessions:
         self.kept: dict[Key, float] = {}
         """Until when a model is given up only where nothing else can be."""
         self.lock = threading.Lock()
+        self.deadline = Deadline(options.run_seconds)
 
     def keep(self, folder: ModelFolder, seconds: float) -> None:
         """Give a model up last, for so long: it may be wanted again at once."""
@@ -214,6 +217,7 @@ class Sessions:
         started = time.perf_counter()
         try:
             model = open_model(folder, self.options, self.device)
+            model.deadline = self.deadline
             model.warm_up(self._warm_side(folder))
         except (
             Exception

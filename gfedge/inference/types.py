@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
 if TYPE_CHECKING:  # numpy is imported where it works, see the package
     import numpy as np
@@ -17,6 +18,9 @@ Pixels: TypeAlias = "NDArray[np.uint8]"
 
 Progress = Callable[[int, int], None]
 """Called from an engine thread with (units done, units in all): steps of a sampler or tiles of a picture."""
+OnPreview = Callable[[int, Callable[[], "Pixels"]], None]
+"""Called from an engine thread with the index of an image and a function that makes what it would be if it were
+finished now: whoever wants the picture calls that, in a thread of its own."""
 
 
 class Cancelled(Exception):
@@ -29,6 +33,10 @@ class ModelRefused(Exception):
 
 class EngineError(Exception):
     """A run that failed inside the engine (out of memory, a broken graph); fails its own job alone."""
+
+
+class PoisonousJob(EngineError):
+    """A job that ended the inference process twice."""
 
 
 class ImageError(Exception):
@@ -68,6 +76,8 @@ class EngineOptions:
     """Images in one denoising batch, guidance pairs not counted."""
     memory_bytes: int = 2 << 30
     """Budget for loaded models; the least recently used is unloaded beyond it."""
+    run_seconds: float = 120.0
+    """The longest that one run of a graph (a step, a tile) may take."""
     gpu_memory_bytes: int = 0
     """CUDA arena limit; 0 leaves it to the provider."""
     cudnn_search: Literal["HEURISTIC", "EXHAUSTIVE", "DEFAULT"] = "HEURISTIC"
@@ -165,3 +175,53 @@ class Result:
     """Words of the prompt that the model has never seen; they act through their sub-words alone."""
     dropped_words: tuple[str, ...] = ()
     """Words of the prompt that had no effect: those beyond the model's length, or all if none of them says anything."""
+
+
+class Engine(Protocol):
+    """What runs requests: `engine.Engine` in this process, `isolated.IsolatedEngine` in one of its own.
+
+    The methods may be called from any thread and do not wait. Futures end with a Result (a load with its seconds), or
+    with Cancelled or EngineError; callbacks come from other threads.
+    """
+
+    @property
+    def device(self) -> Device:
+        """Where graphs run."""
+
+    @property
+    def surroundings(self) -> dict[str, str]:
+        """What a result may depend on besides its request."""
+
+    def start(self) -> None: ...
+
+    def close(self) -> None:
+        """Cancels everything and waits for the end."""
+
+    def load(self, model: ModelFolder) -> Future[float]:
+        """Loads a model and warms it up."""
+
+    def keep(self, model: ModelFolder, seconds: float) -> None:
+        """Unloads this one last, for so long."""
+
+    def loaded(self) -> list[LoadedModel]:
+        """The models in memory."""
+
+    def generate(
+        self,
+        model: ModelFolder,
+        request: GenerateRequest,
+        progress: Progress,
+        cancel: Cancel,
+        on_preview: OnPreview | None = None,
+    ) -> Future[Result]:
+        """Samples `request.n` sprites."""
+
+    def upscale(
+        self,
+        model: ModelFolder | None,
+        image: Pixels,
+        request: UpscaleRequest,
+        progress: Progress,
+        cancel: Cancel,
+    ) -> Future[Result]:
+        """Enlarges a picture."""

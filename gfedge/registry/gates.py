@@ -17,7 +17,7 @@ from gfedge.registry.trial import Showing
 from gfedge.registry.types import GateResult, ModelVersionRow
 
 if TYPE_CHECKING:
-    from gfedge.inference.engine import Engine
+    from gfedge.inference.types import Engine
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -31,7 +31,7 @@ from gfedge.registry.types import (
 )
 
 if TYPE_CHECKING:
-    from gfedge.inference.engine import Engine
+    from gfedge.inference.types import Engine
 
 NEXT: dict[Stage, Stage] = {"dev": "staging", "staging": "prod"}
 

@@ -35,7 +35,7 @@ from gfedge.registry.types import (
 from gfedge.registry.versions import row_of, version_id
 
 if TYPE_CHECKING:
-    from gfedge.inference.engine import Engine
+    from gfedge.inference.types import Engine
 
 log = logging.getLogger(__name__)
 

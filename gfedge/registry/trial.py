@@ -20,7 +20,7 @@ from gfedge.inference.types import (
 from gfedge.registry import golden
 
 if TYPE_CHECKING:
-    from gfedge.inference.engine import Engine
+    from gfedge.inference.types import Engine
 
 ROUNDS = 5
 """Times that each input is run by each version; the fastest counts, which company on the machine disturbs least."""
