@@ -43,6 +43,7 @@ from gfedge.assets.assets import Assets
 from gfedge.assets.store import TELLERS as ASSET_TELLERS
 from gfedge.backup import routes as backup
 from gfedge.backup.backups import BackupFolder
+from gfedge.compat import prometheus, prometheus_status
 from gfedge.db import Database, DatabaseRefused
 from gfedge.events import Events
 from gfedge.lineage import routes as lineage
@@ -143,6 +144,8 @@ def routes() -> list[Route]:
         *backup.routes(),
         *lineage.routes(),
         *monitoring.routes(),
+        *prometheus.routes(),
+        *prometheus_status.routes(),
         *access_routes.routes(),
         *training.routes(),
         *reports.routes(),

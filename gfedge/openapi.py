@@ -38,6 +38,7 @@ AREAS = (
     ("/ml-platform/ws", "Live", "WebSockets: a snapshot first, then every change."),
     ("/auth", "Access", "Tokens and sessions."),
     ("/admin", "Administration", "Backups and exports."),
+    ("/prometheus", "Prometheus", "PromQL over the history, as Prometheus answers it."),
     ("", "Server", "What is ready, what is measured, and this document."),
 )
 """(beginning of a path, its tag, what that is about); the first that fits."""

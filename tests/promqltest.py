@@ -91,7 +91,9 @@ def metric(line: str) -> tuple[Labels, str]:
 
 
 def _pairs(braces: str) -> Iterator[tuple[str, str]]:
-    tokens = [t for t in Lexer(braces).tokens() if t.text not in ("{", "}", ",", "")]
+    tokens = [
+        t for t in Lexer(braces).tokens() if t.kind != "end" and t.text not in ("{", "}", ",")
+    ]
     while tokens:
         name, *tokens = tokens
         written = str(name.value) if name.kind == "string" else name.text

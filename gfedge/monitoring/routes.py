@@ -15,6 +15,7 @@ from gfedge.monitoring.exposition import OPEN_METRICS, exposition
 from gfedge.monitoring.gpus import Gpus
 from gfedge.monitoring.history import History
 from gfedge.monitoring.host import Host
+from gfedge.monitoring.queries import QUERIES, Queries
 from gfedge.monitoring.serving import Serving, read
 from gfedge.monitoring.storage import HistoryStorage
 from gfedge.settings import Settings
@@ -48,7 +49,8 @@ async def opened(
     app[SERVING] = serving
     gpus = app[GPUS] = Gpus(settings.metrics_interval)
     history = app[HISTORY] = History(settings, db, REGISTRY)
-    app[STORAGE] = HistoryStorage(history)
+    storage = app[STORAGE] = HistoryStorage(history)
+    queries = app[QUERIES] = Queries(storage)
     host = Host(settings.data, db.path)
     history.sources += [host.read, lambda: read(serving)]
     compat = Compat(settings.metrics_compat)
@@ -58,6 +60,7 @@ async def opened(
     try:
         yield
     finally:
+        queries.close()
         await history.close()
         await asyncio.to_thread(gpus.stop)
         REGISTRY.unregister(compat)

@@ -38,6 +38,8 @@ class Cursor:
         return self._next()
 
     def _unexpected(self, context: str, expected: str) -> NoReturn:
+        if self._peek().kind == "error":
+            self._fail(self._peek().span, self._peek().text)
         text = f"unexpected {self._peek()}"
         text += f" in {context}" if context else ""
         text += f", expected {expected}" if expected else ""

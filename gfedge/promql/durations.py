@@ -48,6 +48,7 @@ class _Durations:
     def _unexpected(self, expected: str) -> NoReturn:
         token = self.peek
         reason = f"unexpected {token} in {self.context}, expected {expected}"
+        reason = token.text if token.kind == "error" else reason
         raise ParseError(self.text, token.span, reason)
 
     def expression(self, least: int) -> Duration:

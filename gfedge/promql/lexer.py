@@ -10,7 +10,7 @@ from gfedge.promql.syntax import AGGREGATIONS, Span
 from gfedge.promql.types import QueryError
 
 Kind = Literal[
-    "number", "duration", "string", "identifier", "metric identifier", "word", "op", "end"
+    "number", "duration", "string", "identifier", "metric identifier", "word", "op", "end", "error"
 ]
 
 OPERATOR_WORDS = {"and", "or", "unless", "atan2"}
@@ -89,13 +89,17 @@ class Lexer:
         self.at = 0
         self._brackets = 0
         self._braces = 0
+        self._parens = 0
 
     def tokens(self) -> list[Token]:
-        found = []
-        while True:
-            found.append(token := self._next())
-            if token.kind == "end":
-                return found
+        """All of them; where the text makes no sense the last one is an error, for the parser to come upon."""
+        found: list[Token] = []
+        while not found or found[-1].kind not in ("end", "error"):
+            try:
+                found.append(self._next())
+            except ParseError as error:
+                found.append(Token("error", error.reason, error.span or (0, 0)))
+        return found
 
     def _fail(self, reason: str, start: int, end: int | None = None) -> NoReturn:
         raise ParseError(self.text, (start, end or start + 1), reason)
@@ -108,6 +112,8 @@ class Lexer:
                 self._fail("unexpected end of input inside braces", start)
             if self._brackets:
                 self._fail("unexpected end of input in brackets", start)
+            if self._parens:
+                self._fail("unclosed left parenthesis", start)
             return Token("end", "", (start, start))
         char = text[start]
         if char in "\"'`":
@@ -130,12 +136,15 @@ class Lexer:
         self.at = found.end()
         self._braces += (op == "{") - (op == "}")
         self._brackets += (op == "[") - (op == "]")
+        self._parens += (op == "(") - (op == ")")
         if self._braces > 1:
             self._fail("unexpected left brace '{'", start)
         if self._braces < 0:
             self._fail("unexpected right brace '}'", start)
         if self._brackets < 0:
             self._fail("unexpected right bracket ']'", start)
+        if self._parens < 0:
+            self._fail("unexpected right parenthesis ')'", start)
         return Token("op", op, (start, self.at))
 
     def _word(self, word: str, start: int) -> Token:

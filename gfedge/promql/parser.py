@@ -301,9 +301,7 @@ class Parser(Selectors):
     def _paren(self) -> Expr:
         opened = self._next()
         inside = self._expr(0)
-        if self._peek().kind == "end":
-            self._fail(self._peek().span, "unclosed left parenthesis")
-        closed = self._take(")", "", "")
+        closed = self._take(")", "")
         span = (opened.span[0], closed.span[1])
         return Paren(inside, span=span, depth=self._deeper(span, inside))
 
@@ -312,8 +310,6 @@ class Parser(Selectors):
         found: list[Expr] = []
         while not self._is(")"):
             found.append(self._expr(0))
-            if self._peek().kind == "end":
-                self._fail(self._peek().span, "unclosed left parenthesis")
             if self._is(","):
                 comma = self._next()
                 if self._is(")"):

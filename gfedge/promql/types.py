@@ -202,7 +202,7 @@ class Result:
     scalar: Values | None = None
     """[steps]"""
     string: str = ""
-    ranges: Sequence[Block] = ()
+    ranges: Sequence[Irregular] = ()
     """Of `matrix` where an instant query asks for a range vector: the raw samples."""
     warnings: Sequence[str] = ()
     infos: Sequence[str] = ()

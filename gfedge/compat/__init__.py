@@ -1,0 +1,1 @@
+"""Faces of other programs: their protocols over what this server has."""
