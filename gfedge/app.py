@@ -22,7 +22,6 @@ from gfedge import (
     __version__,
     auth,
     connections,
-    errors,
     keys,
     metrics,
     middleware,
@@ -296,15 +295,11 @@ async def training_jobs(app: web.Application) -> AsyncIterator[None]:
         experiments=app[tracking.EXPERIMENTS],
         runs=app[tracking.RUNS],
         files=app[artifacts.FILES],
-        register=_register,
+        register=app[registry.REGISTRY].register,
         busy=lambda: app[ai.QUEUE].counts["queued"],
     )
     async with opened(needs) as (app[training.JOBS], app[training.SECRETS]):
         yield
-
-
-async def _register(*args: Any, **facts: Any) -> Any:
-    raise errors.Unavailable("models cannot be registered yet")
 
 
 async def models(app: web.Application) -> AsyncIterator[None]:
