@@ -35,6 +35,7 @@ from gfedge.ai import replay_routes as replay
 from gfedge.ai import routes as ai
 from gfedge.ai.queue import JobQueue
 from gfedge.ai.requests import Intake
+from gfedge.ai.shadow import Watcher
 from gfedge.ai.store import TELLERS as AI_TELLERS
 from gfedge.ai.warm import Warm
 from gfedge.assets import routes as assets
@@ -48,9 +49,11 @@ from gfedge.events import Events
 from gfedge.lineage import routes as lineage
 from gfedge.monitoring import routes as monitoring
 from gfedge.monitoring.serving import Serving, VersionState
+from gfedge.registry import canary_routes as canaries
 from gfedge.registry import promotion_routes as promotions
 from gfedge.registry import routes as registry
 from gfedge.registry import upload_routes as model_uploads
+from gfedge.registry.canary import Shares
 from gfedge.registry.files import ModelFiles
 from gfedge.registry.lineage import TELLERS as REGISTRY_TELLERS
 from gfedge.registry.promotion import Promotions
@@ -137,6 +140,7 @@ def routes() -> list[Route]:
         *registry.routes(),
         *model_uploads.routes(),
         *promotions.routes(),
+        *canaries.routes(),
         *tracking.routes(),
         *artifacts.routes(),
         *datasets.routes(),
@@ -225,7 +229,9 @@ async def database(app: web.Application) -> AsyncIterator[None]:
         model_files.open()
         app[registry.REGISTRY] = Registry(db, settings.models, model_files)
         app[promotions.PROMOTIONS] = Promotions(app[registry.REGISTRY])
+        app[canaries.SHARES] = Shares(app[registry.REGISTRY])
         yield
+        await app[canaries.SHARES].close()
         await index.close()
     finally:
         await tasks.stop()
@@ -306,12 +312,21 @@ async def models(app: web.Application) -> AsyncIterator[None]:
     """The engine and its models, which load while the server answers already."""
     tasks, warm, known = Tasks(), Warm(), app[registry.REGISTRY]
     app[WARM] = warm
+    watcher = Watcher(
+        app[keys.DB],
+        app[assets.ASSETS],
+        known,
+        app[canaries.SHARES],
+        app[keys.SETTINGS].max_output_pixels,
+    )
+    app[ai.QUEUE].on_end = watcher.ended
     task = tasks.spawn(
-        "warm up", warm.up(app[keys.SETTINGS], known, app[ai.QUEUE], app[assets.ASSETS])
+        "warm up", warm.up(app[keys.SETTINGS], known, app[ai.QUEUE], app[assets.ASSETS], watcher)
     )
     yield
     # Not cancelled while a thread makes the engine: it would be left running.
     await asyncio.wait([task])
+    await watcher.close()
     if warm.engine is not None:
         await asyncio.to_thread(warm.engine.close)
 

@@ -79,10 +79,10 @@ async def stages(api: Api) -> dict[str, str]:
 
 
 async def up(serving: Serving, **settings: Any) -> Api:
+    """A server that has loaded what serves."""
     client = await serving(**settings)
-    await eventually(
-        lambda: client.get("/health"), lambda h: h["models"].get("superres@1") == "ready"
-    )
+    serves = (await client.get(SUPERRES))["serving"]
+    await eventually(lambda: client.get("/health"), lambda h: h["models"][serves] == "ready")
     return client
 
 

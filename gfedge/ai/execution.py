@@ -90,7 +90,8 @@ class Executor:
 
     def _report(self, live: Live, stage: str, done: int, total: int) -> None:
         live.report(stage, done, total)
-        self._feed.progressed(live)
+        if live.submission.shadow_of is None:
+            self._feed.progressed(live)
 
     async def _store(self, live: Live, images: list[Pixels]) -> list[AssetRow]:
         """Encodes and writes the pictures in worker threads; their rows are inserted with the job's end."""

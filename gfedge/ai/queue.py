@@ -11,6 +11,7 @@ import logging
 import os
 import time
 from collections import OrderedDict
+from collections.abc import Callable
 from functools import partial
 
 from gfedge import errors, metrics
@@ -67,6 +68,8 @@ class JobQueue:
         self.feed = Feed(events, runs, self._live, self._pending, self._ended)
         events.begin_with("ai-jobs", partial(self.feed.snapshot, db))
         self._stopping = False
+        self.on_end: Callable[[EndedJob], None] = lambda job: None
+        """Whoever wants to know hears of each job that ended."""
         self._hurry = asyncio.Event()
 
     # The life of the queue
@@ -330,6 +333,7 @@ class JobQueue:
             live.done.set_result(job)
         observe(job)
         self.feed.ended(job)
+        self.on_end(job)
         self._count()
 
     async def _record(self, job: EndedJob) -> None:

@@ -44,7 +44,7 @@ def run(job: EndedJob) -> RunRow:
     return RunRow(
         id=job.run_id,
         experiment_id=job.experiment_id,
-        name=f"{job.kind} {job.id[-12:]}",
+        name=f"{'shadow ' if job.shadow_of else ''}{job.kind} {job.id[-12:]}",
         kind=f"ai-{job.kind}",
         status=RUN_STATUS[job.status],
         created_at=job.created_at,
@@ -81,7 +81,7 @@ def ended_run(job: EndedJob) -> RunRecord:
 def params(job: EndedJob | Submission) -> list[ParamRow]:
     """What was asked for, as text; with the seed, the models that answered, and what they ran on."""
     values: dict[str, object] = {k: v for k, v in job.params.items() if v not in (None, "")}
-    values |= {"job": job.id, "seed": job.seed}
+    values |= {"job": job.id, "seed": job.seed, "shadow_of": job.shadow_of}
     for name, ref in (("model", job.model), ("upscaler", job.upscaler)):
         if ref is not None:
             values |= {name: ref.id, f"{name}_digest": ref.digest}
@@ -111,6 +111,8 @@ def edges(job: EndedJob | Submission, outputs: list[Output], at: float) -> list[
     """What the job came from and what came from it."""
     this: Node = ("job", job.id)
     found = [edge(("asset", row.sha256), "input", this, at) for row in job.inputs]
+    if job.shadow_of is not None:
+        found.append(edge(("job", job.shadow_of), "shadowed", this, at))
     if job.original is not None:
         found.append(edge(("job", job.original.job_id), "replayed", this, at))
     models = dict.fromkeys(ref.id for ref in (job.model, job.upscaler) if ref is not None)

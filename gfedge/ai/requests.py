@@ -213,12 +213,13 @@ class Intake:
     async def generate(self, request: web.Request, asked: GenerateParams) -> Submission:
         await self._registry.opened()
         pipeline = PIPELINES["generate"]
-        model = self._registry.find(asked.model or pipeline.model, "generate")
+        job_id = new_id()
+        model = self._registry.find(asked.model or pipeline.model, "generate", job_id=job_id)
         params = pipeline.prepare(asked, model, self._settings)
         assert isinstance(params, GenerateParams)
         upscaler = None
         if params.scale > 1:
-            upscaler = self._registry.find(PIPELINES["superres"].model, "superres", "scale")
+            upscaler = self._registry.find(PIPELINES["superres"].model, "superres", "scale", job_id)
         seed = secrets.randbits(32) if params.seed in (None, -1) else params.seed
         price = generate_price(params, int(model.pipeline["size"]))
         return await self._submission(
@@ -226,6 +227,7 @@ class Intake:
             "generate",
             asked,
             params,
+            job_id=job_id,
             price=price,
             seed=seed,
             model=model,
@@ -237,9 +239,9 @@ class Intake:
         asked, data, sha256 = await picture(request)
         await self._registry.opened()
         pipeline = PIPELINES["superres"]
-        model = None
+        model, job_id = None, new_id()
         if pipeline.needs_model(asked):
-            model = self._registry.find(asked.model or pipeline.model, "superres")
+            model = self._registry.find(asked.model or pipeline.model, "superres", job_id=job_id)
         params = pipeline.prepare(asked, model, self._settings)
         assert isinstance(params, SuperresParams)
         most = self._settings.max_pixels
@@ -256,6 +258,7 @@ class Intake:
             "superres",
             asked,
             params,
+            job_id=job_id,
             price=superres_price(params, image),
             model=model,
             inputs=[image],
@@ -325,6 +328,7 @@ class Intake:
         asked: GenerateParams | SuperresParams,
         params: GenerateParams | SuperresParams,
         *,
+        job_id: str,
         model: ModelFolder | None,
         price: float,
         seed: int | None = None,
@@ -337,7 +341,7 @@ class Intake:
         for field in ("seed", "model", "experiment"):
             kept.pop(field, None)
         return Submission(
-            id=new_id(),
+            id=job_id,
             kind=kind,
             params=kept,
             seed=seed,

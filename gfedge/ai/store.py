@@ -74,6 +74,17 @@ def find_jobs(cursor: Cursor, job_ids: list[str]) -> list[EndedJob]:
     return [_job(record) for (record,) in found.fetchall()]
 
 
+def jobs_of_model(cursor: Cursor, name: str, since: float) -> list[EndedJob]:
+    """The last jobs of clients that a model ran since a time, oldest first; at most 2,000."""
+    found = cursor.execute(
+        """
+        select record from jobs where model_name = $1 and created_at >= $2 order by id desc limit 2000
+        """,
+        [name, since],
+    ).fetchall()
+    return [job for (text,) in reversed(found) if (job := _job(text)).shadow_of is None]
+
+
 def list_jobs(cursor: Cursor, query: JobQuery) -> list[EndedJob]:
     """Newest first; one more than asked for, so that the caller sees whether there is a next page."""
     found = cursor.execute(

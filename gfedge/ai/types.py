@@ -149,6 +149,9 @@ class Job(msgspec.Struct, kw_only=True):
     ]
     error: JobError | None
     replay_of: Annotated[str | None, Meta(description="The job that this one ran again.")] = None
+    shadow_of: Annotated[
+        str | None, Meta(description="The job that a version in shadow ran for comparison.")
+    ] = None
     surroundings: Annotated[
         dict[str, str],
         Meta(
@@ -185,6 +188,8 @@ class Submission(msgspec.Struct, kw_only=True, frozen=True):
     price: float = 0.0
     """What it costs, in megapixels x steps."""
     original: Original | None = None
+    shadow_of: str | None = None
+    """The client's job that a version in shadow runs again."""
 
     @property
     def models(self) -> list[ModelRef]:

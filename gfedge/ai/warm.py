@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from gfedge import inference
 from gfedge.ai.execution import Executor
 from gfedge.ai.queue import JobQueue
+from gfedge.ai.shadow import Watcher
 from gfedge.assets.assets import Assets
 from gfedge.inference.types import EngineOptions, ModelFolder
 from gfedge.registry.registry import Registry
@@ -34,7 +35,12 @@ class Warm:
         return self.engine.device.note if self.engine is not None else "starting"
 
     async def up(
-        self, settings: Settings, known: Registry, queue: JobQueue, stored: Assets
+        self,
+        settings: Settings,
+        known: Registry,
+        queue: JobQueue,
+        stored: Assets,
+        watcher: Watcher,
     ) -> None:
         """Reads the model folders, starts the engine and the queue, and loads what serves."""
         try:
@@ -44,13 +50,15 @@ class Warm:
             self.failure = f"no jobs can run: {error}"
             raise
         known.engine = self.engine
-        queue.start(Executor(settings, self.engine, known, stored, queue.feed))
+        executor = Executor(settings, self.engine, known, stored, queue.feed)
+        queue.start(executor)
         if not (serving := known.serving()):
             log.warning("no model is here: put some under %s (--models)", settings.models)
         for number, model in enumerate(serving):
             await self._load(self.engine, model, known)
             if number == 0:
                 log.info(self.engine.device.note)
+        await watcher.start(executor, lambda: any(queue.counts.values()))
 
     async def _load(self, engine: Engine, model: ModelFolder, known: Registry) -> None:
         key = version_id(model)

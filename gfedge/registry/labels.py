@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from gfedge import errors
 from gfedge.db import new_id
 from gfedge.registry import references
+from gfedge.registry.policy import RegisteredModel
 from gfedge.registry.types import Action, ChangeRow, ModelVersionRow, VersionPatch
 
 LABELS = ("description", "tags", "aliases")
@@ -46,11 +47,16 @@ def difference(before: ModelVersionRow, after: ModelVersionRow) -> dict[str, Any
     return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
 
 
-def check_deletable(row: ModelVersionRow, jobs: int) -> None:
+def check_deletable(row: ModelVersionRow, jobs: int, held: RegisteredModel) -> None:
     """Refuses what serves, what jobs need, and files that are the operator's own."""
     if row.stage == "prod":
         raise errors.Conflict(
             f"{row.id} is in prod: promote another version first", code="version_in_use"
+        )
+    beside = [one.version for one in (held.canary, held.shadow) if one is not None]
+    if row.version in beside:
+        raise errors.Conflict(
+            f"{row.id} is a canary or a shadow: end that first", code="version_in_use"
         )
     if jobs:
         raise errors.Conflict(

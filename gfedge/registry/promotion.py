@@ -20,7 +20,7 @@ from gfedge.inference.types import EngineError, ModelFolder, ModelRefused
 from gfedge.lineage.types import Node, edge
 from gfedge.registry import gates
 from gfedge.registry.gates import Candidate, GateFailed
-from gfedge.registry.policy import PromoteBody
+from gfedge.registry.policy import PromoteBody, RegisteredModel
 from gfedge.registry.registry import Registry
 from gfedge.registry.types import (
     ChangeRow,
@@ -131,8 +131,17 @@ class Promotions:
         version: Node = ("model_version", rows[0].id)
         promotion: Node = ("promotion", change.id)
         told = edge(version, "promoted", promotion, change.changed_at)
-        await self._registry.commit(rows, change, told)
+        await self._registry.commit(rows, change, told, *self._ended(rows))
         metrics.registry_events_total.labels(change.action).inc()
+
+    def _ended(self, rows: Sequence[ModelVersionRow]) -> list[RegisteredModel]:
+        """What holds for the model without a canary or a shadow that is such no more; nothing where all goes on."""
+        held = self._registry.settings(rows[0].name)
+        gone = {row.version for row in rows if row.stage != "staging"}
+        canary = None if held.canary and held.canary.version in gone else held.canary
+        shadow = None if held.shadow and held.shadow.version in gone else held.shadow
+        after = replace(held, canary=canary, shadow=shadow)
+        return [after] if after != held else []
 
     async def _load(self, folder: ModelFolder, present: ModelVersionRow | None) -> float:
         """Has a version in memory; Conflict where that fails, with the version in prod as it was."""

@@ -92,18 +92,18 @@ async def promote_model(request: web.Request, body: PromoteBody) -> Promotion:
 
 
 async def rollback_model(request: web.Request, body: RollbackBody) -> Promotion:
-    name = await _name(request)
+    name = await model_name(request)
     by = author(request, body.by)
     return await request.app[PROMOTIONS].rollback(name, body.reason, by, {})
 
 
 async def get_policy(request: web.Request) -> Policy:
-    name = await _name(request)
+    name = await model_name(request)
     return (await opened(request)).policy(name)
 
 
 async def put_policy(request: web.Request, body: PolicyBody) -> Policy:
-    name = await _name(request)
+    name = await model_name(request)
     registry = await opened(request)
     fields = asdict(body)
     reason, by = fields.pop("reason"), author(request, fields.pop("by"))
@@ -113,7 +113,7 @@ async def put_policy(request: web.Request, body: PolicyBody) -> Policy:
     return policy
 
 
-async def _name(request: web.Request) -> str:
+async def model_name(request: web.Request) -> str:
     registry, (name, _) = await opened(request), split(request.match_info["name"])
     if not registry.versions(name):
         raise errors.NotFound(f"no model {name!r} is here", code="model_not_found")

@@ -94,8 +94,8 @@ class Registry:
         """The version that a reference means, for a job; raises Invalid where there is none that runs."""
         row = self.resolve(reference)
         name, label = references.split(reference)
-        if row is not None and not label and (other := self.share(name, job_id)):
-            row = self._rows.get(other, row)
+        if not label and (other := self.share(name, job_id)) in self._folders:
+            row = self._rows[other]
         if row is None or row.id not in self._folders:
             raise errors.Invalid(
                 f"no model {reference!r} is here; there are: {', '.join(self._folders) or 'none'}"
@@ -152,16 +152,23 @@ class Registry:
         """Every version that was ever registered, also those whose folders are gone."""
         return list(self._rows.values())
 
+    def names(self) -> list[str]:
+        return sorted({row.name for row in self._rows.values()})
+
     def serving(self) -> list[ModelFolder]:
-        """The version that serves of each model, as far as its files are here."""
-        rows = [self.resolve(name) for name in sorted({r.name for r in self._rows.values()})]
-        return [
-            self._folders[row.id] for row in rows if row is not None and row.id in self._folders
+        """The version that serves of each model, then those that stand beside one, as far as their files are here."""
+        serving = [row.id for name in self.names() if (row := self.resolve(name)) is not None]
+        beside = [
+            f"{held.name}@{one.version}"
+            for held in self._settings.values()
+            for one in (held.canary, held.shadow)
+            if one is not None
         ]
+        return [self._folders[one] for one in serving + beside if one in self._folders]
 
     def models(self, query: ModelQuery | None = None) -> list[Model]:
         query = query or ModelQuery()
-        found = (self.model(name, query.stage) for name in {r.name for r in self._rows.values()})
+        found = (self.model(name, query.stage) for name in self.names())
         shown = [m for m in found if m.versions and query.kind in (None, m.kind)]
         return sorted(shown, key=lambda model: model.name)
 

@@ -126,7 +126,7 @@ async def patch_version(request: web.Request, body: VersionPatch) -> ModelVersio
 async def delete_version(request: web.Request) -> ModelVersion:
     registry = await opened(request)
     row = registry.version(reference(request))
-    labels.check_deletable(row, registry.jobs_of(row.id))
+    labels.check_deletable(row, registry.jobs_of(row.id), registry.settings(row.name))
     wire = registry.wire(row)
     gone = replace(row, stage="archived", aliases=[], deleted_at=time.time())
     await registry.commit(

@@ -9,7 +9,8 @@ import msgspec
 
 from gfedge.db import Cursor, Row, rows
 from gfedge.registry.policy import RegisteredModel
-from gfedge.registry.types import ChangeRow, ModelVersionRow
+from gfedge.registry.traffic_types import Comparison
+from gfedge.registry.types import ChangeRow, ModelVersionRow, Shadow
 from gfedge.rows import append
 
 T = TypeVar("T")
@@ -57,6 +58,22 @@ def changes(cursor: Cursor, name: str = "") -> list[ChangeRow]:
     """The history of one model or of all, oldest first."""
     found = rows(cursor, "select * from model_changes where $1 in ('', name) order by id", [name])
     return [structured(ChangeRow, row, "gates", "details") for row in found]
+
+
+def comparison(cursor: Cursor, name: str, shadow: Shadow) -> Comparison:
+    """What a version in shadow showed since it is there."""
+    (found,) = rows(
+        cursor,
+        """
+        select count(*) as jobs, count(*) filter (status <> 'succeeded') as failed,
+               count(*) filter (same_pixels) as same_pixels, avg(psnr) as psnr_mean,
+               min(psnr) as psnr_min, avg(ssim) as ssim_mean,
+               sum(seconds) / nullif(sum(baseline_seconds), 0) as latency_ratio
+        from shadow_comparisons where name = $1 and version = $2 and compared_at >= $3
+        """,
+        [name, shadow.version, shadow.started_at],
+    )
+    return Comparison(version=shadow.version, skipped=0, **found)
 
 
 def structured(kind: type[T], row: dict[str, Any], *names: str) -> T:
