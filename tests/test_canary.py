@@ -52,12 +52,12 @@ async def test_a_canary_takes_its_share_by_job_id(serving: Serving) -> None:
     assert shown["2"]["latency_p95_seconds"] >= shown["2"]["latency_p50_seconds"] > 0
     assert shown["2"]["error_ratio"] == 0
     client = await up(serving)
-    again = await client.get(CANARY)
+    counted = {"2": taken, "1": 18 - taken}
+    again = await eventually(
+        lambda: client.get(CANARY),
+        lambda told: {one["version"]: one["jobs"] for one in told["versions"]} == counted,
+    )
     assert again["canary"] == found["canary"]
-    assert {one["version"]: one["jobs"] for one in again["versions"]} == {
-        "2": taken,
-        "1": 18 - taken,
-    }
     gone = await client.call("DELETE", CANARY, params={"reason": "enough"})
     assert gone["canary"] is None
     assert (await client.upscale(picture()))["model"]["version"] == "1"

@@ -161,7 +161,7 @@ async def test_a_graph_alone_takes_the_manifest_of_the_newest_version(client: Ap
         {"max_pixels": 4194304},
         {},
     )
-    assert "there is no model.toml" in await refused(client, superres(2), 422, "model_refused")
+    assert "no model.toml came along" in await refused(client, superres(2), 422, "model_refused")
 
 
 async def test_a_folder_below_the_models_folder_is_taken_where_it_is(

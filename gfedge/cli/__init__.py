@@ -23,6 +23,7 @@ examples:
   gfedge generate "a red dragon" -o dragon.png --scale 4
   gfedge superres dragon.png -o large.png --scale 2
   gfedge trace dragon.png                               where a picture came from
+  gfedge models list                                    which versions are here, and which one serves
   gfedge replay JOB                                     run a job again: does the same come of it?
   gfedge doctor                                         what works here, and how to mend the rest
 
@@ -54,6 +55,15 @@ examples:
 REPLAY_EXAMPLES = """\
 examples:
   gfedge replay JOB                    exits with 0 where the same pixels came of it, else with 1
+"""
+
+
+MODELS_EXAMPLES = """\
+examples:
+  gfedge models register build/sprite --note "trained on more potions"
+  gfedge models promote sprite@3 --dry-run         what the gates say
+  gfedge models promote sprite@3 --reason "sharper edges"
+  gfedge models rollback sprite --reason "wrong colours"
 """
 
 
@@ -94,6 +104,10 @@ def _run(args: argparse.Namespace) -> int:
             from gfedge.cli import trace
 
             return trace.run(args)
+        case "models":
+            from gfedge.cli import registry
+
+            return registry.run(args)
         case "replay":
             from gfedge.cli import replay
 
@@ -145,6 +159,7 @@ def parser() -> argparse.ArgumentParser:
     _add_superres(commands)
     _add_trace(commands)
     _add_replay(commands)
+    _add_models(commands)
     _add_backups(commands)
     _add_access(commands)
     _add_tls(commands)
@@ -252,6 +267,44 @@ def _add_replay(commands: Any) -> None:
     replay = _client(commands, "replay", "run a job again and compare the results", REPLAY_EXAMPLES)
     replay.add_argument("job", metavar="JOB", help="the job's id, as `gfedge generate` prints it")
     replay.add_argument("--json", action="store_true", help="print the answer as JSON")
+
+
+def _add_models(commands: Any) -> None:
+    text = "register model versions, promote them and roll back"
+    group = commands.add_parser(
+        "models",
+        help=text,
+        description=text.capitalize() + ". Talks to a running server.",
+        epilog=MODELS_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    actions = group.add_subparsers(dest="action", metavar="ACTION", required=True)
+    for name, model, help_text in (
+        ("list", "", "every version; * marks the one that serves"),
+        ("show", "NAME[@VERSION]", "one model or one version"),
+        ("register", "", "take a folder, an archive or a graph as a new version in dev"),
+        ("promote", "NAME@VERSION", "move a version to the next stage, or the one named"),
+        ("rollback", "NAME", "put the version that was in prod before there again"),
+        ("history", "NAME", "what was changed, by whom and why"),
+    ):
+        action = actions.add_parser(name, help=help_text, description=help_text.capitalize() + ".")
+        if model:
+            action.add_argument("model", metavar=model)
+        if name == "register":
+            action.add_argument("path", metavar="PATH", help="model.toml and its files")
+            _flag(action, "--name", "NAME", "the model (default: as model.toml says)")
+            _flag(action, "--version", "VERSION", "the version (default: the next number)")
+            _flag(action, "--note", "TEXT", "what is new in it")
+            _flag(action, "--run", "ID", "the run that it came from")
+        if name == "promote":
+            stages = ("dev", "staging", "prod", "archived")
+            action.add_argument("--stage", choices=stages, help="default: the next one")
+            action.add_argument("--dry-run", action="store_true", help="only show the gates")
+            action.add_argument("--force", action="store_true", help="although gates fail (admins)")
+        if name in ("promote", "rollback"):
+            _flag(action, "--reason", "TEXT", "why, for the history")
+        action.add_argument("--json", action="store_true", help="print the answer as JSON")
+        _add_server(action)
 
 
 def _add_backups(commands: Any) -> None:

@@ -10,7 +10,7 @@ import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, BinaryIO, Self
 from urllib.parse import SplitResult, urlencode, urlsplit
 
 import gfedge
@@ -33,9 +33,11 @@ class NoServer(CommandError):
 class Refused(CommandError):
     """The server said no, in its own words."""
 
-    def __init__(self, text: str, status: int) -> None:
+    def __init__(self, text: str, status: int, problem: dict[str, Any] | None = None) -> None:
         super().__init__(text)
         self.status = status
+        self.problem = problem or {}
+        """All that the server said, where it is a problem as JSON."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,7 +110,7 @@ class Server:
         self,
         method: str,
         path: str,
-        body: bytes | None = None,
+        body: bytes | BinaryIO | None = None,
         headers: Mapping[str, str] | None = None,
         *,
         again: bool = True,
@@ -123,7 +125,7 @@ class Server:
             reply = self._second_try(method, path, body, headers or {})
         if reply.status >= 400:
             text = ASKED if reply.status == 401 and not self.token else problem_text(reply)
-            raise Refused(text, reply.status)
+            raise Refused(text, reply.status, _problem(reply))
         return reply
 
     def __enter__(self) -> Self:
@@ -138,7 +140,7 @@ class Server:
             self._connection = None
 
     def _second_try(
-        self, method: str, path: str, body: bytes | None, headers: Mapping[str, str]
+        self, method: str, path: str, body: bytes | BinaryIO | None, headers: Mapping[str, str]
     ) -> Reply:
         try:
             return self._exchange(method, path, body, headers)
@@ -147,7 +149,7 @@ class Server:
             raise self._lost(error) from None
 
     def _exchange(
-        self, method: str, path: str, body: bytes | None, headers: Mapping[str, str]
+        self, method: str, path: str, body: bytes | BinaryIO | None, headers: Mapping[str, str]
     ) -> Reply:
         if self._connection is None:
             self._connection = _connect(self._url, self._timeout, self._certificate)
@@ -184,11 +186,7 @@ class Server:
 
 def problem_text(reply: Reply) -> str:
     """What the server said is wrong, in one line."""
-    try:
-        problem = json.loads(reply.body)
-    except ValueError:
-        problem = None
-    said = problem if isinstance(problem, dict) else {}
+    said = _problem(reply)
     text = str(said.get("detail") or said.get("title") or _not_ours(reply.status))
     wait = reply.headers.get("retry-after")
     return f"{text} (try again in {wait} s)" if wait else text
@@ -199,6 +197,14 @@ def _not_ours(status: int) -> str:
         f"the server answered {status}, but not as gfedge does: is another program listening at this address?"
         " (--server URL says where gfedge is)"
     )
+
+
+def _problem(reply: Reply) -> dict[str, Any]:
+    try:
+        found = json.loads(reply.body)
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _checked(address: str) -> SplitResult:

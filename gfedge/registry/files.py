@@ -80,9 +80,14 @@ class ModelFiles:
             if beside.is_file():
                 _copy(beside, room / MANIFEST, self.max_bytes)
         try:
-            if earlier is not None and not (room / MANIFEST).is_file():
-                return _with_digests(self._inherited(earlier, room), room)
-            return _with_digests(manifest.read(room), room)
+            if (room / MANIFEST).is_file():
+                return _with_digests(manifest.read(room), room)
+            if earlier is None:
+                raise ModelRefused(
+                    "no model.toml came along: send it with the files, or register a version of a model that is here "
+                    "(POST to /models/{name}/versions), whose manifest is then taken"
+                )
+            return _with_digests(self._inherited(earlier, room), room)
         except ModelRefused as error:
             raise errors.Invalid(f"the model is refused: {error}", code="model_refused") from None
 

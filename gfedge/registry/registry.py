@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
 
-from gfedge import errors
+from gfedge import errors, metrics
 from gfedge.db import Database, Row, new_id
 from gfedge.inference.folder import folders, read_folder
 from gfedge.inference.types import Kind, ModelFolder, ModelRefused
@@ -253,6 +253,7 @@ class Registry:
         self._rows[row.id] = row
         self._folders[row.id] = folder
         self.states[row.id] = "registered"
+        metrics.registry_events_total.labels("registered").inc()
 
     async def forget(self, row: ModelVersionRow) -> None:
         """A deleted version can no longer be run; what it made still names it."""
