@@ -31,7 +31,7 @@ def run(args: argparse.Namespace) -> int:
         "rollback": _rollback,
         "history": _history,
     }
-    with Server(args.server, timeout=PATIENCE_SECONDS) as server:
+    with Server.of(args, PATIENCE_SECONDS) as server:
         try:
             answer = known[args.action](server, args)
         except Refused as refused:
