@@ -27,6 +27,8 @@ TOPICS: dict[StreamName, tuple[str, ...]] = {
     "alerts": ("rule", "alert"),
 }
 """What a topic `kind:ID` may be about, by stream."""
+VALUE = "value"
+"""The type of message that comes only to clients which name its topic."""
 PREVIEW = "job.preview"
 """The one type of message that comes only to clients which ask with `previews`."""
 
@@ -159,7 +161,7 @@ class Client:
         wanted = self.wanted
         return (
             wanted is not None
-            and (not self._topics or not self._topics.isdisjoint(topics))
+            and (type_ != VALUE if not self._topics else not self._topics.isdisjoint(topics))
             and (not wanted.types or type_ in wanted.types)
             and (type_ != PREVIEW or wanted.previews)
         )
@@ -313,6 +315,15 @@ class Events:
     def wanted(self, stream: StreamName, type: str, topics: Collection[str]) -> bool:  # noqa: A002
         """Whether some client wants such a message now."""
         return any(client.wants(type, topics) for client in self._streams[stream].clients)
+
+    def topics(self, stream: StreamName) -> set[str]:
+        """All topics that clients of a stream named."""
+        return {
+            topic
+            for client in self._streams[stream].clients
+            if client.wanted is not None
+            for topic in client.wanted.topics
+        }
 
     def begin_with(self, stream: StreamName, snapshot: Snapshot) -> None:
         """Says what new clients of a stream see first."""

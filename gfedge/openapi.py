@@ -36,6 +36,7 @@ AREAS = (
     ("/ml-platform/lineage", "Lineage", "What came from what."),
     ("/trace", "Lineage", "What came from what."),
     ("/ml-platform/ws", "Live", "WebSockets: a snapshot first, then every change."),
+    ("/monitoring", "Monitoring", "Health, status, values, PromQL and dashboards."),
     ("/auth", "Access", "Tokens and sessions."),
     ("/admin", "Administration", "Backups and exports."),
     ("/prometheus", "Prometheus", "PromQL over the history, as Prometheus answers it."),
@@ -118,6 +119,7 @@ TITLES = {
     429: "Too busy",
     500: "Failed",
     503: "Unavailable",
+    504: "No answer in time",
     507: "No space left",
 }
 _parameter = re.compile(r"\{(\w+)\}")

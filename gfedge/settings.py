@@ -35,6 +35,8 @@ SIZES = frozenset(
 SIZE = re.compile(r"([0-9]{1,12}) ?([KMG])(?:iB)?", re.IGNORECASE | re.ASCII)
 LOCAL_HOSTS = ("127.0.0.1", "::1", "localhost")
 UNITS = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
+ADDRESSES = frozenset({"prometheus_url", "grafana_url"})
+ADDRESS = re.compile(r"(https?://[^\s/?#@]+(/[^\s?#]*)?)?", re.IGNORECASE | re.ASCII)
 WITHOUT_PREFIX = frozenset({"prometheus_url", "grafana_url", "grafana_api_key", "metrics_compat"})
 """Settings whose plain names other programs use as well: `GRAFANA_URL` means the same as `GFEDGE_GRAFANA_URL`."""
 NOT_SETTINGS = frozenset(
@@ -225,10 +227,18 @@ class Settings(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=
         Meta(description="Whose names GPU and model metrics have besides; also METRICS_COMPAT."),
     ] = "none"
     prometheus_url: Annotated[
-        str, Meta(description="A Prometheus that `source=external` asks; also PROMETHEUS_URL.")
+        str,
+        Meta(
+            description="A Prometheus that `source=external` asks; also PROMETHEUS_URL.",
+            examples=["http://127.0.0.1:9090"],
+        ),
     ] = ""
     grafana_url: Annotated[
-        str, Meta(description="A Grafana whose dashboards are listed; also GRAFANA_URL.")
+        str,
+        Meta(
+            description="A Grafana whose dashboards are listed; also GRAFANA_URL.",
+            examples=["http://127.0.0.1:3000"],
+        ),
     ] = ""
     grafana_api_key: Annotated[
         str,
@@ -362,6 +372,8 @@ def _read(name: str, hint: Any, text: str, origin: str) -> Any:
         found = msgspec.convert(value, hint, strict=False)
         if isinstance(found, float) and not math.isfinite(found):
             raise ValueError("not a number")
+        if name in ADDRESSES and not ADDRESS.fullmatch(text):
+            raise ValueError("not an address")
     except ValueError:
         expected = _expected(kind, limits, size=name in SIZES)
         raise SettingsError(f"{origin}: expected {expected}") from None

@@ -55,8 +55,8 @@ class History:
         self.memory = Memory(self.interval_ms, IN_MEMORY_MS)
         self.archive = Archive(db)
         self.sources: list[Read] = []
-        self.ticked = asyncio.Condition()
-        """Notified after each sampling."""
+        self.ticked: list[Callable[[int], Awaitable[None]]] = []
+        """Called on the event loop after each sampling with its time; the next one waits for them."""
         self._tasks = Tasks()
         self._clock = ThreadPoolExecutor(1, "metrics-clock")
         self._unwritten: list[Block] = []
@@ -97,6 +97,7 @@ class History:
 
     async def _run(self) -> None:
         await self.open()
+        await _logged(self.tick(round(time.time() * 1000)))  # so that there is something at once
         while True:
             now = time.time() * 1000
             at = int(now // self.interval_ms + 1) * self.interval_ms
@@ -111,8 +112,8 @@ class History:
     async def tick(self, time_ms: int) -> None:
         """Samples once, as of a time later than all before."""
         await self._in_clock(self._sample, time_ms)
-        async with self.ticked:
-            self.ticked.notify_all()
+        for react in self.ticked:
+            await _logged(react(time_ms))
 
     async def record(self, time_ms: int, found: Iterable[tuple[Labels, float]]) -> bool:
         """Adds samples of other series (results of rules) to the column of the latest tick; False if that is later.

@@ -10,6 +10,7 @@ import msgspec
 from gfedge import metrics
 from gfedge.inference.types import Device, LoadedModel
 from gfedge.metrics import Values
+from gfedge.monitoring.types import AlertSummary
 
 Labelled = dict[tuple[str, ...], float]
 
@@ -44,6 +45,7 @@ class Serving:
     """How many are `queued` and `running`."""
     failure: Callable[[], str]
     """Why no jobs can run, if so."""
+    alerts: Callable[[], AlertSummary] = AlertSummary
 
 
 def read(serving: Serving) -> None:

@@ -1,0 +1,97 @@
+"""Whether work can be done here: what is looked at, and what is said where something is missing."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from gfedge import errors
+from gfedge.db import Database
+from gfedge.monitoring.serving import Serving
+from gfedge.monitoring.types import Check, Gpu, Readiness
+from gfedge.rows import Cursor
+from gfedge.settings import Settings
+
+DATABASE_SECONDS = 2.0
+CUDA = "CUDAExecutionProvider"
+
+
+async def readiness(
+    serving: Serving, gpus: Sequence[Gpu], db: Database, settings: Settings
+) -> Readiness:
+    """Looks at everything that a job needs."""
+    checks = {
+        "models": models(serving),
+        "provider": provider(serving, settings.device),
+        "database": await database(db),
+        "disk": await asyncio.to_thread(disk, settings.data, settings.min_free_disk),
+        "gpu": gpu(gpus, serving),
+    }
+    ready = all(check.ok for check in checks.values())
+    return Readiness(status="ready" if ready else "not ready", checks=checks)
+
+
+def models(serving: Serving) -> Check:
+    """All that serve are loaded."""
+    if failure := serving.failure():
+        return Check(ok=False, reason=failure)
+    versions = [v for v in serving.versions() if v.serves]
+    if not versions:
+        return Check(ok=False, reason="no model is here: put one into the folder of --models")
+    missing = [f"{v.model}@{v.version} is {v.state}" for v in versions if v.state != "ready"]
+    names = ", ".join(f"{v.model}@{v.version}" for v in versions)
+    return Check(ok=not missing, reason="; ".join(missing) or f"{names} ready")
+
+
+def provider(serving: Serving, wanted: str) -> Check:
+    device = serving.device()
+    if device is None:
+        return Check(ok=False, reason="the engine starts")
+    if wanted == "cuda" and device.provider != CUDA:
+        missing = "; ".join(device.missing) or device.note
+        return Check(ok=False, reason=f"CUDA is set but cannot be used: {missing}")
+    return Check(ok=True, reason=device.note)
+
+
+async def database(db: Database) -> Check:
+    """It answers within two seconds."""
+    try:
+        await asyncio.wait_for(db.read(_select), DATABASE_SECONDS)
+    except TimeoutError:
+        return Check(ok=False, reason=f"no answer within {DATABASE_SECONDS:g} s")
+    except errors.ApiError as error:
+        return Check(ok=False, reason=error.detail)
+    return Check(ok=True, reason="it answers")
+
+
+def _select(cursor: Cursor) -> None:
+    cursor.execute("select 1").fetchall()
+
+
+def disk(data: Path, min_free: int) -> Check:
+    try:
+        free = shutil.disk_usage(data).free
+    except OSError as error:
+        return Check(ok=False, reason=f"{data}: {error.strerror}")
+    if free < min_free:
+        return Check(
+            ok=False,
+            reason=f"{free >> 20} MiB are free and {min_free >> 20} MiB must stay (setting min_free_disk): free some",
+        )
+    return Check(ok=True, reason=f"{free >> 20} MiB are free")
+
+
+def gpu(gpus: Sequence[Gpu], serving: Serving) -> Check:
+    """Where models run on a GPU, none may be lost."""
+    device = serving.device()
+    lost = [gpu.gpu for gpu in gpus if not gpu.up]
+    if lost and device is not None and device.provider == CUDA:
+        return Check(
+            ok=False,
+            reason=f"GPU {', '.join(lost)} is lost: look at `nvidia-smi` and the kernel's log, then restart",
+        )
+    if not gpus:
+        return Check(ok=True, reason="there is none, and none is needed")
+    return Check(ok=True, reason=f"{len(gpus) - len(lost)} of {len(gpus)} answer")
