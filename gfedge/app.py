@@ -59,6 +59,8 @@ from gfedge.registry.lineage import TELLERS as REGISTRY_TELLERS
 from gfedge.registry.promotion import Promotions
 from gfedge.registry.registry import Registry
 from gfedge.registry.versions import version_id
+from gfedge.retention import routes as retention
+from gfedge.retention.start import collections
 from gfedge.settings import Settings, unknown
 from gfedge.tasks import Tasks
 from gfedge.tracking import artifact_routes as artifacts
@@ -152,6 +154,7 @@ def routes() -> list[Route]:
         *access_routes.routes(),
         *training.routes(),
         *reports.routes(),
+        *retention.routes(),
     ]
 
 
@@ -186,7 +189,9 @@ def make_app(settings: Settings, *, no_auth: bool = False) -> web.Application:
     app[keys.EVENTS] = Events(settings.max_listeners)
     app[lineage.TELLERS] = TELLERS
     app.on_response_prepare.extend((middleware.add_headers, guard.add_headers))
-    app.cleanup_ctx.extend((database, start.access, history, jobs, training_jobs, models))
+    app.cleanup_ctx.extend(
+        (database, start.access, history, jobs, training_jobs, models, collections)
+    )
     app.on_shutdown.append(drain)
     wire.mount(app, table := routes())
     app[OPENAPI] = openapi.document(table)

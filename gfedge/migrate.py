@@ -12,7 +12,10 @@ from gfedge.db import Cursor
 
 log = logging.getLogger(__name__)
 
-SLICES = ("access", "tracking", "assets", "lineage", "registry", "training", "ai", "monitoring")
+SLICES = (
+    *("access", "tracking", "assets", "lineage", "registry", "training"),
+    *("ai", "monitoring", "retention"),
+)
 TABLE = """
 create table if not exists schema_migrations (
     slice varchar not null, name varchar not null, sha256 varchar not null, applied_at double not null

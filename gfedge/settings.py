@@ -29,6 +29,7 @@ SIZES = frozenset(
         "train_memory",
         "train_gpu_memory",
         "train_max_log",
+        "keep_job_bytes",
     }
 )
 """The settings in bytes, which may be written as 64M or 2GiB."""
@@ -246,6 +247,27 @@ class Settings(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=
             description="Service account token of that Grafana, never shown; also GRAFANA_API_KEY."
         ),
     ] = ""
+    keep_job_days: Annotated[
+        float,
+        Meta(ge=0, le=36_500, description="Age past which collections remove jobs; 0 keeps all."),
+    ] = 0.0
+    keep_jobs: Annotated[
+        int, Meta(ge=0, description="Jobs that collections leave, the newest; 0 keeps all.")
+    ] = 0
+    keep_job_bytes: Annotated[
+        int,
+        Meta(ge=0, description="Pictures of jobs that collections leave, the newest; 0 keeps all."),
+    ] = 0
+    restore_days: Annotated[
+        float,
+        Meta(
+            ge=0, le=36_500, description="Days that deleted runs and experiments can be restored."
+        ),
+    ] = 30.0
+    gc_hours: Annotated[
+        float,
+        Meta(ge=0, le=8760, description="Hours between collections; 0 leaves them to `gfedge gc`."),
+    ] = 0.0
     shutdown_grace: Annotated[
         float, Meta(ge=0, le=600, description="Time that running work gets at SIGTERM.")
     ] = 10.0

@@ -99,6 +99,7 @@ class Executor:
         rows = []
         for index, image in enumerate(images):
             rows.append(await asyncio.to_thread(self._encode, live, image, index))
+            live.made.append(rows[-1].sha256)
             live.cancel.check()
         live.timings.encode_seconds = time.perf_counter() - began
         return rows

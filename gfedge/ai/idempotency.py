@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict
+from collections.abc import Collection
 from typing import NamedTuple
 
 from gfedge import errors
@@ -58,3 +59,8 @@ class Keys:
 
     def forget(self, submission: Submission) -> None:
         self._uses.pop(submission.idempotency_key or "", None)
+
+    def forget_jobs(self, job_ids: Collection[str]) -> None:
+        """The keys of jobs that were removed may be used again."""
+        for key in [key for key, use in self._uses.items() if use.job_id in job_ids]:
+            del self._uses[key]

@@ -60,6 +60,8 @@ class Live:
     cancel: Cancel = field(default_factory=Cancel)
     image: Pixels | None = None
     """Its input as it was decoded at the door, where that is small; the job takes it away."""
+    made: list[str] = field(default_factory=list)
+    """Digests of its pictures that are written already."""
     durable: bool = False
     """Its submission is committed."""
     ending: bool = False

@@ -11,7 +11,7 @@ import logging
 import os
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import partial
 
 from gfedge import errors, metrics
@@ -234,6 +234,21 @@ class JobQueue:
         """How many jobs that have not ended run a model version, by its id."""
         refs = (ref for live in self._live.values() for ref in live.submission.models)
         return sum(ref.id == version for ref in refs)
+
+    def assets_in_use(self) -> list[str]:
+        """Digests of what the jobs that have not ended take and have made."""
+        live = self._live.values()
+        return [
+            sha256
+            for job in live
+            for sha256 in (*(row.sha256 for row in job.submission.inputs), *job.made)
+        ]
+
+    def forget(self, job_ids: Collection[str]) -> None:
+        """Ended jobs that were removed: nothing here speaks of them any more."""
+        for job_id in job_ids:
+            self._ended.pop(job_id, None)
+        self._keys.forget_jobs(set(job_ids))
 
     def snapshot(self, job: Live | EndedJob) -> Job:
         """The job as clients see it now."""

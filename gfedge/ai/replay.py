@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from gfedge import errors, inference
+from gfedge import content, errors, inference
 from gfedge.ai.live import Live
 from gfedge.ai.types import EndedJob, Job, Original, Submission
 from gfedge.assets import files
@@ -65,7 +65,7 @@ def again(job: EndedJob, registry: Registry, assets: Assets) -> Submission:
                 code="model_gone",
             )
     for row in job.inputs:
-        if not _is_here(assets, row.sha256):
+        if not content.keep(files.path_of(assets.root, row.sha256, row.media_type)):
             raise errors.Conflict(
                 f"the input of job {job.id}, asset {row.sha256}, is no longer here: send that picture again, then replay",
                 code="asset_gone",
@@ -124,14 +124,6 @@ def ended(job: Live | EndedJob) -> EndedJob:
 
 
 # Inside
-
-
-def _is_here(assets: Assets, sha256: str) -> bool:
-    try:
-        files.find(assets.root, sha256)
-    except errors.NotFound:
-        return False
-    return True
 
 
 def _made(job: EndedJob) -> str:

@@ -292,7 +292,7 @@ class Intake:
             )
 
     async def _known(self, sha256: str) -> AssetRow:
-        if (row := await self._assets.find(sha256)) is None:
+        if (row := await self._assets.hold(sha256)) is None:
             raise errors.Invalid(
                 f"asset {sha256!r} is not here", code="asset_not_found", field="asset"
             )

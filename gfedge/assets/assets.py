@@ -6,11 +6,12 @@ import asyncio
 import shutil
 import time
 from collections import OrderedDict
+from collections.abc import Iterable
 from pathlib import Path
 
-from gfedge import errors
+from gfedge import content, errors
 from gfedge.assets import files, store
-from gfedge.assets.types import AssetRow
+from gfedge.assets.types import AssetRow, Pin
 from gfedge.db import Database
 
 REMEMBERED = 10_000
@@ -45,6 +46,27 @@ class Assets:
         if (row := await self._db.read(store.find_asset, sha256)) is not None:
             self.remember(row)
         return row
+
+    async def hold(self, sha256: str) -> AssetRow | None:
+        """An asset that a job is going to read: its file stays for a while. None where row or file is gone."""
+        row = await self.find(sha256)
+        held = row is not None and content.keep(files.path_of(self.root, sha256, row.media_type))
+        return row if held else None
+
+    def forget(self, digests: Iterable[str]) -> None:
+        for sha256 in digests:
+            self._recent.pop(sha256, None)
+
+    async def pin(self, sha256: str, now: float) -> Pin:
+        """Keeps an asset, and all that it came from, whatever the retention policy says."""
+        if await self.hold(sha256) is None:
+            raise errors.NotFound(f"asset {sha256} is not here", code="asset_not_found")
+        return await self._db.write(store.pin, sha256, now)
+
+    async def unpin(self, sha256: str) -> Pin:
+        if (was := await self._db.write(store.unpin, sha256)) is None:
+            raise errors.NotFound(f"asset {sha256} is not pinned", code="not_pinned")
+        return was
 
     async def find_same_pixels(self, pixels_sha256: str) -> AssetRow | None:
         return await self._db.read(store.find_same_pixels, pixels_sha256)

@@ -7,7 +7,7 @@ import os
 import secrets
 from pathlib import Path
 
-from gfedge import digests, errors
+from gfedge import content, digests, errors
 
 SUFFIXES = {"image/png": ".png", "image/jpeg": ".jpg", "image/webp": ".webp"}
 MEDIA_TYPES = {suffix: kind for kind, suffix in SUFFIXES.items()}
@@ -39,7 +39,7 @@ def write(root: Path, data: bytes, media_type: str) -> tuple[str, bool]:
     """
     sha256 = hashlib.sha256(data).hexdigest()
     path = path_of(root, sha256, media_type)
-    if path.exists():
+    if content.keep(path):
         return sha256, False
     temporary = path.with_name(f".{secrets.token_hex(8)}.part")
     try:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import re
+import time
 from pathlib import Path
 
 from aiohttp import ETag, hdrs, web
 
-from gfedge import errors
-from gfedge.assets import files
+from gfedge import errors, keys
+from gfedge.assets import files, store
 from gfedge.assets.assets import Assets
+from gfedge.assets.types import Pin, Pins
 from gfedge.wire import Route
 
 ASSETS = web.AppKey("assets", Assets)
@@ -36,8 +38,41 @@ def routes() -> list[Route]:
             },
             summary="The bytes of a picture; immutable, with ETag and ranges",
             produces=tuple(files.SUFFIXES),
-        )
+        ),
+        Route(
+            method="PUT",
+            path="/assets/{sha256}/pin",
+            handler=pin_asset,
+            summary="Keep a picture, and all that it came from, whatever the retention policy says",
+            reply=Pin,
+        ),
+        Route(
+            method="DELETE",
+            path="/assets/{sha256}/pin",
+            handler=unpin_asset,
+            summary="Leave a picture to the retention policy again",
+            reply=Pin,
+        ),
+        Route(
+            method="GET",
+            path="/ml-platform/pins",
+            handler=list_pins,
+            summary="The pictures that stay whatever the retention policy says",
+            reply=Pins,
+        ),
     ]
+
+
+async def pin_asset(request: web.Request) -> Pin:
+    return await request.app[ASSETS].pin(request.match_info["sha256"], time.time())
+
+
+async def unpin_asset(request: web.Request) -> Pin:
+    return await request.app[ASSETS].unpin(request.match_info["sha256"])
+
+
+async def list_pins(request: web.Request) -> Pins:
+    return Pins(pins=await request.app[keys.DB].read(store.list_pins))
 
 
 async def get_asset(request: web.Request) -> web.StreamResponse:

@@ -44,3 +44,18 @@ class Output(msgspec.Struct, kw_only=True, frozen=True):
             height=row.height,
             bytes=row.bytes,
         )
+
+
+class Pin(msgspec.Struct, kw_only=True, frozen=True):
+    """An asset that stays."""
+
+    table: ClassVar[str] = "asset_pins"
+
+    sha256: str
+    pinned_at: float
+
+
+class Pins(msgspec.Struct, kw_only=True):
+    """The assets that stay, those pinned last first."""
+
+    pins: list[Pin]

@@ -57,6 +57,16 @@ examples:
   gfedge replay JOB                    exits with 0 where the same pixels came of it, else with 1
 """
 
+GC_EXAMPLES = """\
+examples:
+  gfedge gc --dry-run                                  what would go by the server's settings, and why
+  gfedge gc --dry-run --keep-job-days 90
+  gfedge gc --keep-job-bytes 20G                       jobs go, the oldest first, until their pictures fit
+
+What a registered model, a promotion, a pinned picture or any younger job came from stays. Without a running
+server the data folder is worked on directly.
+"""
+
 
 MODELS_EXAMPLES = """\
 examples:
@@ -125,6 +135,10 @@ def _run(args: argparse.Namespace) -> int:
             from gfedge.cli import tls
 
             return tls.init(args)
+        case "gc":
+            from gfedge.cli import gc
+
+            return gc.run(args)
         case "doctor":
             from gfedge.cli import doctor
 
@@ -163,6 +177,7 @@ def parser() -> argparse.ArgumentParser:
     _add_backups(commands)
     _add_access(commands)
     _add_tls(commands)
+    _add_gc(commands)
     _add_doctor(commands)
     return root
 
@@ -376,6 +391,20 @@ def _add_tls(commands: Any) -> None:
     init.add_argument("folder", metavar="DIR", nargs="?", default=".", help=text)
     text = "one more name or address of this machine (may be repeated)"
     init.add_argument("--name", metavar="NAME", action="append", default=[], help=text)
+
+
+def _add_gc(commands: Any) -> None:
+    text = "remove what the retention policy lets go and nothing needs"
+    gc = _client(commands, "gc", text, GC_EXAMPLES)
+    gc.add_argument("--dry-run", action="store_true", help="tell what would go, and remove nothing")
+    gc.add_argument("--json", action="store_true", help="print the report as JSON")
+    _flag(
+        gc, "--data", "FOLDER", "the data folder, for when no server runs (default: the server's)"
+    )
+    _flag(gc, "--keep-job-days", "DAYS", "remove jobs older than this")
+    _flag(gc, "--keep-jobs", "N", "remove jobs before the newest N")
+    _flag(gc, "--keep-job-bytes", "SIZE", "remove jobs before the newest whose pictures fill SIZE")
+    _flag(gc, "--restore-days", "DAYS", "remove runs and experiments deleted longer ago")
 
 
 def _add_doctor(commands: Any) -> None:

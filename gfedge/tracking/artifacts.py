@@ -16,7 +16,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import BinaryIO
 
-from gfedge import digests, errors
+from gfedge import content, digests, errors
 from gfedge.db import Cursor, rows
 from gfedge.tracking import store
 from gfedge.tracking.artifact_types import ArtifactEntry, ArtifactQuery, ArtifactRow
@@ -101,7 +101,7 @@ def _make_durable(file: BinaryIO, part: Path, path: Path) -> None:
     """From a random name to that of the content, once the bytes are on the disk; bytes that are there stay."""
     file.flush()
     os.fsync(file.fileno())
-    if path.exists():
+    if content.keep(path):
         return
     path.parent.mkdir(exist_ok=True)
     if sys.platform == "win32":

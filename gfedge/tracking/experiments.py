@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import msgspec
@@ -91,6 +91,11 @@ class Experiments:
             if row.deleted_at is None:
                 return row
             return await self._update(msgspec.structs.replace(row, deleted_at=None))
+
+    def forget(self, ids: Iterable[str]) -> None:
+        """Experiments that were removed; their names are free."""
+        for row in [self._by_id.pop(i) for i in ids if i in self._by_id]:
+            self._by_name.pop(row.name)
 
     def get(self, experiment_id: str) -> ExperimentRow | None:
         return self._by_id.get(experiment_id)

@@ -178,6 +178,11 @@ class Runs:
         self._take(live, record)
         self._feed.run("run.ended" if ended else "run.changed", record)
 
+    def forget(self, run_ids: Iterable[str]) -> None:
+        """Runs that were removed."""
+        for run_id in run_ids:
+            self._live.pop(run_id, None)
+
     # Inside
 
     async def _log(self, live: LiveRun, batch: LogBatch, now: float) -> None:
@@ -261,7 +266,8 @@ class Runs:
             yield live
         finally:
             live.users -= 1
-            self._live[run_id] = self._live.pop(run_id)
+            if self._live.pop(run_id, None) is not None:
+                self._live[run_id] = live
 
     def _remember(self, record: RunRecord) -> LiveRun:
         live = self._live[record.id] = LiveRun(record)
