@@ -13,8 +13,9 @@ import msgspec
 
 from gfedge.db import Cursor, Database
 from gfedge.tasks import Tasks
-from gfedge.tracking import query, store
-from gfedge.tracking.filter import Query
+from gfedge.tracking import asked, query, store
+from gfedge.tracking.asked import Columns, assigned, fill, values
+from gfedge.tracking.filter import Key, Query
 from gfedge.tracking.types import Run, RunRecord, RunTexts, shown
 
 CHUNK = 1000
@@ -41,6 +42,7 @@ class RunIndex:
         self._changed: set[str] = set()
         self._upto = 0
         self._numbers: dict[str, int] = {}
+        self._columns: dict[Key, str] = {}
         self.live: Live = lambda run_id: None
 
     async def open(self) -> None:
@@ -77,10 +79,13 @@ class RunIndex:
         """A page of runs, and where it ends if there are more."""
         if self._changed:
             await self.refresh()
-        found = await self._db.read(page, wanted, scope, self._numbers, digest, self._upto)
+        await self._give_columns(query.keys(wanted))
+        known = (self._numbers, self._columns)
+        found = await self._db.read(page, wanted, scope, *known, digest, self._upto)
         if found is None:
             await self.refresh()
-            found = await self._db.read(page, wanted, scope, self._numbers, digest, 1 << 62)
+            known = (self._numbers, self._columns)
+            found = await self._db.read(page, wanted, scope, *known, digest, 1 << 62)
         assert found is not None
         return found
 
@@ -88,9 +93,8 @@ class RunIndex:
         """The best run and its value by experiment; `wanted` is (experiment, metric, goal)."""
         if self._changed or await self._db.read(newest_number) > self._upto:
             await self.refresh()
-        unknown = query.UNKNOWN
-        numbered = [(e, self._numbers.get(metric, unknown), goal) for e, metric, goal in wanted]
-        return await self._db.read(store.best, numbered)
+        await self._give_columns({Key("metrics", metric) for _, metric, _ in wanted})
+        return await self._db.read(best, wanted, self._numbers, self._columns)
 
     async def find(self, run_id: str) -> Run | None:
         """One run: from memory, from the index, or from where it was written."""
@@ -104,6 +108,15 @@ class RunIndex:
 
     # Inside
 
+    async def _give_columns(self, keys: set[Key]) -> None:
+        """Columns for keys that are asked for the first time, while there are free ones."""
+        if not assigned(keys, self._columns, self._numbers):
+            return
+        async with self._lock:
+            if new := assigned(keys, self._columns, self._numbers):
+                await self._db.write(fill, new, self._numbers)
+                self._columns = {**self._columns, **new}
+
     async def _settle(self) -> None:
         """Takes in all changes while nobody makes any, so that none has to be remembered."""
         await self.refresh()
@@ -116,7 +129,7 @@ class RunIndex:
             while ids or full:
                 chunk, ids = ids[:CHUNK], ids[CHUNK:]
                 upto, numbers = await self._db.write(
-                    take_in, chunk, self._upto, self._numbers, self.live
+                    take_in, chunk, self._upto, self._numbers, self._columns, self.live
                 )
                 full = upto - self._upto >= CHUNK
                 self._upto, self._numbers = upto, self._numbers | numbers
@@ -149,7 +162,12 @@ def newest_number(cursor: Cursor) -> int:
 
 
 def take_in(
-    cursor: Cursor, changed: list[str], upto: int, numbers: Mapping[str, int], live: Live
+    cursor: Cursor,
+    changed: list[str],
+    upto: int,
+    numbers: Mapping[str, int],
+    columns: Columns,
+    live: Live,
 ) -> tuple[int, dict[str, int]]:
     """Writes index rows of runs that changed and of the next that were recorded; gives the number up to which all are
     in, and the numbers of keys that were new."""
@@ -167,14 +185,19 @@ def take_in(
     records = {run_id: record for run_id in wanted if (record := live(run_id)) is not None}
     if away := [run_id for run_id in wanted if run_id not in records]:
         records |= {record.id: record for record in store.records(cursor, away)}
-    names = {key for record in records.values() for key in _names(record)}
-    new = number_keys(cursor, sorted(name for name in names if name not in numbers))
-    rows = [_row(wanted[run_id], record, {**numbers, **new}) for run_id, record in records.items()]
+    keys = {key for record in records.values() for key in _names(record)}
+    new = number_keys(cursor, sorted(key for key in keys if key not in numbers))
+    known = {**numbers, **new}
+    rows = [
+        [*_row(wanted[run_id], record, known), *values(record, columns)]
+        for run_id, record in records.items()
+    ]
     if changed:
         cursor.execute(
             "delete from run_index where list_contains($1, number)", [list(wanted.values())]
         )
-    with cursor.appender("run_index", columns=list(COLUMNS)) as appender:
+    names = [*COLUMNS, *asked.COLUMNS]
+    with cursor.appender("run_index", columns=names) as appender:
         appender.append_rows(rows)
     return reached, new
 
@@ -210,6 +233,7 @@ def page(
     wanted: Query,
     scope: query.Scope,
     numbers: Mapping[str, int],
+    columns: Columns,
     digest: str,
     upto: int,
 ) -> tuple[RunTexts, query.Position | None] | None:
@@ -220,9 +244,9 @@ def page(
     if newest_number(cursor) > upto:
         return None
     plain = wanted == Query() and scope.experiments is None and scope.view == "active"
-    found = cursor.execute(*query.statement(wanted, scope, numbers, plain)).fetchall()
+    found = cursor.execute(*query.statement(wanted, scope, numbers, columns, plain)).fetchall()
     if plain and len(found) <= scope.limit:
-        found = cursor.execute(*query.statement(wanted, scope, numbers)).fetchall()
+        found = cursor.execute(*query.statement(wanted, scope, numbers, columns)).fetchall()
     runs = [msgspec.Raw(row[0].encode()) for row in found[: scope.limit]]
     if len(found) <= scope.limit:
         return RunTexts(runs=runs), None
@@ -230,6 +254,23 @@ def page(
     keys = [query.key_of(order, value) for order, value in zip(wanted.order, values, strict=True)]
     end = query.Position(digest=digest, id=run_id, number=number, keys=keys)
     return RunTexts(runs=runs), end
+
+
+def best(
+    cursor: Cursor,
+    wanted: Sequence[tuple[str, str, str]],
+    numbers: Mapping[str, int],
+    columns: Columns,
+) -> dict[str, tuple[str, float]]:
+    """The best run and its value by experiment: one statement for those that are judged by the same metric."""
+    by_metric: dict[str, list[tuple[str, str]]] = {}
+    for experiment_id, metric, goal in wanted:
+        by_metric.setdefault(metric, []).append((experiment_id, goal))
+    found: dict[str, tuple[str, float]] = {}
+    for metric, judged in by_metric.items():
+        column = columns.get(Key("metrics", metric))
+        found |= store.best(cursor, judged, column, numbers.get(metric, query.UNKNOWN))
+    return found
 
 
 def _names(record: RunRecord) -> set[str]:

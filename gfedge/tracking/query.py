@@ -110,9 +110,9 @@ def cursor_text(found: Position) -> str:
     return base64.urlsafe_b64encode(msgspec.json.encode(found)).decode()
 
 
-def keys(query: Query) -> set[str]:
-    """The names of params, metrics and tags that a query speaks of."""
-    return {key.name for key in _keys(query.where) | {order.key for order in query.order}}
+def keys(query: Query) -> set[Key]:
+    """What a query compares and orders by."""
+    return _keys(query.where) | {order.key for order in query.order}
 
 
 def _keys(node: Node | None) -> set[Key]:
@@ -124,17 +124,25 @@ def _keys(node: Node | None) -> set[Key]:
 
 
 def statement(
-    query: Query, scope: Scope, numbers: Mapping[str, int], windowed: bool = False
+    query: Query,
+    scope: Scope,
+    numbers: Mapping[str, int],
+    columns: Mapping[Key, str],
+    windowed: bool = False,
 ) -> tuple[str, list[object]]:
-    """SQL for one page and one row more, with its values. Rows: run as JSON, id, number, then the order's values."""
-    return _Statement(numbers).build(query, scope, windowed)
+    """SQL for one page and one row more, with its values. Rows: run as JSON, id, number, then the order's values.
+
+    `numbers` are those of keys in the lists, `columns` those of keys that have one (asked.py).
+    """
+    return _Statement(numbers, columns).build(query, scope, windowed)
 
 
 class _Statement:
     """Collects the values of one statement as it is put together."""
 
-    def __init__(self, numbers: Mapping[str, int]) -> None:
+    def __init__(self, numbers: Mapping[str, int], columns: Mapping[Key, str]) -> None:
         self._numbers = numbers
+        self._columns = columns
         self.values: list[object] = []
         self._bound: dict[object, str] = {}
 
@@ -217,6 +225,8 @@ class _Statement:
     def _of(self, key: Key) -> str:
         if key.entity == "attributes":
             return COLUMNS[key.name]
+        if (column := self._columns.get(key)) is not None:
+            return column
         bound = self._bind(self._numbers.get(key.name, UNKNOWN))
         return LISTS[key.entity].format(key=f"{bound}::integer")
 

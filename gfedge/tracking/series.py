@@ -23,11 +23,14 @@ AXES = {"step": "step", "time": "logged_at"}
 
 def read(cursor: Cursor, run_id: str, key: str, query: HistoryQuery) -> History:
     """What a query asks for of one metric; an empty history where the run has no such metric."""
-    total = _count(cursor, run_id, key, query) if query.points else 0
-    if sampled := total > query.points > 0:
-        found, following = _picture(cursor, run_id, key, query), None
-    else:
+    following, sampled = None, False
+    if not query.points:
         found, total, following = _page(cursor, run_id, key, query)
+    elif (few := _few(cursor, run_id, key, query)) is not None:
+        found, total = few, len(few)
+    else:
+        found, sampled = _picture(cursor, run_id, key, query), True
+        total = _count(cursor, run_id, key, query)
     return History(
         next=following,
         run_id=run_id,
@@ -47,7 +50,7 @@ def _page(
 
     A point sent twice counts once, so a client may send a report again that was not answered.
     """
-    after, limit = _after(query.cursor), query.points or query.limit
+    after, limit = _after(query.cursor), query.limit
     text = f"""
         with p as (select distinct * from ({_points(query)}))
         select step, logged_at, value, (select count(*) from p) from p
@@ -60,6 +63,19 @@ def _page(
     page = [(int(step), float(at), float(value)) for step, at, value, _ in found[:limit]]
     total = int(found[0][3]) if found else 0
     return page, total, _cursor(page[-1]) if len(found) > limit else None
+
+
+def _few(cursor: Cursor, run_id: str, key: str, query: HistoryQuery) -> list[Point] | None:
+    """All points, read in one go, where they are no more than a picture may have; None where they are."""
+    text = f"""
+        with p as materialized ({_points(query)} limit $5)
+        select distinct step, logged_at, value, (select count(*) from p) from p order by step, logged_at, value
+    """  # noqa: S608 - constant fragments
+    bounds = [*_bounds(run_id, key, query), query.points + 1]
+    found = cursor.execute(text, bounds).fetchall()
+    if found and found[0][3] > query.points:
+        return None
+    return [_point(values[:3]) for values in found]
 
 
 def _points(query: HistoryQuery) -> str:

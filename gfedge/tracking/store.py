@@ -61,22 +61,24 @@ def activity(cursor: Cursor, ids: list[str] | None) -> dict[str, tuple[int, floa
     return {str(i): (int(n), at) for i, n, at in found}
 
 
-def best(cursor: Cursor, wanted: list[tuple[str, int, str]]) -> dict[str, tuple[str, float]]:
-    """The best run and its value by experiment; `wanted` is (experiment, number of the metric, goal)."""
+def best(
+    cursor: Cursor, wanted: list[tuple[str, str]], column: str | None, number: int
+) -> dict[str, tuple[str, float]]:
+    """The best run and its value by experiment; `wanted` is (experiment, goal), judged by the metric that has the column
+    or, in the lists, the number."""
+    value = column or "list_extract(i.metric_values, list_position(i.metric_keys, $3::integer))"
     found = cursor.execute(
-        """
-        with w as (
-            select unnest($1::varchar[]) as experiment_id, unnest($2::integer[]) as key, unnest($3::varchar[]) as goal
-        ), v as (
-            select i.experiment_id, w.goal, i.id,
-                   list_extract(i.metric_values, list_position(i.metric_keys, w.key)) as value
+        f"""
+        with w as (select unnest($1::varchar[]) as experiment_id, unnest($2::varchar[]) as goal),
+        v as (
+            select i.experiment_id, w.goal, i.id, {value} as value
             from run_index i join w using (experiment_id) where i.deleted_at is null
         )
         select experiment_id, if(goal = 'min', arg_min(id, value), arg_max(id, value)),
                if(goal = 'min', min(value), max(value))
         from v where isfinite(value) group by experiment_id, goal
-        """,
-        [list(column) for column in zip(*wanted, strict=True)],
+        """,  # noqa: S608 - a name of our own
+        [*map(list, zip(*wanted, strict=True)), *([number] if column is None else [])],
     ).fetchall()
     return {str(e): (str(run), float(value)) for e, run, value in found}
 
