@@ -258,3 +258,31 @@ async def test_the_run_of_a_job_is_there_before_the_job_ends(serving: Serving) -
     await client.until(running["id"])
     run = await client.get(f"/api/v1/ml-platform/runs/{running['run_id']}")
     assert run["status"] == "killed"
+
+
+async def test_names_of_the_servers_own_experiments_are_reserved(client: Api) -> None:
+    await client.refused("POST", EXPERIMENTS, 422, "name_reserved", json={"name": "ai-mine"})
+    await client.call("POST", EXPERIMENTS, 201, json={"name": "mine"})
+    problem = await client.refused(
+        "PATCH", f"{EXPERIMENTS}/mine", 422, "name_reserved", json={"name": "ai-generate"}
+    )
+    assert problem["field"] == "name"
+    body = {"prompt": "red dragon", "experiment": "ai-mine"}
+    await client.refused("POST", "/api/v1/ai/generate", 422, "name_reserved", json=body)
+    job = await client.generate(experiment="ai-generate")
+    assert (await client.get(f"{EXPERIMENTS}/{job['experiment_id']}"))["name"] == "ai-generate"
+
+
+async def test_a_report_is_activity_of_its_experiment(client: Api) -> None:
+    for name in ("quiet", "busy", "late"):
+        await client.call("POST", EXPERIMENTS, 201, json={"name": name})
+    runs = {
+        name: await client.call("POST", f"{EXPERIMENTS}/{name}/runs", 201, json={})
+        for name in ("busy", "late", "quiet")
+    }
+    points = {"metrics": [{"key": "loss", "value": 1}]}
+    await client.call("POST", f"{RUNS}/{runs['late']['id']}/log", json=points)
+    await client.call("POST", f"{RUNS}/{runs['busy']['id']}/log", json=points)
+    found = await client.get(EXPERIMENTS, order="-activity", kind="user")
+    assert [one["name"] for one in found["experiments"]] == ["busy", "late", "quiet"]
+    assert found["experiments"][0]["last_activity_at"] > runs["busy"]["created_at"]

@@ -20,6 +20,7 @@ from gfedge.tracking.types import (
     ExperimentRow,
 )
 
+RESERVED = "ai-"
 Activity = dict[str, tuple[int, float | None]]
 """Number of runs and time of the last change, by experiment."""
 
@@ -40,6 +41,7 @@ class Experiments:
 
     async def create(self, wanted: ExperimentCreate, kind: str = "user") -> ExperimentRow:
         """A new experiment; Conflict where the name is taken."""
+        _check_name(wanted.name, kind)
         async with self._changing:
             self._check_free(wanted.name)
             return await self._insert(wanted, kind)
@@ -48,6 +50,7 @@ class Experiments:
         """The experiment of that name, made if there is none."""
         if (found := self._by_name.get(name)) is not None:
             return _present(found)
+        _check_name(name, kind)
         async with self._changing:
             if (found := self._by_name.get(name)) is not None:
                 return _present(found)
@@ -67,6 +70,7 @@ class Experiments:
                         f"{row.name} records this server's jobs and keeps its name",
                         code="experiment_needed",
                     )
+                _check_name(values["name"], row.kind)
                 self._check_free(values["name"])
             if wanted.tags is not UNSET:
                 tags = {**row.tags, **wanted.tags}
@@ -174,6 +178,15 @@ class Experiments:
     def _remember(self, row: ExperimentRow) -> None:
         self._by_name[row.name] = row
         self._by_id[row.id] = row
+
+
+def _check_name(name: str, kind: str) -> None:
+    if kind == "user" and name.startswith(RESERVED):
+        raise errors.Invalid(
+            f"name: those that begin with {RESERVED!r} are for this server's own experiments, which record its jobs",
+            code="name_reserved",
+            field="name",
+        )
 
 
 def _present(row: ExperimentRow) -> ExperimentRow:

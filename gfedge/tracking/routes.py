@@ -9,6 +9,7 @@ from aiohttp import web
 
 from gfedge import errors, keys, sockets
 from gfedge.tracking import compare, feed, query, series, store
+from gfedge.tracking.experiments import Activity
 from gfedge.tracking.experiments import Experiments as ExperimentIndex
 from gfedge.tracking.filter import Comparison, Key, Query, parse
 from gfedge.tracking.index import RunIndex
@@ -234,9 +235,9 @@ def _of_runs(at: str) -> list[Route]:
 
 
 async def list_experiments(request: web.Request, query: ExperimentQuery) -> Experiments:
-    db, known = request.app[keys.DB], request.app[EXPERIMENTS]
+    known = request.app[EXPERIMENTS]
     everywhere = query.order.lstrip("-") in ("activity", "runs")
-    activity = await db.read(store.activity, None) if everywhere else {}
+    activity = await _activity(request, None) if everywhere else {}
     found = known.select(query, activity)
     page = await _described(request, found[: query.limit])
     return Experiments(experiments=page, next=page[-1].id if len(found) > len(page) else None)
@@ -349,10 +350,20 @@ def _values(row: Any) -> dict[str, Any]:
     return {name: getattr(row, name) for name in row.__struct_fields__}
 
 
+async def _activity(request: web.Request, ids: list[str] | None) -> Activity:
+    """How many runs experiments have, and when something was last heard of one; None asks for all of them."""
+    found: Activity = await request.app[keys.DB].read(store.activity, ids)
+    for experiment_id, at in request.app[RUNS].last_reports().items():
+        if experiment_id in found:
+            count, last = found[experiment_id]
+            found[experiment_id] = count, max(at, last or 0.0)
+    return found
+
+
 async def _described(request: web.Request, rows: list[ExperimentRow]) -> list[Experiment]:
     """Experiments with what their runs say of them."""
-    db, index = request.app[keys.DB], request.app[INDEX]
-    activity = await db.read(store.activity, [row.id for row in rows])
+    index = request.app[INDEX]
+    activity = await _activity(request, [row.id for row in rows])
     wanted = [
         (row.id, row.headline.metric, row.headline.goal) for row in rows if row.headline is not None
     ]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncIterator, Callable, Iterable
 from typing import Any
 
@@ -49,10 +50,12 @@ REMEMBERED = 2000
 class LiveRun:
     """A run in memory: what is committed of it, and who is at it."""
 
-    __slots__ = ("lock", "record", "users")
+    __slots__ = ("lock", "record", "reported_at", "users")
 
     def __init__(self, record: RunRecord) -> None:
         self.record = record
+        self.reported_at = record.created_at
+        """When this server last heard of it."""
         self.lock = asyncio.Lock()
         self.users = 0
 
@@ -178,6 +181,15 @@ class Runs:
         self._take(live, record)
         self._feed.run("run.ended" if ended else "run.changed", record)
 
+    def last_reports(self) -> dict[str, float]:
+        """When runs that are in memory were last heard of, by experiment: rows say when they began and ended alone."""
+        found: dict[str, float] = {}
+        for live in self._live.values():
+            if live.record.deleted_at is None:
+                experiment_id = live.record.experiment_id
+                found[experiment_id] = max(live.reported_at, found.get(experiment_id, 0.0))
+        return found
+
     def forget(self, run_ids: Iterable[str]) -> None:
         """Runs that were removed."""
         for run_id in run_ids:
@@ -207,7 +219,7 @@ class Runs:
         self._feed.logged(live.record, batch)
 
     def _take(self, live: LiveRun, record: RunRecord) -> None:
-        live.record = record
+        live.record, live.reported_at = record, time.time()
         self._index.mark(record.id)
 
     async def _update(
