@@ -286,3 +286,45 @@ async def test_a_report_is_activity_of_its_experiment(client: Api) -> None:
     found = await client.get(EXPERIMENTS, order="-activity", kind="user")
     assert [one["name"] for one in found["experiments"]] == ["busy", "late", "quiet"]
     assert found["experiments"][0]["last_activity_at"] > runs["busy"]["created_at"]
+
+
+async def test_a_search_finds_the_same_in_columns_and_in_lists(client: Api) -> None:
+    """There are columns for the first eight keys that are asked for; the others are looked up in lists."""
+    await client.call("POST", EXPERIMENTS, 201, json={"name": "wide"})
+    names = [f"k{i}" for i in range(12)]
+
+    async def begin(number: int) -> str:
+        params = dict.fromkeys(names, f"v{number}")
+        at = f"{EXPERIMENTS}/wide/runs"
+        run = await client.call(
+            "POST", at, 201, json={"params": params, "tags": {"even": str(number % 2)}}
+        )
+        await report(run["id"], number)
+        run_id: str = run["id"]
+        return run_id
+
+    async def report(run_id: str, value: float, step: int = 0) -> None:
+        points = [{"key": name, "value": value, "step": step} for name in names]
+        await client.call("POST", f"{RUNS}/{run_id}/log", json={"metrics": points})
+
+    async def search(text: str) -> list[str]:
+        return ids((await client.get(RUNS, filter=text))["runs"])
+
+    runs = [await begin(number) for number in range(4)]
+    for name in names:
+        assert await search(f"metrics.{name} >= 2 order by metrics.{name}") == runs[2:]
+        assert await search(f"params.{name} = 'v1' and tags.even = '1'") == [runs[1]]
+    await report(runs[0], 9, step=1)
+    runs.append(await begin(5))
+    for name in names:
+        assert await search(f"metrics.{name} >= 2 order by metrics.{name}") == [
+            runs[2], runs[3], runs[4], runs[0],
+        ]  # fmt: skip
+        assert await search(f"params.{name} in ('v5', 'v0') order by params.{name}") == [
+            runs[0],
+            runs[4],
+        ]
+        assert await search(f"metrics.{name} is null and attributes.kind = 'user'") == []
+    headline = {"headline": {"metric": names[-1], "goal": "max"}}
+    found = await client.call("PATCH", f"{EXPERIMENTS}/wide", json=headline)
+    assert (found["best"]["run_id"], found["best"]["value"]) == (runs[0], 9)

@@ -1,0 +1,95 @@
+"""Walks of depth 8 through a lineage graph of 100,000 edges, over HTTP: one after the other, and 8 at a time.
+
+The graph has layers of jobs and pictures, each node made from three of the layer before: a walk of depth 8 up or down
+meets thousands of nodes, of which a page of 1000 is described.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import itertools
+import random
+import sys
+import tempfile
+from pathlib import Path
+
+import aiohttp
+from running import Server, free_port, server
+from tracking import Client, Work, percentiles, timed
+
+from gfedge import migrate
+from gfedge.db import Cursor, Database
+
+PARENTS = 3
+FILL = """
+    insert into edges
+    select if(l % 2 = 0, 'asset', 'job'), format('{}-{}', l, hash(i * 7919 + k) % $2),
+           if(l % 2 = 0, 'job', 'asset'), format('{}-{}', l + 1, i), 'made', l
+    from range($1) a(l), range($2) b(i), range($3) c(k)
+"""
+
+
+def fill(cursor: Cursor, layers: int, width: int) -> None:
+    cursor.execute(FILL, [layers, width, PARENTS])
+
+
+async def prepare(data: Path, args: argparse.Namespace) -> int:
+    db = Database(data / "gfedge.duckdb")
+    db.open(migrate.migrate)
+    width = args.edges // args.layers // PARENTS
+    await db.write(fill, args.layers, width)
+    await asyncio.to_thread(db.close)
+    return width
+
+
+async def measure_walks(
+    client: Client, found: Server, width: int, args: argparse.Namespace
+) -> None:
+    dice = random.Random(1)
+
+    def walk(direction: str, layer: int, limit: int) -> Work:
+        kind = "job" if layer % 2 else "asset"
+        path = f"/lineage/{kind}/{layer}-{dice.randrange(width)}"
+        query = {"direction": direction, "depth": "8", "limit": str(limit)}
+        return lambda: client.call("GET", path, **query)
+
+    for readers, (direction, layer), limit in itertools.product(
+        (1, 8), (("up", args.layers), ("down", 1)), (100, 1000)
+    ):
+        calls = (walk(direction, layer, limit) for _ in itertools.count())
+        await timed(calls, readers, readers)
+        cpu = found.cpu_seconds()
+        took = await timed(calls, readers, args.requests)
+        line = percentiles(took, found.cpu_seconds() - cpu)
+        print(f"  {readers} at a time, {direction:4s}, {limit:4d} of its nodes: {line}", flush=True)
+
+
+async def measure(args: argparse.Namespace, folder: Path) -> None:
+    data, models = folder / "data", folder / "models"
+    data.mkdir()
+    models.mkdir()
+    width = await prepare(data, args)
+    edges = args.layers * width * PARENTS
+    print(
+        f"{edges} edges, {(args.layers + 1) * width} nodes (to hold: 30 ms for a walk of depth 8)"
+    )
+    port = free_port()
+    command = [sys.executable, "-m", "gfedge", "serve", "--port", str(port)]
+    command += ["--data", str(data), "--models", str(models)]
+    with server(*command, port=port) as found:
+        async with aiohttp.ClientSession() as http:
+            await measure_walks(Client(http, found), found, width, args)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--edges", type=int, default=100_000)
+    parser.add_argument("--layers", type=int, default=11)
+    parser.add_argument("--requests", type=int, default=100, help="of each kind")
+    with tempfile.TemporaryDirectory() as folder:
+        asyncio.run(measure(parser.parse_args(), Path(folder)))
+
+
+if __name__ == "__main__":
+    main()
