@@ -35,7 +35,7 @@ def _collect(args: argparse.Namespace) -> dict[str, Any]:
     asked = {name: getattr(settings, name) for name in BOUNDS if getattr(args, name)}
     body = json.dumps({"dry_run": args.dry_run, **asked}).encode()
     try:
-        with Server(args.server, PATIENCE_SECONDS) as server:
+        with Server.of(args, PATIENCE_SECONDS) as server:
             return server.request(
                 "POST", GC, body, {"Content-Type": "application/json"}, again=False
             ).json()
