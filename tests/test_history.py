@@ -20,7 +20,8 @@ from gfedge.monitoring.blocks import ABSENT, Block, absent, pack, unpack
 from gfedge.monitoring.history import History
 from gfedge.monitoring.rollups import roll
 from gfedge.monitoring.storage import HistoryStorage
-from gfedge.promql.types import STALE, STALE_BITS, Aligned, Matcher
+from gfedge.promql.engine import Engine
+from gfedge.promql.types import STALE, STALE_BITS, Aligned, Matcher, Need
 from gfedge.settings import Settings
 
 SECOND, MINUTE, HOUR, DAY = 1000, 60_000, 3_600_000, 86_400_000
@@ -352,6 +353,70 @@ async def test_the_past_comes_from_blocks_and_what_they_lack_from_rollups(
         assert (np.diff(found.times) > 0).all()
         assert found.times[:2].tolist() == [BEGIN + 5 * MINUTE, BEGIN + 10 * MINUTE]
         assert increase(found.values[0]) == found.values[0, -1] - found.values[0, 0]
+
+
+def long_ago(days: int) -> Block:
+    """A counter and a gauge every minute; the gauge has a peak of a minute each day."""
+    minutes = np.arange(1, days * 1440 + 1)
+    counter = np.cumsum(np.random.default_rng(2).poisson(4, len(minutes))).astype(float)
+    counter[3000:] -= counter[3000]
+    gauge = np.where(minutes % 1440 == 777, 99.0, minutes % 10)
+    times = BEGIN + minutes.astype(np.int64) * MINUTE
+    return Block(np.array([0, 1], np.int32), times, np.stack([counter, gauge]))
+
+
+async def test_long_ranges_are_read_from_rollups_where_they_say_the_same(
+    tmp_path: Path, registry: CollectorRegistry
+) -> None:
+    series = [
+        ((("__name__", "c_total"),), "counter"),
+        ((("__name__", "g"),), "gauge"),
+    ]
+    raw, is_counter = long_ago(5), np.array([True, False])
+    rolled = [
+        (window // SECOND, name, block)
+        for window in (5 * MINUTE, HOUR)
+        for name, block in roll(raw, is_counter, window, BEGIN).items()
+    ]
+    async with opened(tmp_path, registry) as bench:
+        await bench.history.archive.write(series, [(0, "last", raw), *rolled])
+    async with opened(tmp_path, registry) as bench:
+        end = BEGIN + 5 * DAY
+        await bench.ticks(end + MINUTE, 1)
+        engine = Engine(bench.storage)
+
+        async def ask(query: str, step: int = 6 * HOUR) -> NDArray[np.float64]:
+            result = await asyncio.to_thread(engine.range, query, BEGIN + DAY, end, step)
+            assert result.vector is not None
+            asked.append(result.samples)
+            return result.vector.values[0]
+
+        asked: list[int] = []
+        assert (await ask("max_over_time(g[1d])") == 99).all()
+        assert (await ask("min_over_time(g[2h])") == 0).all()
+        assert np.allclose(await ask("avg_over_time(g[2h])"), 4.5, atol=1.0)
+        rates = await ask("increase(c_total[6h])")
+        assert max(asked) < 5 * 24 * 30
+        every = await ask("increase(c_total[6h] offset 0s) + 0 * count_over_time(c_total[6h])")
+        assert np.allclose(rates, every, rtol=0.02)
+        assert np.isfinite(await ask("rate(c_total[5m])", HOUR)).all()
+        assert (await ask("g", HOUR) == 0).all()
+        # What the raw samples alone can say is read from them.
+        assert (await ask("count_over_time(g[1h])") == 60).all()
+        assert bench.storage._source(
+            np.array([1], np.int32), BEGIN, Need(HOUR, "max_over_time")
+        ) == (300, "max")
+        assert bench.storage._source(
+            np.array([0, 1], np.int32), BEGIN, Need(HOUR, "max_over_time")
+        ) == (0, "last")
+        assert bench.storage._source(np.array([0], np.int32), BEGIN, Need(DAY, "rate")) == (
+            3600,
+            "last",
+        )
+        assert bench.storage._source(np.array([0], np.int32), end - DAY, Need(DAY, "rate")) == (
+            0,
+            "last",
+        )
 
 
 async def test_what_is_too_old_is_removed(tmp_path: Path, registry: CollectorRegistry) -> None:

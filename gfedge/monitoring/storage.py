@@ -14,19 +14,32 @@ import numpy as np
 from gfedge.monitoring.archive import RESOLUTIONS
 from gfedge.monitoring.blocks import ABSENT_BITS, Block, Ids, fill
 from gfedge.monitoring.history import History
+from gfedge.monitoring.rollups import Aggregate
 from gfedge.promql.types import (
+    EVERY,
     Aligned,
     Index,
     Labels,
     LabelSets,
     Metadata,
+    Need,
     QueryError,
     Selector,
 )
 
 MOST_SAMPLES: Final = 60_000_000
 """That one selection may hold."""
-NOTHING: Final = (Aligned(LabelSets(()), np.zeros(0, np.int64), np.zeros((0, 0))),)
+LONG_MS: Final = 2 * 86_400_000
+"""Beyond memory; up to that, all samples are read."""
+OF_LAST: Final = frozenset(
+    ("rate", "increase", "delta", "deriv", "predict_linear", "last_over_time", "present_over_time")
+)
+"""Functions of ranges that the last sample of each window serves."""
+OF_AGGREGATES: Final[Mapping[str, Aggregate]] = {
+    "min_over_time": "min",
+    "max_over_time": "max",
+    "avg_over_time": "avg",
+}
 
 
 class HistoryStorage:
@@ -35,39 +48,65 @@ class HistoryStorage:
     def __init__(self, history: History) -> None:
         self._history = history
 
-    def select(self, matchers: Selector, start: int, end: int) -> Sequence[Aligned]:
+    def select(
+        self, matchers: Selector, start: int, end: int, need: Need = EVERY
+    ) -> Sequence[Aligned]:
         found = self._history.sampler.index.find(matchers)
         if not len(found.rows):
             return ()
-        blocks = self.blocks(start, end)
+        ids = found.rows.astype(np.int32)
+        blocks = self.blocks(start, end, *self._source(ids, start, need))
         columns = sum(len(block.times) for block in blocks)
         if not columns:
             return ()
-        if columns * len(found.rows) > MOST_SAMPLES:
+        if columns * len(ids) > MOST_SAMPLES:
             raise QueryError(
                 "execution",
                 "query processing would load too many samples into memory in query execution",
             )
-        return (_aligned(found.labels, found.rows.astype(np.int32), blocks, columns),)
+        return (_aligned(found.labels, ids, blocks, columns),)
 
-    def blocks(self, start: int, end: int, resolution: int = 0) -> list[Block]:
-        """What there is of a time, oldest first and each time once."""
+    def blocks(
+        self, start: int, end: int, resolution: int = 0, aggregate: Aggregate = "last"
+    ) -> list[Block]:
+        """What there is of a time, oldest first and each time once; `resolution` in seconds holds for the archive."""
         recent = self._history.memory.blocks(start, end)
         first = self._history.memory.start
         old: list[Block] = []
         if first is None or start < first:
-            old = self._archived(start, end if first is None else min(end, first - 1), resolution)
+            until = end if first is None else min(end, first - 1)
+            old = self._archived(start, until, resolution, aggregate)
         return _in_order([block.within(start, end) for block in (*old, *recent)])
 
-    def _archived(self, start: int, until: int, resolution: int) -> list[Block]:
+    def _source(self, ids: Ids, start: int, need: Need) -> tuple[int, Aggregate]:
+        """The resolution that a query over a long time may be given, and of what kind.
+
+        A window needs two samples, an instant selector one within the lookback.
+        """
+        first = self._history.memory.start
+        if first is None or first - start < LONG_MS or not need.milliseconds:
+            return 0, "last"
+        spacing = need.milliseconds // 2 if need.function else need.milliseconds
+        resolution = max((r for r in RESOLUTIONS if r * 1000 <= spacing), default=0)
+        if need.function in OF_LAST or not need.function:
+            return resolution, "last"
+        aggregate = OF_AGGREGATES.get(need.function)
+        if aggregate is None or self._history.sampler.is_counter(ids).any():
+            return 0, "last"
+        return resolution, aggregate
+
+    def _archived(
+        self, start: int, until: int, resolution: int, aggregate: Aggregate
+    ) -> list[Block]:
         """From the finest resolution that is asked for to coarser ones, where that does not reach back."""
         archive = self._history.archive
         found: list[Block] = []
         for level in RESOLUTIONS:
+            kind: Aggregate = aggregate if level else "last"
             first = archive.first(level)
             if level < resolution or first is None or first > until:
                 continue
-            found = archive.read(level, "last", max(start, first), until) + found
+            found = archive.read(level, kind, max(start, first), until) + found
             until = first - 1
             if until < start:
                 break

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 
@@ -122,10 +123,10 @@ class Evaluation:
 
     # -- ranges
 
-    def windows(self, expr: Expr, steps: Steps, pinned: bool) -> RangeVector:
+    def windows(self, expr: Expr, steps: Steps, pinned: bool, function: str = "") -> RangeVector:
         expr = unwrapped(expr)
         if isinstance(expr, Range):
-            return selection.ranged(self.query, expr, steps, pinned=pinned)
+            return selection.ranged(self.query, expr, steps, pinned=pinned, function=function)
         assert isinstance(expr, Subquery)
         return self._subquery(expr, steps, pinned)
 
@@ -158,7 +159,8 @@ class Evaluation:
             return self._absent(expr, self._any_sample(expr, steps))
         if name in ranges.FUNCTIONS:
             numbers = [self.scalar(a, steps) for a in expr.args if value_type(a) == "scalar"]
-            return ranges.call(self.query, expr, steps, self.windows, numbers)
+            windows = partial(self.windows, function=name)
+            return ranges.call(self.query, expr, steps, windows, numbers)
         if name in elementwise.MATHS:
             return self._each(expr, steps, elementwise.MATHS[name])
         if name in elementwise.DATES:

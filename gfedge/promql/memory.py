@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from gfedge.promql.index import SeriesIndex
-from gfedge.promql.types import Irregular, Labels, Metadata, Selector, Times, Values
+from gfedge.promql.types import EVERY, Irregular, Labels, Metadata, Need, Selector, Times, Values
 
 
 class MemoryStorage:
@@ -29,7 +29,13 @@ class MemoryStorage:
         else:
             self._samples[row] = samples
 
-    def select(self, matchers: Selector, start: int, end: int) -> Sequence[Irregular]:
+    def select(
+        self,
+        matchers: Selector,
+        start: int,
+        end: int,
+        need: Need = EVERY,  # noqa: ARG002  here every sample is at hand
+    ) -> Sequence[Irregular]:
         found = self._index.find(matchers)
         times, values = [], []
         for row in found.rows.tolist():

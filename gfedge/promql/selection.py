@@ -12,11 +12,13 @@ from gfedge.promql.query import Query, Steps
 from gfedge.promql.rates import interpolated
 from gfedge.promql.syntax import Duration, Range, Selector, Subquery
 from gfedge.promql.types import (
+    EVERY,
     Aligned,
     Block,
     Irregular,
     LabelSets,
     Mask,
+    Need,
     QueryError,
     Times,
     Values,
@@ -52,8 +54,8 @@ def length(query: Query, duration: Duration) -> int:
     return found
 
 
-def select(query: Query, node: Selector, start: int, end: int) -> Sequence[Block]:
-    found = query.storage.select(node.matchers, start, end)
+def select(query: Query, node: Selector, start: int, end: int, need: Need) -> Sequence[Block]:
+    found = query.storage.select(node.matchers, start, end, need)
     return [cut(block, start, end) if isinstance(block, Aligned) else block for block in found]
 
 
@@ -62,7 +64,8 @@ def instant(query: Query, node: Selector, steps: Steps, *, when: bool = False) -
     at = moments(query, node, steps)
     later = query.lookback if node.extent == "smoothed" else 0
     earliest, latest = int(at.min()) - query.lookback + 1, int(at.max()) + later
-    blocks = [b for b in select(query, node, earliest, latest) if len(b.labels)]
+    need = EVERY if node.extent else Need(query.lookback)
+    blocks = [b for b in select(query, node, earliest, latest, need) if len(b.labels)]
     labels = joined(blocks) if blocks else LabelSets([])
     query.spend(len(labels) * steps.count, len(labels) * len(at))
     smoothed = node.extent == "smoothed"
@@ -159,8 +162,13 @@ def windowed(
     return RangeVector(labels, found, len(at), milliseconds, nameless)
 
 
-def ranged(query: Query, node: Range, steps: Steps, *, pinned: bool = True) -> RangeVector:
-    """The windows of a range selector; `pinned=False` repeats a pinned one for every step."""
+def ranged(
+    query: Query, node: Range, steps: Steps, *, pinned: bool = True, function: str = ""
+) -> RangeVector:
+    """The windows of a range selector; `pinned=False` repeats a pinned one for every step.
+
+    `function` is what is called on them, if anything is.
+    """
     at = moments(query, node.selector, steps)
     if not pinned and len(at) != steps.count:
         at = np.full(steps.count, at[0])
@@ -168,7 +176,9 @@ def ranged(query: Query, node: Range, steps: Steps, *, pinned: bool = True) -> R
     before = query.lookback if node.selector.extent else 0
     after = query.lookback if node.selector.extent == "smoothed" else 0
     start, end = int(at.min()) - milliseconds - before + 1, int(at.max()) + after
-    return windowed(query, select(query, node.selector, start, end), at, milliseconds)
+    plain = function and not node.selector.extent
+    need = Need(milliseconds, function) if plain else EVERY
+    return windowed(query, select(query, node.selector, start, end, need), at, milliseconds)
 
 
 def raw(found: RangeVector) -> list[Irregular]:

@@ -119,13 +119,28 @@ class Metadata:
 Selector: TypeAlias = Sequence[Matcher]
 
 
+@dataclass(frozen=True, slots=True)
+class Need:
+    """What a selection is for: a storage may hand out fewer samples where these say the same."""
+
+    milliseconds: int = 0
+    """For which a sample holds, or the range of `function`; 0: every sample is needed."""
+    function: str = ""
+    """That is called on the range; empty for an instant selector."""
+
+
+EVERY = Need()
+
+
 class Storage(Protocol):
     """Where the series are. Called from the thread that evaluates; every answer is a snapshot.
 
     `index.SeriesIndex` does the matching and the label questions for a storage that keeps its rows in a list.
     """
 
-    def select(self, matchers: Selector, start: int, end: int) -> Sequence[Block]:
+    def select(
+        self, matchers: Selector, start: int, end: int, need: Need = EVERY
+    ) -> Sequence[Block]:
         """The series that match, with at least their samples of `start <= time <= end`; each series in one block only.
         Series without a sample in that time may be left out."""
         ...
