@@ -1,7 +1,7 @@
 """All metrics as text, for those who scrape: Prometheus' format or OpenMetrics by the Accept header.
 
-prometheus-client collects and negotiates; the text is put together here, because what stands before each number does
-not change and need not be made again (measured: half the time). It is made in a thread that pauses now and then.
+prometheus-client collects and negotiates; the text is put together here, in a thread that lets others run now and then,
+so that the event loop does not wait for it. What stands before each number does not change and is kept.
 """
 
 from __future__ import annotations

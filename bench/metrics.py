@@ -1,0 +1,104 @@
+"""/metrics with 5,000 samples: its time, its CPU against prometheus-client's own text, and how long the event loop waits.
+
+And the first screen: `/monitoring/dashboard-data` of a running server.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import http.client
+import statistics
+import time
+from collections.abc import Callable
+
+from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client.exposition import generate_latest
+from running import Server, server, wait_until_ready
+
+from gfedge.monitoring.exposition import exposition
+
+PATH = "/api/v1/monitoring/dashboard-data"
+
+
+def registry(samples: int) -> CollectorRegistry:
+    """As many samples as asked for: histograms of 15 buckets, and counters."""
+    made = CollectorRegistry()
+    histogram = Histogram("bench_seconds", "Times.", ["route"], registry=made)
+    for number in range(samples // 18):
+        histogram.labels(f"/api/v1/things/{number}").observe(0.1 * number)
+    counter = Counter("bench_total", "Things.", ["route", "status"], registry=made)
+    for number in range(samples - samples // 18 * 17):
+        counter.labels(f"/api/v1/things/{number}", "200").inc(number)
+    return made
+
+
+async def stalls(made: CollectorRegistry, rounds: int) -> tuple[list[float], list[float]]:
+    """(seconds of each text in a thread, seconds by which a loop that wakes each millisecond was late meanwhile)."""
+    late: list[float] = []
+
+    async def watch() -> None:
+        while True:
+            asked = time.perf_counter() + 0.001
+            await asyncio.sleep(0.001)
+            late.append(time.perf_counter() - asked)
+
+    watching = asyncio.create_task(watch())
+    took = []
+    for _ in range(rounds):
+        began = time.perf_counter()
+        await asyncio.to_thread(exposition, made, "", True)
+        took.append(time.perf_counter() - began)
+    watching.cancel()
+    return took, late
+
+
+def cpu(work: Callable[[], object], rounds: int) -> float:
+    """The least CPU seconds of a call: what disturbs only adds."""
+    found = []
+    for _ in range(rounds):
+        began = time.process_time()
+        work()
+        found.append(time.process_time() - began)
+    return min(found)
+
+
+def ask(found: Server, rounds: int) -> list[float]:
+    connection = http.client.HTTPConnection(found.host, found.port, timeout=5)
+    times = []
+    for _ in range(rounds):
+        began = time.perf_counter()
+        connection.request("GET", PATH)
+        connection.getresponse().read()
+        times.append(time.perf_counter() - began)
+    return times
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--samples", type=int, default=5000)
+    parser.add_argument("--rounds", type=int, default=30)
+    args = parser.parse_args()
+    made = registry(args.samples)
+    ours = cpu(lambda: exposition(made, "", False), args.rounds)
+    theirs = cpu(lambda: generate_latest(made), args.rounds)
+    took, late = asyncio.run(stalls(made, args.rounds))
+    print(
+        f"{args.samples} samples: {ours * 1e3:.0f} ms of CPU, {ours / theirs:.2f} of prometheus-client's text"
+    )
+    print(f"in a thread, zipped: median {statistics.median(took) * 1e3:.0f} ms (to hold: 50)")
+    worst = sorted(late)
+    print(
+        f"event loop late meanwhile: p99 {worst[int(len(worst) * 0.99)] * 1e3:.1f} ms, at most {worst[-1] * 1e3:.1f} (to hold: 20)"
+    )
+    with server() as found:
+        wait_until_ready(found)
+        time.sleep(6)
+        times = ask(found, 10 * args.rounds)
+    print(
+        f"dashboard-data: median {statistics.median(times) * 1e3:.1f} ms, p99 {sorted(times)[int(len(times) * 0.99)] * 1e3:.1f} (to hold: 10)"
+    )
+
+
+if __name__ == "__main__":
+    main()

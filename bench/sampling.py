@@ -1,0 +1,87 @@
+"""What the history of 1,000 series costs: CPU of sampling them, and bytes on disk, of live metrics and of noisy ones."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from gfedge import migrate
+from gfedge.db import Database
+from gfedge.monitoring.history import History
+from gfedge.settings import Settings
+
+BEGIN = 1_790_006_400_000
+STEP_MS = 5000
+
+
+def metrics(registry: CollectorRegistry) -> tuple[list[Gauge], list[Counter], list[Histogram]]:
+    """1,000 series: 400 gauges, 240 counters, 24 histograms of 15 buckets."""
+    gauge = Gauge("bench_celsius", "Gauges.", ["of"], registry=registry)
+    counter = Counter("bench_total", "Counters.", ["of"], registry=registry)
+    histogram = Histogram(
+        "bench_seconds", "Histograms.", ["of"], buckets=range(12), registry=registry
+    )
+    return (
+        [gauge.labels(str(n)) for n in range(400)],
+        [counter.labels(str(n)) for n in range(240)],
+        [histogram.labels(str(n)) for n in range(24)],
+    )
+
+
+async def run(hours: float) -> None:
+    registry, random = CollectorRegistry(), np.random.default_rng(1)
+    gauges, counters, histograms = metrics(registry)
+    with tempfile.TemporaryDirectory() as folder:
+        db = Database(Path(folder) / "bench.duckdb")
+        await asyncio.to_thread(db.open, migrate.migrate)
+        history = History(Settings(data=Path(folder)), db, registry)
+        await history.open()
+        ticks, sampling, writing = round(hours * 720), 0.0, 0.0
+        at = BEGIN
+        for _ in range(ticks):
+            for child, value in zip(gauges, random.normal(50, 5, len(gauges)), strict=True):
+                child.set(round(value, 2))
+            for child, value in zip(counters, random.poisson(2, len(counters)), strict=True):
+                child.inc(int(value))
+            for child in histograms:
+                child.observe(random.exponential(3))
+            began = time.process_time()
+            await history.tick(at)
+            sampling += time.process_time() - began
+            at += STEP_MS
+            if at % 60_000 == 0:
+                began = time.process_time()
+                await history.write()
+                await history.tidy()
+                writing += time.process_time() - began
+        series = history.sampler.live
+        raw = [e for e in history.archive.entries if e.resolution_seconds == 0]
+        rolled = [e for e in history.archive.entries if e.resolution_seconds]
+        samples, size = sum(e.samples for e in raw), sum(e.size_bytes for e in raw)
+        share = (sampling + writing) / ticks / (STEP_MS / 1000)
+        print(
+            f"{series} series every 5 s: {sampling / ticks * 1e3:.2f} ms of CPU a tick, {writing / ticks * 1e3:.2f} to store it"
+        )
+        print(f"of a core: {share:.2%} (to hold: 1 %)")
+        print(
+            f"bytes a sample on disk: {size / samples:.2f} (to hold: 4); rollups add {sum(e.size_bytes for e in rolled) / samples:.3f}"
+        )
+        print(f"memory of {hours:g} h: {history.memory.nbytes / 2**20:.0f} MiB")
+        await history.close()
+        await asyncio.to_thread(db.close)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--hours", type=float, default=1.5)
+    asyncio.run(run(parser.parse_args().hours))
+
+
+if __name__ == "__main__":
+    main()
