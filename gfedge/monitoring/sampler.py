@@ -35,11 +35,13 @@ class Sampler:
         self.index = SeriesIndex()
         self.kinds: list[str] = []
         """The type of each row's metric: counter, gauge, histogram."""
-        self.metadata: dict[str, Metadata] = {}
+        self.metadata = {"up": Metadata("gauge", "1: the server samples itself.")}
         self.dropped: Counter[str] = Counter()
         """Series that were not taken, by name."""
         self._registry = registry
         self._common = dict(common)
+        self._up = make_labels({**common, NAME: "up"})
+        """What Prometheus says of a target that answers, which is the first thing that people ask for."""
         self._most = most
         self._rows: dict[tuple[str, ...], int] = {}
         self._times = np.zeros((0, 2), np.int64)
@@ -80,8 +82,7 @@ class Sampler:
 
     def sample(self) -> tuple[Ids, Values]:
         """One column: a value for each series that is there, the staleness marker for each that has gone."""
-        rows: list[int] = []
-        values: list[float] = []
+        rows, values = [self._row(self._up, "gauge")], [1.0]
         known = self._rows
         for family in self._registry.collect():
             for one in family.samples:
