@@ -65,7 +65,7 @@ def _probe(word: str, handler: Callable[[web.Request], Awaitable[web.Response]])
         summary=f"Whether the server is {word}",
         produces=("text/plain",),
         rooted=True,
-        scope="open",
+        scope="metrics",
     )
 
 
