@@ -119,6 +119,8 @@ async def test_what_is_open_is_named_here() -> None:
     opened = [route for route in ROUTES if route.needs == "open"]
     assert {named(route) for route in opened if not route.secret} == {
         "GET /health",
+        "GET /monitoring/health",
+        "GET /monitoring/health/ready",
         "POST /auth/session",
     }
     assert all("/training-jobs/" in route.path for route in opened if route.secret)
@@ -133,6 +135,8 @@ async def test_nobody_learns_which_paths_there_are(lan: Lan) -> None:
 async def test_health_says_little_to_who_is_not_known(lan: Lan) -> None:
     status, found, _ = await lan.asked("GET", "/health")
     assert (status, found) == (200, {"status": "ok"})
+    for path in ("/api/v1/monitoring/health", "/api/v1/monitoring/health/ready"):
+        assert (await lan.asked("GET", path))[1].keys() == {"status"}
     text, _ = await lan.token("read")
     assert "device" in (await lan.asked("GET", "/health", text))[1]
 
