@@ -22,11 +22,11 @@ from gfedge import (
     __version__,
     auth,
     connections,
+    docs,
     keys,
     metrics,
     middleware,
     migrate,
-    openapi,
     wire,
 )
 from gfedge.access import guard, start
@@ -95,7 +95,6 @@ SETTLE_SECONDS = 2.0
 if TYPE_CHECKING:
     from gfedge.inference.types import Engine
 
-OPENAPI = web.AppKey("openapi", dict[str, Any])
 WARM = web.AppKey("warm", Warm)
 
 
@@ -128,14 +127,7 @@ def routes() -> list[Route]:
             reply=Health,
             scope="open",
         ),
-        Route(
-            method="GET",
-            path="/openapi.json",
-            handler=openapi_document,
-            summary="This interface, as OpenAPI 3.1",
-            produces=("application/json",),
-            rooted=True,
-        ),
+        *docs.routes(),
         *ai.routes(),
         *replay.routes(),
         *assets.routes(),
@@ -175,10 +167,6 @@ async def health(request: web.Request) -> web.Response:
     return wire.reply(found, 503 if failure else 200, headers)
 
 
-async def openapi_document(request: web.Request) -> web.Response:
-    return wire.reply(request.app[OPENAPI])
-
-
 def make_app(settings: Settings, *, no_auth: bool = False) -> web.Application:
     """The application; its parts open when it starts. `no_auth` lets everybody in, wherever it listens."""
     app = web.Application(
@@ -194,7 +182,7 @@ def make_app(settings: Settings, *, no_auth: bool = False) -> web.Application:
     )
     app.on_shutdown.append(drain)
     wire.mount(app, table := routes())
-    app[OPENAPI] = openapi.document(table)
+    app[docs.DOCS] = docs.Docs(table)
     return app
 
 

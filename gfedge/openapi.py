@@ -135,8 +135,9 @@ def document(routes: Iterable[Route]) -> Schema:
     )
     schema_of = dict(zip(kinds, schemas, strict=True))
     paths: dict[str, Schema] = {}
+    shared: Schema = {}
     for route in shown:
-        operation = _operation(route, schema_of, components)
+        operation = _operation(route, schema_of, components, shared)
         paths.setdefault(_path(route), {})[route.method.lower()] = operation
     used = {one["tags"][0] for path in paths.values() for one in path.values()}
     tags = {name: about for _, name, about in AREAS if name in used}
@@ -145,7 +146,7 @@ def document(routes: Iterable[Route]) -> Schema:
         "info": {"title": "gfedge", "version": __version__, "description": DESCRIPTION},
         "tags": [{"name": name, "description": about} for name, about in tags.items()],
         "paths": paths,
-        "components": {"schemas": components, "securitySchemes": SECURITY},
+        "components": {"schemas": components, "responses": shared, "securitySchemes": SECURITY},
     }
 
 
@@ -158,7 +159,9 @@ def _types(route: Route) -> list[Any]:
     return named + list((route.messages or {}).values())
 
 
-def _operation(route: Route, schema_of: dict[Any, Schema], components: Schema) -> Schema:
+def _operation(
+    route: Route, schema_of: dict[Any, Schema], components: Schema, shared: Schema
+) -> Schema:
     operation: Schema = {
         "operationId": "_".join(
             (route.method.lower(), route.handler.__name__, *["root"] * route.rooted)
@@ -170,7 +173,7 @@ def _operation(route: Route, schema_of: dict[Any, Schema], components: Schema) -
             *_in_query(route, schema_of, components),
             *_in_headers(route),
         ],
-        "responses": {**_successes(route, schema_of, components), **_failures(route, schema_of)},
+        "responses": {**_successes(route, schema_of, components), **_failures(route, shared)},
         "security": _security(route),
     }
     if route.about:
@@ -261,7 +264,7 @@ def _successes(route: Route, schema_of: dict[Any, Schema], components: Schema) -
     return found
 
 
-def _failures(route: Route, schema_of: dict[Any, Schema]) -> Schema:
+def _failures(route: Route, shared: Schema) -> Schema:
     codes: dict[int, tuple[str, ...]] = {}
     takes_body = bool(route.body or route.reads or route.accepts)
     for some in (
@@ -274,21 +277,27 @@ def _failures(route: Route, schema_of: dict[Any, Schema]) -> Schema:
     ):
         for status, more in some.items():
             codes[status] = tuple(dict.fromkeys((*codes.get(status, ()), *more)))
-    found = {str(status): _failure(TITLES[status], codes[status]) for status in sorted(codes)}
-    found["default"] = {
-        "description": "What went wrong, and what to do",
-        "content": {PROBLEM: {"schema": schema_of[Problem]}},
-    }
+    found = {str(status): _failure(status, codes[status], shared) for status in sorted(codes)}
+    about = "What went wrong, and what to do"
+    shared["Problem"] = _response(about, {"$ref": f"#/components/schemas/{Problem.__name__}"})
+    found["default"] = {"$ref": "#/components/responses/Problem"}
     return found
 
 
-def _failure(title: str, codes: tuple[str, ...]) -> Schema:
+def _failure(status: int, codes: tuple[str, ...], shared: Schema) -> Schema:
+    """A reference to the response, which stands once among those that are shared."""
     schema = {
         "$ref": f"#/components/schemas/{Problem.__name__}",
         "properties": {"code": {"enum": list(codes)}},
     }
     text = ", ".join(f"`{code}`" for code in codes)
-    return {"description": f"{title}: {text}", "content": {PROBLEM: {"schema": schema}}}
+    name = "_".join((str(status), *codes))
+    shared[name] = _response(f"{TITLES[status]}: {text}", schema)
+    return {"$ref": f"#/components/responses/{name}"}
+
+
+def _response(about: str, schema: Schema) -> Schema:
+    return {"description": about, "content": {PROBLEM: {"schema": schema}}}
 
 
 def _socket(messages: dict[str, Any], schema_of: dict[Any, Schema]) -> Schema:

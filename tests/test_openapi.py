@@ -10,7 +10,7 @@ import jsonschema_rs
 import pytest
 from conftest import JOBS, Api, connected
 
-from gfedge import app, openapi
+from gfedge import app, docs, openapi
 
 DOCUMENT = openapi.document(app.routes())
 EXPERIMENTS = "/api/v1/ml-platform/experiments"
@@ -20,6 +20,14 @@ def operations() -> Iterator[tuple[str, dict[str, Any]]]:
     for path, methods in DOCUMENT["paths"].items():
         for method, operation in methods.items():
             yield f"{method.upper()} {path}", operation
+
+
+def resolved(response: dict[str, Any]) -> dict[str, Any]:
+    if "$ref" not in response:
+        return response
+    name = response["$ref"].removeprefix("#/components/responses/")
+    found: dict[str, Any] = DOCUMENT["components"]["responses"][name]
+    return found
 
 
 def examples() -> Iterator[tuple[str, dict[str, Any]]]:
@@ -50,7 +58,7 @@ def test_every_operation_has_an_area_examples_and_its_errors(
     for body in contents:
         if "application/json" in body.get("content", {}) and "openapi" not in name:
             assert "example" in body["content"]["application/json"]
-    responses = operation["responses"]
+    responses = {status: resolved(one) for status, one in operation["responses"].items()}
     assert "default" in responses
     if "{id}" in name and "/lineage/" not in name:
         assert "_not_found`" in responses["404"]["description"], "say which (Route.fails)"
@@ -128,6 +136,29 @@ async def test_the_field_is_the_json_path(
     problem = await client.refused("POST", "/api/v1/ai/generate", 422, "invalid", json=body)
     assert problem["field"] == field
     assert detail in problem["detail"]
+
+
+async def test_the_page_shows_every_operation_and_needs_nothing_else(client: Api) -> None:
+    page = (await client.bytes("/docs")).decode()
+    targets = set(re.findall(r'id="([^"]+)"', page))
+    assert {operation["operationId"] for _, operation in operations()} <= targets
+    links = re.findall(r'(?:href|src)="([^"]*)"', page)
+    assert {link[1:] for link in links if link.startswith("#") and link != "#"} <= targets
+    assert {link for link in links if not link.startswith("#")} == {
+        "/docs/style.css",
+        "/openapi.json",
+    }
+    assert not re.search(r"<script|<style| style=|@import|url\(", page)
+    sheet = (await client.bytes("/docs/style.css")).decode()
+    assert "http" not in sheet
+    assert "prefers-color-scheme" in sheet or "light-dark(" in sheet
+
+
+def test_what_the_document_says_is_escaped_on_the_page() -> None:
+    document = DOCUMENT | {"info": {"version": "<b>1</b>", "description": "`<i>` & more"}}
+    page = docs.Reference(document).html()
+    assert "<b>1</b>" not in page
+    assert "<code>&lt;i&gt;</code> &amp; more" in page
 
 
 def test_websockets_are_described() -> None:
