@@ -155,7 +155,15 @@ def _path(route: Route) -> str:
 
 
 def _types(route: Route) -> list[Any]:
-    named = [route.body, route.reads, route.query, route.options, route.reply, *route.or_reply]
+    named = [
+        route.body,
+        route.reads,
+        route.query,
+        route.options,
+        route.reply,
+        *route.or_reply,
+        route.refuses,
+    ]
     return named + list((route.messages or {}).values())
 
 
@@ -173,7 +181,10 @@ def _operation(
             *_in_query(route, schema_of, components),
             *_in_headers(route),
         ],
-        "responses": {**_successes(route, schema_of, components), **_failures(route, shared)},
+        "responses": {
+            **_successes(route, schema_of, components),
+            **_failures(route, schema_of, shared),
+        },
         "security": _security(route),
     }
     if route.about:
@@ -264,7 +275,7 @@ def _successes(route: Route, schema_of: dict[Any, Schema], components: Schema) -
     return found
 
 
-def _failures(route: Route, shared: Schema) -> Schema:
+def _failures(route: Route, schema_of: dict[Any, Schema], shared: Schema) -> Schema:
     codes: dict[int, tuple[str, ...]] = {}
     takes_body = bool(route.body or route.reads or route.accepts)
     for some in (
@@ -281,7 +292,17 @@ def _failures(route: Route, shared: Schema) -> Schema:
     about = "What went wrong, and what to do"
     shared["Problem"] = _response(about, {"$ref": f"#/components/schemas/{Problem.__name__}"})
     found["default"] = {"$ref": "#/components/responses/Problem"}
+    if route.refuses is not None:
+        return {
+            status: _foreign(one, shared, schema_of[route.refuses]) for status, one in found.items()
+        }
     return found
+
+
+def _foreign(reference: Schema, shared: Schema, schema: Schema) -> Schema:
+    """A failure that another protocol may tell in its own shape."""
+    response = shared[reference["$ref"].rsplit("/", 1)[1]]
+    return {**response, "content": {**response["content"], JSON: {"schema": schema}}}
 
 
 def _failure(status: int, codes: tuple[str, ...], shared: Schema) -> Schema:

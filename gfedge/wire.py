@@ -45,6 +45,8 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     """Other statuses of success."""
     fails: Mapping[int, tuple[str, ...]] = {}
     """Codes of its errors by status, besides those of every route (`openapi`)."""
+    refuses: Any = None
+    """Its errors' struct, where it speaks another protocol; the door's are problems all the same."""
     about: str = ""
     """More than the summary, as Markdown."""
     example: Any = None

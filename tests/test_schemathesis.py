@@ -58,7 +58,7 @@ REFUSALS = [*NEGATIVE_DATA_REJECTION_EXPECTED_STATUSES, "413"]
 checks = ChecksConfig(
     negative_data_rejection=NegativeDataRejectionConfig(expected_statuses=REFUSALS)
 )
-generation = GenerationConfig(max_examples=ROUNDS or 8, deterministic=True, no_shrink=True)
+generation = GenerationConfig(max_examples=ROUNDS or 4, deterministic=True, no_shrink=True)
 phases = PhasesConfig(coverage=CoveragePhaseConfig(enabled=ROUNDS > 0))
 config = SchemathesisConfig(
     projects=ProjectsConfig(

@@ -64,6 +64,7 @@ def route(method: str, path: str, work: Work, summary: str, options: Any = Anyth
         handler=answered,
         summary=summary,
         reply=Answer,
+        refuses=Answer,
         options=options,
         accepts=(FORM,) if method == "POST" else (),
         rooted=True,
