@@ -1,0 +1,198 @@
+"""Live streams: 500 clients and one that never reads; and eleven clients against a plain broadcast in aiohttp.
+
+Messages are made as users make them: a run reports over HTTP, and the listeners of `experiments` hear of it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import os
+import socket
+import statistics
+import sys
+import time
+from collections.abc import AsyncIterator
+
+import aiohttp
+from running import Server, free_port, server, wait_until_ready
+
+ML = "/api/v1/ml-platform"
+PLAIN = """
+import asyncio, sys, uvloop
+from aiohttp import web
+
+clients, waiting = set(), asyncio.Queue()
+
+async def listen(request):
+    ws = web.WebSocketResponse(compress=False)
+    await ws.prepare(request)
+    clients.add(ws)
+    async for _ in ws:
+        pass
+    clients.discard(ws)
+    return ws
+
+async def publish(request):
+    waiting.put_nowait(await request.text())
+    return web.Response(text="{}")
+
+async def broadcast(app):
+    async def forever():
+        while True:
+            text = await waiting.get()
+            for ws in list(clients):
+                try:
+                    await ws.send_str(text)
+                except ConnectionError:
+                    clients.discard(ws)
+    task = asyncio.create_task(forever())
+    yield
+    task.cancel()
+
+async def health(request):
+    return web.Response(text="ok")
+
+app = web.Application()
+app.add_routes([web.get("/listen", listen), web.post("/publish", publish), web.get("/health", health)])
+app.cleanup_ctx.append(broadcast)
+uvloop.install()
+web.run_app(app, host="127.0.0.1", port=int(sys.argv[1]), access_log=None, print=None, shutdown_timeout=0.5)
+"""
+
+
+class Ear:
+    """One client that reads all it gets, and when that came."""
+
+    def __init__(self, ws: aiohttp.ClientWebSocketResponse) -> None:
+        self.ws = ws
+        self.times: list[float] = []
+        self.began = asyncio.Event()
+        """Its snapshot is here."""
+
+    async def listen(self) -> None:
+        async for message in self.ws:
+            if '"snapshot"' in message.data[:30]:
+                self.began.set()
+            else:
+                self.times.append(time.perf_counter())
+
+
+def deaf(found: Server, path: str) -> socket.socket:
+    """A client that shakes hands and then never reads."""
+    made = socket.socket()
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    made.connect((found.host, found.port))
+    made.sendall(
+        f"GET {path} HTTP/1.1\r\nHost: {found.host}:{found.port}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n".encode()
+    )
+    made.recv(64)
+    return made
+
+
+@contextlib.asynccontextmanager
+async def ears(http: aiohttp.ClientSession, path: str, count: int) -> AsyncIterator[list[Ear]]:
+    found = [Ear(await http.ws_connect(path, max_msg_size=0)) for _ in range(count)]
+    tasks = [asyncio.create_task(ear.listen()) for ear in found]
+    if path.startswith(ML):
+        await asyncio.gather(*(ear.began.wait() for ear in found))
+    try:
+        yield found
+    finally:
+        for task in tasks:
+            task.cancel()
+
+
+async def new_run(http: aiohttp.ClientSession) -> str:
+    async with http.post(f"{ML}/experiments", json={"name": "fan-out"}) as answer:
+        experiment = (await answer.json())["id"]
+    async with http.post(f"{ML}/experiments/{experiment}/runs", json={}) as answer:
+        return f"{ML}/runs/{(await answer.json())['id']}/log"
+
+
+async def post(http: aiohttp.ClientSession, path: str, body: object) -> None:
+    async with http.post(path, json=body) as answer:
+        assert answer.status == 200, await answer.text()
+
+
+def connect(found: Server) -> aiohttp.ClientSession:
+    return aiohttp.ClientSession(
+        f"http://{found.host}:{found.port}", connector=aiohttp.TCPConnector(limit=0)
+    )
+
+
+async def fan_out(found: Server, clients: int, seconds: int) -> None:
+    """One message a second to many clients, while one never reads."""
+    path = f"{ML}/ws/experiments"
+    async with connect(found) as http:
+        log = await new_run(http)
+        before = found.resident_bytes()
+        async with ears(http, path, clients) as found_ears:
+            stuck, spans = deaf(found, path), []
+            began, cpu = time.perf_counter(), found.cpu_seconds()
+            for number in range(seconds):
+                point = {"metrics": [{"key": "loss", "value": 0.5, "step": number}]}
+                sent = time.perf_counter()
+                await post(http, log, point)
+                await asyncio.sleep(max(0.0, began + number + 1 - time.perf_counter()))
+                spans += [ear.times[-1] - sent for ear in found_ears if ear.times]
+            cpu = found.cpu_seconds() - cpu
+            heard = sum(len(ear.times) for ear in found_ears)
+            spans.sort()
+            print(
+                f"{clients} clients, 1 message/s, one client that never reads: {heard} of {clients * seconds} heard, "
+                f"from report to client p50 {1e3 * statistics.median(spans):.1f} ms, "
+                f"p99 {1e3 * spans[int(len(spans) * 0.99)]:.1f} ms; server CPU {100 * cpu / seconds:.1f}% of a core, "
+                f"{(found.resident_bytes() - before) / clients / 1024:.0f} KiB a client"
+            )
+            stuck.close()
+
+
+async def eleven(found: Server, path: str, log: str | None, seconds: int) -> tuple[float, int]:
+    """20 kB fifty times a second to eleven clients, one of which never reads: messages/s that the worst of the others
+    got in the second half, and how many were sent a second."""
+    async with connect(found) as http:
+        log = log or await new_run(http)
+        async with ears(http, path, 10) as found_ears:
+            stuck = deaf(found, path)
+            began, number = time.perf_counter(), 0
+            while (now := time.perf_counter() - began) < seconds:
+                tags = {f"t{i}": f"{number} " + "x" * 4990 for i in range(4)}
+                await post(http, log, {"tags": tags})
+                number += 1
+                await asyncio.sleep(max(0.0, number / 50 - now))
+            half = began + seconds / 2
+            worst = min(sum(at > half for at in ear.times) for ear in found_ears)
+            stuck.close()
+    return worst / (seconds / 2), round(number / seconds)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--clients", type=int, default=500)
+    parser.add_argument("--seconds", type=int, default=10)
+    args = parser.parse_args()
+    os.environ |= {
+        "GFEDGE_MAX_CONNECTIONS_PER_ADDRESS": "2000",
+        "GFEDGE_MAX_CONNECTIONS": "2000",
+    }
+    with server() as ours:
+        wait_until_ready(ours)
+        asyncio.run(fan_out(ours, args.clients, args.seconds))
+    port = free_port()
+    with server() as ours, server(sys.executable, "-c", PLAIN, str(port), port=port) as plain:
+        mine, rate = asyncio.run(eleven(ours, f"{ML}/ws/experiments", None, args.seconds))
+        theirs, other = asyncio.run(eleven(plain, "/listen", "/publish", args.seconds))
+        print(
+            f"eleven clients, 20 kB {rate}/s, one never reads: the worst of the others gets {mine:.0f}/s with gfedge, "
+            f"{theirs:.0f}/s of {other}/s with a plain broadcast"
+        )
+        print(
+            f"share of the messages that the worst client gets: {mine / rate:.2f} (to hold: 0.95)"
+        )
+
+
+if __name__ == "__main__":
+    main()
