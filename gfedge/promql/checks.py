@@ -67,11 +67,19 @@ def check(text: str, expr: Expr) -> None:
             )
         case Subquery() if value_type(expr.expr) != "instant vector":
             got = value_type(expr.expr)
-            _fail(text, expr.span, f"subquery is only allowed on instant vector, got {got} instead")
+            _fail(
+                text,
+                expr.span,
+                f"subquery is only allowed on instant vector, got {_short(got)} instead",
+            )
         case Selector() if all(m.matches("") for m in expr.matchers):
             _fail(text, expr.span, "vector selector must contain at least one non-empty matcher")
         case _:
             pass
+
+
+def _short(kind: ValueType) -> str:
+    return "matrix" if kind == "range vector" else kind
 
 
 def _fail(text: str, span: Span, reason: str) -> NoReturn:
@@ -98,8 +106,17 @@ def _check_call(text: str, call: Call) -> None:
     for number, arg in enumerate(call.args):
         wanted = signature.args[min(number, most - 1)]
         _expect(text, arg, wanted, f"call to function {name}")
-    if call.function == "info" and got == 2 and not isinstance(unwrapped(call.args[1]), Selector):
-        _fail(text, call.args[1].span, 'expected label selectors only in call to "info"')
+    if call.function == "info" and got == 2:
+        _check_info(text, call.args[1])
+
+
+def _check_info(text: str, arg: Expr) -> None:
+    """The second argument stands for labels, so it is a selector without a name before its braces."""
+    found = unwrapped(arg)
+    if not isinstance(found, Selector):
+        _fail(text, arg.span, "expected label selectors only")
+    if found.name:
+        _fail(text, arg.span, "expected label selectors only, got vector selector instead")
 
 
 def _check_aggregate(text: str, expr: Aggregate) -> None:
@@ -133,17 +150,17 @@ def check_binary(text: str, expr: Binary, operator: Span) -> None:
             )
     if left != "instant vector" or right != "instant vector":
         if matching.stated:
-            _fail(text, operator, "vector matching only allowed between instant vectors")
+            _fail(text, expr.span, "vector matching only allowed between instant vectors")
         if matching.filled:
-            _fail(text, operator, "filling in missing series only allowed between instant vectors")
+            _fail(text, expr.span, "filling in missing series only allowed between instant vectors")
         if sets:
             _fail(
                 text,
-                operator,
+                expr.span,
                 f"set operator {quoted(expr.op)} not allowed in binary scalar expression",
             )
     elif sets:
         if matching.group:
-            _fail(text, operator, f"no grouping allowed for {quoted(expr.op)} operation")
+            _fail(text, expr.span, f"no grouping allowed for {quoted(expr.op)} operation")
         if matching.filled:
-            _fail(text, operator, "filling in missing series not allowed for set operators")
+            _fail(text, expr.span, "filling in missing series not allowed for set operators")

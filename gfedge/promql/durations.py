@@ -13,6 +13,8 @@ from gfedge.promql.types import QueryError
 _PRECEDENCE = {"+": 1, "-": 1, "*": 2, "/": 2, "%": 2, "^": 3}
 _CALLS = {"step": 0, "range": 0, "min_of": 2, "max_of": 2}
 _DEPTH = 50
+LONGEST = (1 << 63) / 1e9
+"""Seconds: what Go can count in nanoseconds."""
 
 
 def parse(text: str, tokens: Sequence[Token], index: int, context: str) -> tuple[Duration, int]:
@@ -20,15 +22,22 @@ def parse(text: str, tokens: Sequence[Token], index: int, context: str) -> tuple
     parser = _Durations(text, tokens, index, context)
     start = parser.peek.span
     found = _folded(parser.expression(0))
-    if isinstance(found, float) and not found > 0:
+    literal = parser.index - index <= 2  # of arithmetic the query finds out when it runs
+    if literal and isinstance(found, float) and not found > 0:
         raise ParseError(text, start, "duration must be greater than 0")
+    if isinstance(found, float) and abs(found) > LONGEST:
+        raise ParseError(text, start, "duration out of range")
     return found, parser.index
 
 
 def parse_offset(text: str, tokens: Sequence[Token], index: int) -> tuple[Duration, int]:
     """What stands behind `offset`: one term with its sign; arithmetic only in parentheses."""
     parser = _Durations(text, tokens, index, "offset")
-    return _folded(parser.signed()), parser.index
+    start = parser.peek.span
+    found = _folded(parser.signed())
+    if isinstance(found, float) and abs(found) > LONGEST:
+        raise ParseError(text, start, "duration out of range")
+    return found, parser.index
 
 
 class _Durations:
@@ -57,8 +66,12 @@ class _Durations:
             raise ParseError(self.text, self.peek.span, "duration is nested too deeply")
         left = self.signed(_PRECEDENCE["^"])
         while (op := self.peek.text) in _PRECEDENCE and _PRECEDENCE[op] >= least:
+            place = self.peek.span
             self.index += 1
             right = self.expression(_PRECEDENCE[op] + (op != "^"))
+            if op in "/%" and right == 0:
+                word = "division" if op == "/" else "modulo"
+                raise ParseError(self.text, place, f"{word} by zero")
             left = _folded(DurationOperation(op, left, right))
         self._depth -= 1
         return left
@@ -84,12 +97,14 @@ class _Durations:
             return found
         name = token.text.lower()
         if token.kind != "identifier" or name not in _CALLS:
-            self._unexpected("duration")
+            self._unexpected("number, duration, step(), or range()")
         return self._call(name)
 
     def _call(self, name: str) -> Duration:
         self.index += 1
-        self._take("(")
+        if self.peek.text != "(":
+            self._unexpected("number, duration, step(), or range()")
+        self.index += 1
         args = []
         for number in range(_CALLS[name]):
             if number:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 from typing import Literal, NoReturn
@@ -29,7 +30,9 @@ _duration = re.compile(r"(?:\d+(?:ms|[smhdwy]))+")
 _parts = re.compile(r"(\d+)(ms|[smhdwy])")
 _name = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
 _metric = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
-_op = re.compile(r"==|!=|=~|!~|>=|<=|</|>/|[-+*/%^@=<>(){}\[\],:]")
+_op = re.compile(r"==|!=|=~|!~|>=|<=|</|>/|[-+*/%^@=<>(){}\[\],:!]")
+_in_braces = re.compile(r"!=|=~|!~|[=},]")
+_of_durations = {"step", "range", "min_of", "max_of"}
 _word_end = re.compile(r"[a-zA-Z0-9_.]*")
 
 _UNITS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
@@ -108,18 +111,13 @@ class Lexer:
         text = self.text
         start = self.at = _blank.match(text, self.at).end()  # type: ignore[union-attr]
         if start >= len(text):
-            if self._braces:
-                self._fail("unexpected end of input inside braces", start)
-            if self._brackets:
-                self._fail("unexpected end of input in brackets", start)
-            if self._parens:
-                self._fail("unclosed left parenthesis", start)
-            return Token("end", "", (start, start))
+            return self._end(start)
         char = text[start]
-        if char in "\"'`":
+        if char in "\"'`" and not self._brackets:
             value = self._string()
             return Token("string", text[start : self.at], (start, self.at), value)
-        if char.isdigit() or (char == "." and text[start + 1 : start + 2].isdigit()):
+        number = char.isdecimal() or (char == "." and text[start + 1 : start + 2].isdecimal())
+        if number and not self._braces:
             return self._number()
         names = _name if self._brackets or self._braces else _metric
         if found := names.match(text, start):
@@ -127,30 +125,41 @@ class Lexer:
             return self._word(found.group(), start)
         return self._operator(start)
 
+    def _end(self, start: int) -> Token:
+        if self._braces:
+            self._fail("unexpected end of input inside braces", start)
+        if self._brackets:
+            self._fail("unexpected end of input in duration expression", start)
+        if self._parens:
+            self._fail("unclosed left parenthesis", start)
+        return Token("end", "", (start, start))
+
     def _operator(self, start: int) -> Token:
-        found = _op.match(self.text, start)
-        if found is None:
-            inside = " inside braces" if self._braces else ""
-            self._fail(f"unexpected character{inside}: {_rune(self.text[start])}", start)
-        op = found.group()
+        found = (_in_braces if self._braces else _op).match(self.text, start)
+        op = found.group() if found else ""
+        if op in ("=~", "!~", "!") and not self._braces:
+            after = self.text[start + 1 : start + 2]
+            self._fail(f"unexpected character after '{op[0]}': {_rune(after)}", start)
+        if found is None or (op == "}" and not self._braces):
+            where = " inside braces" if self._braces else ""
+            where = " in duration expression" if self._brackets else where
+            self._fail(f"unexpected character{where}: {_rune(self.text[start])}", start)
         self.at = found.end()
         self._braces += (op == "{") - (op == "}")
         self._brackets += (op == "[") - (op == "]")
         self._parens += (op == "(") - (op == ")")
-        if self._braces > 1:
-            self._fail("unexpected left brace '{'", start)
-        if self._braces < 0:
-            self._fail("unexpected right brace '}'", start)
         if self._brackets < 0:
             self._fail("unexpected right bracket ']'", start)
         if self._parens < 0:
-            self._fail("unexpected right parenthesis ')'", start)
+            self._fail("unexpected right parenthesis ')'", self.at)
         return Token("op", op, (start, self.at))
 
     def _word(self, word: str, start: int) -> Token:
         span, low = (start, self.at), word.lower()
         if self._braces:
             return Token("identifier", word, span)
+        if self._brackets and low not in _of_durations:
+            self._fail(f"unexpected character: {_rune(word[0])}, expected ':'", start)
         if low in ("inf", "nan"):
             return Token("number", word, span, float(low))
         if low in WORDS:
@@ -159,7 +168,7 @@ class Lexer:
 
     def _number(self) -> Token:
         text, start = self.text, self.at
-        if (found := _duration.match(text, start)) and not _name.match(text, found.end()):
+        if (found := _duration.match(text, start)) and not _word_end.match(text, found.end())[0]:  # type: ignore[index]
             self.at = found.end()
             span = (start, self.at)
             return Token("duration", found.group(), span, self._seconds(found.group(), span))
@@ -170,7 +179,14 @@ class Lexer:
             shown = quoted(text[start:tail])
             self._fail(f"bad number or duration syntax: {shown}", start, tail)
         self.at = end
-        return Token("number", text[start:end], (start, end), _value(text[start:end]))
+        value = _value(text[start:end])
+        if math.isinf(value):
+            written = quoted(text[start:end])
+            reason = (
+                f"error parsing number: strconv.ParseFloat: parsing {written}: value out of range"
+            )
+            self._fail(reason, start, end)
+        return Token("number", text[start:end], (start, end), value)
 
     def _seconds(self, written: str, span: Span) -> float:
         try:
@@ -185,37 +201,58 @@ class Lexer:
             if end < 0:
                 self._fail("unterminated raw string", start)
             self.at = end + 1
-            return self.text[start + 1 : end]
+            return self._checked(self.text[start + 1 : end], start)
         out = bytearray()
         self.at += 1
         while (char := self.text[self.at : self.at + 1]) != quote:
             if char in ("", "\n"):
                 self._fail("unterminated quoted string", start)
             self.at += 1
-            out += self._escape(quote) if char == "\\" else char.encode("utf-8", "surrogateescape")
+            if char == "\\":
+                out += self._escape(quote, start)
+            else:
+                out += self._checked(char, start).encode()
         self.at += 1
         return out.decode("utf-8", "surrogateescape")
 
-    def _escape(self, quote: str) -> bytes:
-        start, char = self.at - 1, self.text[self.at : self.at + 1]
+    def _checked(self, text: str, start: int) -> str:
+        if any(0xD800 <= ord(char) <= 0xDFFF for char in text):
+            self._fail("invalid UTF-8 rune", start)
+        return text
+
+    def _escape(self, quote: str, start: int) -> bytes:
+        char = self.text[self.at : self.at + 1]
         self.at += 1
         if char in _ESCAPES and char not in {"'", '"'} - {quote}:
             return bytes([_ESCAPES[char]])
-        digits, base = {"x": (2, 16), "u": (4, 16), "U": (8, 16)}.get(char, (3, 8))
-        first = self.at if base == 16 else self.at - 1
-        written = self.text[first : first + digits]
-        self.at = first + digits
-        try:
-            code = int(written, base) if len(written) == digits else -1
-            if code < 0 or (char not in "uU" and code > 255):
-                raise ValueError
-            return bytes([code]) if char not in "uU" else chr(code).encode()
-        except ValueError:
-            self._fail("unknown escape sequence or invalid character in it", start)
+        if not char:
+            self._fail("escape sequence not terminated", start)
+        if char not in "xuU01234567":
+            self._fail(f"unknown escape sequence U+{ord(char):04X} {_rune(char)}", start)
+        count, base = {"x": (2, 16), "u": (4, 16), "U": (8, 16)}.get(char, (3, 8))
+        digits = "" if base == 16 else char
+        while len(digits) < count:
+            digits += self._digit(base, start)
+        code = int(digits, base)
+        if char not in "uU" and code < 256:
+            return bytes([code])
+        if char not in "uU" or code > 0x10FFFF or 0xD800 <= code < 0xE000:
+            self._fail("escape sequence is an invalid Unicode code point", start)
+        return chr(code).encode()
+
+    def _digit(self, base: int, start: int) -> str:
+        found = self.text[self.at : self.at + 1]
+        self.at += 1
+        if not found:
+            self._fail("escape sequence not terminated", start)
+        if found not in "0123456789abcdefABCDEF"[: 8 if base == 8 else None]:
+            shown = f"U+{ord(found):04X} {_rune(found)}"
+            self._fail(f"illegal character {shown} in escape sequence", start)
+        return found
 
 
 def _rune(char: str) -> str:
-    return f"U+{ord(char):04X} {char!r}"
+    return f"'{char}'"
 
 
 def _value(written: str) -> float:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import functools
+import math
 from dataclasses import replace
 from typing import TypeVar
 
 from gfedge.promql import checks, durations
 from gfedge.promql.lexer import KEYWORDS, ParseError, Token
+from gfedge.promql.numbers import format_value
 from gfedge.promql.selectors import Selectors
 from gfedge.promql.signatures import SIGNATURES
 from gfedge.promql.syntax import (
@@ -173,7 +175,7 @@ class Parser(Selectors):
 
     def _bracket(self, operand: Expr) -> Expr:
         opened = self._next()
-        duration = self._duration("subquery or range")
+        duration = self._duration("subquery or range selector")
         if self._is(":"):
             self._next()
             step = None if self._is("]") else self._duration("subquery selector")
@@ -215,7 +217,7 @@ class Parser(Selectors):
 
     def _at(self, operand: Expr) -> Expr:
         self._next()
-        moment = self._moment()
+        moment = self._moment(operand)
         if isinstance(operand, Range):
             return replace(operand, selector=self._pin(operand.selector, moment))
         if not isinstance(operand, (Selector, Subquery)):
@@ -235,7 +237,7 @@ class Parser(Selectors):
         end = self._tokens[self._index - 1].span[1]
         return replace(operand, span=(operand.span[0], end))
 
-    def _moment(self) -> Moment:
+    def _moment(self, operand: Expr) -> Moment:
         token = self._peek()
         low = token.text.lower()
         if token.kind == "identifier" and low in ("start", "end"):
@@ -247,7 +249,8 @@ class Parser(Selectors):
             self._unexpected("@", "timestamp")
         value = self._signed("@")
         if not -9.2e15 < value < 9.2e15:  # NaN too
-            self._fail(token.span, f"timestamp out of bounds for @ modifier: {value:f}")
+            shown = f"{value:f}" if math.isfinite(value) else format_value(value)
+            self._fail(operand.span, f"timestamp out of bounds for @ modifier: {shown}")
         return value
 
     def _extent(self, operand: Expr) -> Expr:

@@ -25,10 +25,9 @@ from gfedge.promql.syntax import (
     Text,
     Unary,
 )
-from gfedge.promql.types import NAME
+from gfedge.promql.types import NAME, Matcher
 
 _label = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
-_metric = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
 _UNITS = (
     ("y", 365 * 86_400_000), ("w", 7 * 86_400_000), ("d", 86_400_000),
     ("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1),
@@ -101,22 +100,20 @@ def _matching(matching: Matching) -> str:
 
 
 def _selector(selector: Selector, brackets: str = "") -> str:
-    name, plain = selector.name, _metric.fullmatch(selector.name) is not None
-    low = name.lower()
-    plain = plain and low not in _RESERVED
-    inside = [
-        f"{label(m.name)}{m.op}{quoted(m.value)}"
-        for m in selector.matchers
-        if not (name and m.name == NAME and m.op == "=" and m.value == name)
-    ]
-    if name and not plain:
-        inside.insert(0, quoted(name))
-    out = (name if plain else "") + (f"{{{','.join(inside)}}}" if inside or not plain else "")
+    inside = [_matcher(m) for m in selector.matchers if not (selector.name and _names(m, selector))]
+    out = selector.name + (f"{{{','.join(inside)}}}" if inside or not selector.name else "")
     extent = f" {selector.extent}" if selector.extent else ""
     return out + brackets + extent + _modifiers(selector.at, selector.offset)
 
 
-_RESERVED = {"bool", "on", "ignoring", "group_left", "group_right", "atan2", "inf", "nan"}
+def _names(found: Matcher, selector: Selector) -> bool:
+    return found.name == NAME and found.op == "=" and found.value == selector.name
+
+
+def _matcher(found: Matcher) -> str:
+    if found.name == NAME and found.op == "=":
+        return quoted(found.value)
+    return f"{label(found.name)}{found.op}{quoted(found.value)}"
 
 
 def _modifiers(at: Moment, offset: Duration | None) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -38,7 +39,7 @@ def moments(query: Query, node: Selector | Subquery, steps: Steps) -> Times:
         case "end":
             pinned = query.steps.end
         case float() | int() as seconds:
-            pinned = round(seconds * 1000)
+            pinned = math.floor(seconds * 1000 + 0.5)
     return np.array([pinned - offset], np.int64)
 
 

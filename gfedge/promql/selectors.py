@@ -21,13 +21,18 @@ class Selectors(Cursor):
         if not self._is("{"):
             name = self._written(self._next())
         if self._is("{"):
-            name, matchers, end = self._braces(name)
+            matchers, end = self._braces()
+        span = (token.span[0], end)
         if name:
+            twice = next((m.value for m in matchers if m.name == NAME and m.op == "="), None)
+            if twice is not None:
+                self._fail(span, f'metric name must not be set twice: "{name}" or "{twice}"')
             matchers.append(matcher(NAME, "=", name))
-        return Selector(name, tuple(matchers), span=(token.span[0], end))
+        return Selector(name, tuple(matchers), span=span)
 
-    def _braces(self, name: str) -> tuple[str, list[Matcher], int]:
-        opened = self._next()
+    def _braces(self) -> tuple[list[Matcher], int]:
+        """The matchers, and where they end; a string alone is the name of a metric."""
+        self._next()
         matchers: list[Matcher] = []
         while not self._is("}"):
             token = self._peek()
@@ -35,22 +40,14 @@ class Selectors(Cursor):
                 self._unexpected("label matching", 'identifier or "}"')
             self._next()
             if token.kind == "string" and self._is(",", "}"):
-                if name:
-                    span = (opened.span[0], token.span[1])
-                    self._fail(
-                        span, f'metric name must not be set twice: "{name}" or "{token.value}"'
-                    )
-                name = str(token.value)
+                matchers.append(matcher(NAME, "=", str(token.value)))
             else:
                 matchers.append(self._matcher(token))
             if not self._is(",", "}"):
                 self._unexpected("label matching", '"," or "}"')
             if self._is(","):
                 self._next()
-        if name and any(m.name == NAME and m.op == "=" for m in matchers):
-            twice = next(m.value for m in matchers if m.name == NAME)
-            self._fail(opened.span, f'metric name must not be set twice: "{name}" or "{twice}"')
-        return name, matchers, self._next().span[1]
+        return matchers, self._next().span[1]
 
     def _matcher(self, label: Token) -> Matcher:
         if not self._is(*_MATCH_OPS):
