@@ -148,10 +148,10 @@ async def _evaluated(
     def work(engine: Engine, cancelled: Cancelled) -> bytes:
         began = time.perf_counter()
         found, more = json.limited(evaluate(engine, cancelled), limit)
-        body = json.data(found)
+        body = list(json.data(found))
         if wants_stats:
             stats = _stats(found, time.perf_counter() - began)
-            body = body[:-1] + b',"stats":' + json.plain(stats) + b"}"
+            body[-1:] = [b',"stats":', json.plain(stats), b"}"]
         warnings = [*found.warnings, *["results truncated due to limit"] * more]
         return json.success(body, warnings, found.infos)
 
@@ -187,11 +187,11 @@ async def query_exemplars(form: Form, request: web.Request) -> bytes:
     if end < start:
         raise QueryError("bad_data", "end timestamp must not be before start timestamp")
     _parsed(form)
-    return json.success(b"[]")
+    return json.answer([])
 
 
 async def format_query(form: Form, request: web.Request) -> bytes:
-    return json.success(json.plain(printer.text(_parsed(form))))
+    return json.answer(printer.text(_parsed(form)))
 
 
 def _parsed(form: Form) -> Any:
@@ -241,8 +241,8 @@ def _asked(form: Form) -> tuple[Sequence[Selector], int, int, int]:
 
 def _limited(found: Sequence[Any], limit: int) -> bytes:
     if 0 < limit < len(found):
-        return json.success(json.plain(found[:limit]), ["results truncated due to limit"])
-    return json.success(json.plain(found))
+        return json.answer(found[:limit], ["results truncated due to limit"])
+    return json.answer(found)
 
 
 async def metadata(form: Form, request: web.Request) -> bytes:
@@ -257,6 +257,6 @@ async def metadata(form: Form, request: web.Request) -> bytes:
             name: [{"type": m.type, "unit": m.unit, "help": m.help}] * min(1, per_metric)
             for name, m in ((name, known[name]) for name in names)
         }
-        return json.success(json.plain(shown))
+        return json.answer(shown)
 
     return await request.app[QUERIES].run(work)

@@ -11,9 +11,13 @@ from itertools import compress
 from typing import Any
 
 import msgspec
+import numpy as np
 
 from gfedge.promql.numbers import format_value
 from gfedge.promql.types import Labels, LabelSets, Mask, Result, Times, Values, Vector
+
+SAMPLE = 512
+"""Values that are looked at to see whether they repeat themselves."""
 
 _encode = msgspec.json.Encoder().encode
 
@@ -63,44 +67,62 @@ def _clean(text: str) -> str:
     return text.encode("utf-8", "replace").decode()
 
 
-class Grid:
-    """What stands between the values of a row that has one at every step."""
+class Known(dict[float, bytes]):
+    """Values that were written already. Counters and gauges repeat themselves, and to look up is faster than to write."""
 
-    def __init__(self, times: Times) -> None:
+    def __missing__(self, value: float) -> bytes:
+        written = self[value] = format_value(value).encode()
+        return written
+
+
+def _repetitive(values: Values) -> bool:
+    """Whether few values come again and again; neither NaN nor -0.0, which a dict cannot tell from others."""
+    some = values.ravel()[:: max(1, values.size // SAMPLE)]
+    few = len(np.unique(some)) * 4 < len(some)
+    return few and not np.isnan(values).any() and not ((values == 0) & np.signbit(values)).any()
+
+
+class Grid:
+    """What stands around the values of a row that has one at every step."""
+
+    def __init__(self, times: Times, known: Known | None = None) -> None:
         self._starts = [f'[{time_text(at)},"'.encode() for at in times.tolist()]
-        between = [b'"],' + start for start in self._starts]
-        self._pieces = [piece for start in between for piece in (start, b"")]
-        if self._starts:
-            self._pieces[0] = self._starts[0]
+        self._row = b"[" + b",".join([start + b'%b"]' for start in self._starts]) + b"]"
+        self._known = known
 
     def row(self, values: Values, present: Mask | None) -> bytes:
         """`[[t,"v"],...]`"""
         if present is not None and not present.all():
-            return self._sparse(values[present], present)
-        pieces = self._pieces.copy()
-        pieces[1::2] = digits(values)
-        return b"[" + b"".join(pieces) + b'"]]'
+            starts = compress(self._starts, present.tolist())
+            pairs = zip(starts, self._digits(values[present]), strict=True)
+            return b"[" + b'"],'.join([start + value for start, value in pairs]) + b'"]]'
+        return self._row % tuple(self._digits(values))
 
-    def _sparse(self, values: Values, present: Mask) -> bytes:
-        starts = compress(self._starts, present.tolist())
-        pairs = [start + value for start, value in zip(starts, digits(values), strict=True)]
-        return b"[" + b'"],'.join(pairs) + b'"]]'
+    def _digits(self, values: Values) -> Iterable[bytes]:
+        if self._known is None:
+            return digits(values)
+        return map(self._known.__getitem__, values.tolist())
 
 
 def _matrix(vector: Vector, times: Times) -> Iterable[bytes]:
-    grid = Grid(times)
+    grid = Grid(times, Known() if _repetitive(vector.values) else None)
     for row, head in enumerate(_heads(vector.labels)):
         present = None if vector.present is None else vector.present[row]
-        yield head + b'"values":' + grid.row(vector.values[row], present) + b"}"
+        yield from (b"," if row else b"", head, b'"values":')
+        yield grid.row(vector.values[row], present)
+        yield b"}"
 
 
 def _samples(result: Result) -> Iterable[bytes]:
     """The raw samples of a range selector."""
+    before = b""
     for block in result.ranges:
         for row, head in enumerate(_heads(block.labels)):
             run = slice(block.offsets[row], block.offsets[row + 1])
-            written = Grid(block.times[run]).row(block.values[run], None)
-            yield head + b'"values":' + written + b"}"
+            yield from (before, head, b'"values":')
+            yield Grid(block.times[run]).row(block.values[run], None)
+            yield b"}"
+            before = b","
 
 
 def _vector(vector: Vector, time: int) -> bytes:
@@ -110,35 +132,49 @@ def _vector(vector: Vector, time: int) -> bytes:
     return b",".join([head + start + value + b'"]}' for head, value in pairs])
 
 
-def data(result: Result) -> bytes:
-    """`{"resultType":...,"result":...}`"""
-    return b"".join((b'{"resultType":"', result.type.encode(), b'","result":', _body(result), b"}"))
+def data(result: Result) -> Iterable[bytes]:
+    """`{"resultType":...,"result":...}` in pieces, which are put together once: large bytes are slow to copy."""
+    yield b'{"resultType":"%b","result":' % result.type.encode()
+    yield from _body(result)
+    yield b"}"
 
 
-def _body(result: Result) -> bytes:
-    start = f"[{time_text(int(result.times[0]))},".encode() if len(result.times) else b"[0,"
-    match result.type:
-        case "string":
-            return start + _encode(_clean(result.string)) + b"]"
-        case "scalar":
-            assert result.scalar is not None
-            return start + b'"' + digits(result.scalar)[0] + b'"]'
-        case "vector":
-            assert result.vector is not None
-            return b"[" + _vector(result.vector, int(result.times[0])) + b"]"
-        case _ if result.vector is None:
-            return b"[" + b",".join(_samples(result)) + b"]"
-        case _:
-            return b"[" + b",".join(_matrix(result.vector, result.times)) + b"]"
+def _body(result: Result) -> Iterable[bytes]:
+    at = time_text(int(result.times[0]) if len(result.times) else 0).encode()
+    if result.type == "string":
+        yield b"[%b,%b]" % (at, _encode(_clean(result.string)))
+    elif result.type == "scalar":
+        assert result.scalar is not None
+        yield b'[%b,"%b"]' % (at, digits(result.scalar)[0])
+    else:
+        yield b"["
+        yield from _series(result)
+        yield b"]"
 
 
-def success(body: bytes, warnings: Sequence[str] = (), infos: Sequence[str] = ()) -> bytes:
+def _series(result: Result) -> Iterable[bytes]:
+    if result.vector is None:
+        yield from _samples(result)
+    elif result.type == "vector":
+        yield _vector(result.vector, int(result.times[0]))
+    else:
+        yield from _matrix(result.vector, result.times)
+
+
+def success(
+    body: Iterable[bytes], warnings: Sequence[str] = (), infos: Sequence[str] = ()
+) -> bytes:
     """The whole answer around `data`."""
-    out = [b'{"status":"success","data":', body]
+    out = [b'{"status":"success","data":', *body]
     for name, texts in ((b"warnings", warnings), (b"infos", infos)):
         if texts:
             out += [b',"', name, b'":', _encode(list(texts))]
     return b"".join([*out, b"}"])
+
+
+def answer(value: Any, warnings: Sequence[str] = ()) -> bytes:
+    """The whole answer around plain values."""
+    return success([_encode(value)], warnings)
 
 
 def plain(value: Any) -> bytes:

@@ -98,7 +98,7 @@ async def rules(form: Form, request: web.Request) -> bytes:
         narrowed = kind or form.all("rule_name[]") or selectors
         if kept or not narrowed:
             found.append({**group, "rules": kept})
-    return json.success(json.plain(_page(found, form)))
+    return json.answer(_page(found, form))
 
 
 def _groups(app: web.Application) -> Sequence[Plain]:
@@ -149,11 +149,11 @@ def _token(group: Plain) -> str:
 
 async def alerts(form: Form, request: web.Request) -> bytes:
     found = request.app[ALERTING].alerts() if ALERTING in request.app else ()
-    return json.success(json.plain({"alerts": list(found)}))
+    return json.answer({"alerts": list(found)})
 
 
 async def alertmanagers(form: Form, request: web.Request) -> bytes:
-    return json.success(json.plain({"activeAlertmanagers": [], "droppedAlertmanagers": []}))
+    return json.answer({"activeAlertmanagers": [], "droppedAlertmanagers": []})
 
 
 async def targets(form: Form, request: web.Request) -> bytes:
@@ -175,7 +175,7 @@ async def targets(form: Form, request: web.Request) -> bytes:
     }
     active = [] if form.text("state") == "dropped" else [shown]
     answer = {"activeTargets": active, "droppedTargets": [], "droppedTargetCounts": None}
-    return json.success(json.plain(answer))
+    return json.answer(answer)
 
 
 async def buildinfo(form: Form, request: web.Request) -> bytes:
@@ -188,7 +188,7 @@ async def buildinfo(form: Form, request: web.Request) -> bytes:
         "buildDate": "",
         "goVersion": "",
     }
-    return json.success(json.plain(answer))
+    return json.answer(answer)
 
 
 async def runtimeinfo(form: Form, request: web.Request) -> bytes:
@@ -207,7 +207,7 @@ async def runtimeinfo(form: Form, request: web.Request) -> bytes:
         "GODEBUG": "",
         "storageRetention": "",
     }
-    return json.success(json.plain(answer))
+    return json.answer(answer)
 
 
 def _rfc3339(seconds: float) -> str:
@@ -223,18 +223,18 @@ async def flags(form: Form, request: web.Request) -> bytes:
         "query.timeout": f"{engine.limits.seconds:g}s",
         "storage.tsdb.path": "",
     }
-    return json.success(json.plain(answer))
+    return json.answer(answer)
 
 
 async def config(form: Form, request: web.Request) -> bytes:
-    return json.success(json.plain({"yaml": ""}))
+    return json.answer({"yaml": ""})
 
 
 async def tsdb(form: Form, request: web.Request) -> bytes:
     top = form.limit() or 10
 
     def work(engine: Engine, cancelled: Cancelled) -> bytes:
-        return json.success(json.plain(_heads(engine, top)))
+        return json.answer(_heads(engine, top))
 
     return await request.app[QUERIES].run(work)
 

@@ -32,9 +32,14 @@ class Sum:
 
 
 def _two_sum(a: Values, b: Values) -> tuple[Values, Values]:
+    # In place where it can be: to allocate costs more than to compute.
     total = a + b
     part = total - a
-    return total, (a - (total - part)) + (b - part)
+    error = total - part
+    np.subtract(a, error, out=error)
+    np.subtract(b, part, out=part)
+    error += part
+    return total, error
 
 
 def tree(values: Values) -> Sum:

@@ -24,7 +24,7 @@ from gfedge.promql.types import (
     Values,
 )
 
-CHUNK = 1 << 15
+CHUNK = 1 << 17
 """Values that are worked on at a time, so that they stay in the processor's cache."""
 
 
