@@ -49,9 +49,9 @@ class SeriesIndex:
         if (known := self._row.get(labels)) is not None:
             return known
         row = len(self.labels)
+        self.labels.append(labels)  # first: who finds the row in a posting reads its labels
         for name, value in labels:
             self._postings.setdefault(name, {}).setdefault(value, []).append(row)
-        self.labels.append(labels)
         self._row[labels] = row
         self._found = {}
         return row
@@ -104,6 +104,6 @@ class SeriesIndex:
         hits = [rows for value, rows in list(values.items()) if wanted.matches(value)]
         matching: set[int] = set().union(*hits)
         if wanted.matches(""):
-            having: set[int] = set().union(*values.values())
+            having: set[int] = set().union(*list(values.values()))
             matching |= (set(range(len(self.labels))) if among is None else among) - having
         return matching

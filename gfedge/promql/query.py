@@ -48,6 +48,8 @@ class Query:
     subquery_step: int
     cancelled: Callable[[], bool] = _never
     samples: int = 0
+    """In all windows together, as Prometheus counts them."""
+    loaded: int = 0
     peak: int = 0
     warnings: dict[str, None] = field(default_factory=dict)
     infos: dict[str, None] = field(default_factory=dict)
@@ -56,11 +58,11 @@ class Query:
     def __post_init__(self) -> None:
         self._deadline = time.monotonic() + self.limits.seconds
 
-    def spend(self, values: int, samples: int = 0) -> None:
-        """Accounts for values that are about to be made and samples to be read; raises where it is too much."""
-        self.samples += samples
-        self.peak = max(self.peak, values)
-        if self.samples > self.limits.samples or values > self.limits.samples:
+    def spend(self, values: int, loaded: int = 0) -> None:
+        """Accounts for values that are about to be made and samples that were read; raises where it is too much."""
+        self.loaded += loaded
+        self.peak = max(self.peak, values, loaded)
+        if self.loaded > self.limits.samples or values > self.limits.samples:
             raise QueryError(
                 "execution",
                 f"query processing would load too many samples into memory in query execution (limit {self.limits.samples})",

@@ -27,6 +27,9 @@ from gfedge.promql.types import (
 )
 from gfedge.promql.windows import Part, Windows, cut, joined, parts, stale
 
+FARTHEST = 1 << 60
+"""Milliseconds: what is farther away has no sample, and the arithmetic stays within 64 bits."""
+
 
 def moments(query: Query, node: Selector | Subquery, steps: Steps) -> Times:
     """The times that a selector looks at: one per step, or a single one where `@` pins it."""
@@ -40,7 +43,7 @@ def moments(query: Query, node: Selector | Subquery, steps: Steps) -> Times:
             pinned = query.steps.end
         case float() | int() as seconds:
             pinned = math.floor(seconds * 1000 + 0.5)
-    return np.array([pinned - offset], np.int64)
+    return np.array([max(-FARTHEST, min(FARTHEST, pinned - offset))], np.int64)
 
 
 def _milliseconds(query: Query, duration: Duration) -> int:
@@ -68,7 +71,8 @@ def instant(query: Query, node: Selector, steps: Steps, *, when: bool = False) -
     need = EVERY if node.extent else Need(query.lookback)
     blocks = [b for b in select(query, node, earliest, latest, need) if len(b.labels)]
     labels = joined(blocks) if blocks else LabelSets([])
-    query.spend(len(labels) * steps.count, len(labels) * len(at))
+    query.spend(len(labels) * steps.count, sum(block.values.size for block in blocks))
+    query.samples += len(labels) * len(at)
     smoothed = node.extent == "smoothed"
     read = _smoothed if smoothed else _latest
     pieces = [
@@ -156,9 +160,10 @@ def windowed(
     blocks = [block for block in blocks if len(block.labels)]
     labels = joined(blocks) if blocks else LabelSets([])
     found = []
+    query.spend(len(labels) * len(at), sum(block.values.size for block in blocks))
     for part in _all_parts(blocks, drop_stale=True):
-        windows = Windows(part.block, at - milliseconds, at)
-        query.spend(len(labels) * len(at), windows.total)
+        windows = Windows(part.block, at - milliseconds, at, query.check)
+        query.samples += windows.total
         found.append((part, windows))
     return RangeVector(labels, found, len(at), milliseconds, nameless)
 

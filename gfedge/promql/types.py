@@ -201,7 +201,7 @@ class Limits:
     points: int = 11_000
     """Steps of a range query."""
     samples: int = 50_000_000
-    """Samples that are read and values that are made, in all."""
+    """Samples that are read in all, and values of one vector."""
     seconds: float = 60.0
 
 

@@ -7,7 +7,7 @@ axis, the steps); irregular ones have their own ([series, steps], positions in t
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -106,8 +106,11 @@ def _without_stale(block: Irregular) -> Irregular:
 class Windows:
     """The windows `(start, end]` of every series; `starts` and `ends` are times, one per step."""
 
-    def __init__(self, block: Block, starts: Times, ends: Times) -> None:
+    def __init__(
+        self, block: Block, starts: Times, ends: Times, check: Callable[[], None] = lambda: None
+    ) -> None:
         self.block = block
+        self.check = check
         self.aligned = isinstance(block, Aligned)
         self.times, self.values = block.times, block.values
         self.starts, self.ends = starts, ends
@@ -173,6 +176,7 @@ class Windows:
         for first in range(0, steps, columns):
             across = slice(first, min(first + columns, steps))
             for top in range(0, series, rows):
+                self.check()
                 yield self._chunk(slice(top, min(top + rows, series)), across)
 
     def _chunk(self, rows: slice, steps: slice) -> Chunk:
