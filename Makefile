@@ -17,10 +17,11 @@ DEV_STAMP := $(VENV)/.dev-installed
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --progress-bar off
 INSTALL_SELF = $(PIP) --no-deps --config-settings editable_mode=compat --no-build-isolation --no-index --editable .
 UV_VERSION := 0.13.9
-COMPILE := UV_CUSTOM_COMPILE_COMMAND="make lock" $(VENV)-lock/bin/uv pip compile --quiet --universal \
-	--generate-hashes --no-emit-index-url --no-emit-find-links --python-version 3.11 pyproject.toml --group build
+COMPILE_ALONE := UV_CUSTOM_COMPILE_COMMAND="make lock" $(VENV)-lock/bin/uv pip compile --quiet --universal \
+	--generate-hashes --no-emit-index-url --no-emit-find-links --python-version 3.11
+COMPILE := $(COMPILE_ALONE) pyproject.toml --group build
 
-.PHONY: help run test check format lock bench soak clean
+.PHONY: help run test check format lock bench soak vastai clean
 
 help: ## what can be made
 	@echo 'gfedge: make TARGET [ARGS="..."] [PYTHON=...]'
@@ -50,13 +51,22 @@ soak: $(DEV_STAMP) ## the long proofs: 200 rounds of kill -9 (ROUNDS=20 for fewe
 	@GFEDGE_KILL_ROUNDS=$(or $(ROUNDS),200) $(BIN)/python -m pytest tests/test_crash.py $(ARGS)
 	@GFEDGE_FUZZ=50 $(BIN)/python -m pytest tests/test_schemathesis.py $(ARGS)
 
-lock: ## write both lock files anew (needs the network)
+vastai: $(VENV)-vastai/.installed ## put the vastai SDK into .venv-vastai, to rent machines for training (and to test that)
+	@echo 'GFEDGE_VAST_PYTHON=$(CURDIR)/$(VENV)-vastai/bin/python'
+
+$(VENV)-vastai/.installed: requirements-vastai.lock | $(VENV)/bin/python
+	@$(BIN)/python -m venv --clear $(VENV)-vastai
+	@$(VENV)-vastai/bin/python -m pip --disable-pip-version-check install --quiet --require-hashes --requirement $<
+	@touch $@
+
+lock: ## write the lock files anew (needs the network)
 	@$(MAKE) --no-print-directory $(VENV)-lock/bin/uv
 	$(COMPILE) --upgrade --output-file requirements.lock
 	$(COMPILE) --upgrade --group dev --constraint requirements.lock --output-file requirements-dev.lock
+	$(COMPILE_ALONE) --upgrade requirements-vastai.in --output-file requirements-vastai.lock
 
 clean: ## remove .venv, caches and build folders (never your data)
-	rm -rf $(VENV) $(VENV)-lock build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf $(VENV) $(VENV)-lock $(VENV)-vastai build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/bin/python:

@@ -114,7 +114,7 @@ class Job:
         self._thread = threading.Thread(target=self._send_all, name="gfedge-report", daemon=True)
         if url:
             self._thread.start()
-            atexit.register(self.close)
+            atexit.register(self._close)
 
     # What a training script calls
 
@@ -179,7 +179,9 @@ class Job:
         """Says how it ended, after all that was reported. Leaving `with` calls it."""
         if not self._ended:
             self._ended = True
-            self._put("finish", {"status": status, "error": error[:5000], "model": self._model})
+            self._items.put(
+                ("finish", {"status": status, "error": error[:5000], "model": self._model})
+            )
         self.close()
 
     def flush(self) -> None:
@@ -193,13 +195,17 @@ class Job:
 
     def close(self) -> None:
         """Sends what is left, for FLUSH_SECONDS at most."""
+        self._close()
+        self._check()
+
+    def _close(self) -> None:
         patience = STOPPED_SECONDS if self.cancelled else FLUSH_SECONDS
         self._give_up_at = time.monotonic() + patience
         self._closing.set()
         if self._thread.is_alive() and threading.current_thread() is not self._thread:
             self._items.put(None)
             self._thread.join(FLUSH_SECONDS + ANSWER_SECONDS)
-        self._check()
+        atexit.unregister(self._close)
 
     def __enter__(self) -> Job:
         return self

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import signal
 import sys
@@ -14,6 +15,8 @@ import psutil
 import pytest
 from aiohttp.test_utils import unused_port
 from conftest import Api, Process, Serving, connected, eventually
+
+from gfedge.cli import main
 
 JOBS = "/api/v1/ml-platform/training-jobs"
 RUNS = "/api/v1/ml-platform/runs"
@@ -384,8 +387,14 @@ async def holding(server: Process, **params: Any) -> tuple[Any, psutil.Process]:
             lambda: api.get(f"{JOBS}/{job['id']}"), lambda job: job["progress"]["step"] == 12
         )
         await api.get(f"{RUNS}/{found['run_id']}")
-    (child,) = psutil.Process(server.process.pid).children()  # type: ignore[union-attr]
+    (child,) = trainers(server)
     return found, child
+
+
+def trainers(server: Process) -> list[psutil.Process]:
+    """Trainers that a server started; it has children of other kinds too."""
+    children = psutil.Process(server.process.pid).children()  # type: ignore[union-attr]
+    return [one for one in children if "trainer.py" in " ".join(one.cmdline())]
 
 
 async def test_kill_9_of_the_server_and_what_becomes_of_its_jobs(
@@ -403,7 +412,9 @@ async def test_kill_9_of_the_server_and_what_becomes_of_its_jobs(
         await eventually(
             lambda: api.get(f"{JOBS}/{stubborn['id']}"), lambda job: job["progress"]["step"] == 1
         )
-        children = psutil.Process(server.process.pid).children(recursive=True)  # type: ignore[union-attr]
+        children = [
+            one for leader in trainers(server) for one in (leader, *leader.children(recursive=True))
+        ]
         await api.call("DELETE", f"{JOBS}/{stubborn['id']}")
     server.kill()
     orphans = [child for child in children if child.is_running()]
@@ -459,3 +470,75 @@ async def test_lineage_leads_from_a_job_to_its_data_and_its_run(training: Traini
     assert job["run_id"] in [node["id"] for node in down["nodes"]]
     run = await api.get(f"{RUNS}/{job['run_id']}")
     assert [one["name"] for one in run["inputs"]] == ["points"]
+
+
+# -- the command line ---------------------------------------------------------------------------
+
+
+async def test_the_command_line_starts_follows_lists_and_cancels(
+    training: Training, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    api = await training()
+    server = ["--server", str(api.http.make_url("/"))]
+
+    async def gfedge(*arguments: str) -> tuple[int, str, str]:
+        code = await asyncio.to_thread(main, ["train", *server, *arguments])
+        said = capfdbinary.readouterr()
+        return code, said.out.decode(), said.err.decode()
+
+    code, out, _ = await gfedge("entry-points")
+    assert code == 0
+    assert "steps=int  (default 20)" in out
+    code, out, err = await gfedge("start", "line", "-p", "steps=30", "--follow")
+    assert (code, "fitted [2.68 0.99]" in out) == (0, True), err
+    job_id = out.split()[0]
+    assert f"{job_id} succeeded" in err
+    code, out, _ = await gfedge("list")
+    assert out.split()[:3] == [job_id, "succeeded", "100%"]
+    code, out, _ = await gfedge("log", job_id)
+    assert out == "fitted [2.68 0.99]\n"
+    code, _, err = await gfedge("start", "line", "-p", "steps=many")
+    assert (code, "a whole number" in err) == (1, True)
+    code, _, err = await gfedge("cancel", job_id)
+    assert (code, "has succeeded already" in err) == (1, True)
+    code, out, err = await gfedge("start", "line", "-p", "mode=broken", "--follow")
+    assert (code, "ValueError" in err) == (1, True)
+
+
+# -- models -------------------------------------------------------------------------------------
+
+
+async def test_an_exported_model_becomes_a_version_in_dev_with_its_lineage(
+    training: Training,
+) -> None:
+    api = await training()
+    body = {
+        "entry_point": "line",
+        "params": {"steps": 5, "export_as": "1"},
+        "datasets": [{"name": "points", "digest": "sha256:ab12"}],
+    }
+    job = await until(api, (await api.call("POST", JOBS, 202, json=body))["id"])
+    assert (job["state"], job["model"]) == ("succeeded", "line@1"), job
+    found = await api.get("/api/v1/ml-platform/models/line")
+    (version,) = found["versions"]
+    assert (version["stage"], version["source_run"]) == ("dev", job["run_id"])
+    listed = await api.get(f"{RUNS}/{job['run_id']}/artifacts?path=model")
+    assert {one["name"] for one in listed["artifacts"]} == {"model.onnx", "model.toml"}
+    up = await api.get("/api/v1/ml-platform/lineage/model_version/line@1", direction="up")
+    assert {"run", "training_job", "dataset"} <= {node["kind"] for node in up["nodes"]}
+    again = await until(api, (await api.call("POST", JOBS, 202, json=body))["id"])
+    assert (again["state"], again["model"]) == ("succeeded", "line@1")
+
+
+async def test_a_model_that_is_none_fails_the_job_and_says_why(
+    training: Training, tmp_path: Path
+) -> None:
+    api = await training()
+    code = "import os, pathlib; p = pathlib.Path(os.environ['GFEDGE_JOB_EXPORT']); "
+    code += "(p / 'model.toml').write_text('name = 1')"
+    text = f'[entry_points.bad]\ncommand = ["{sys.executable}", "-c", "{code}"]\n'
+    (tmp_path / "data" / "training.toml").write_text(text)
+    job = await until(api, (await submit(api, "bad"))["id"])
+    assert (job["state"], job["error"]["code"]) == ("failed", "model_refused")
+    assert "the training succeeded, but" in job["error"]["detail"]
+    assert job["run_id"] in job["error"]["detail"]

@@ -36,8 +36,10 @@ def fit(job: report.Job, options: argparse.Namespace) -> None:
             state.with_suffix(".new").replace(state)
         if step == options.hold:
             print(f"holding at step {step}", flush=True)
+            give_up_at = time.monotonic() + 120  # nobody may be left to say go
             while not (job.checkpoints / "go").exists() and not job.cancelled:
-                time.sleep(0.01)
+                assert time.monotonic() < give_up_at
+                time.sleep(0.02)
     if job.cancelled:
         return
     (job.export.parent / "weights.json").write_text(json.dumps([*weights]))
@@ -57,17 +59,17 @@ def export(folder: Path, version: str) -> None:
 def stubborn(job: report.Job, options: argparse.Namespace) -> None:
     """Does not end when asked to, and neither do its children, one of which leaves the session."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    sleeper = [sys.executable, "-c", "import signal, time; signal.signal(15, 1); time.sleep(600)"]
+    sleeper = [sys.executable, "-c", "import signal, time; signal.signal(15, 1); time.sleep(120)"]
     children = [subprocess.Popen(sleeper), subprocess.Popen(sleeper, start_new_session=True)]
     (job.checkpoints / "pids").write_text(" ".join(str(c.pid) for c in children))
     job.progress(1, 2)
-    time.sleep(600)
+    time.sleep(120)
 
 
 def hungry(job: report.Job, options: argparse.Namespace) -> None:
     """Takes more memory than it may."""
     taken = np.ones(400 << 20, np.uint8)
-    time.sleep(600 + taken[0])
+    time.sleep(120 + taken[0])
 
 
 def noisy(job: report.Job, options: argparse.Namespace) -> None:

@@ -23,6 +23,7 @@ from gfedge.cli.examples import (
     SUPERRES_EXAMPLES,
     TRACE_EXAMPLES,
 )
+from gfedge.cli.train_parser import TRAIN_EXAMPLES, add_train
 
 DEFAULT_SERVER = "http://127.0.0.1:8000"
 
@@ -89,6 +90,10 @@ def _run(args: argparse.Namespace) -> int:
             from gfedge.cli import gc
 
             return gc.run(args)
+        case "train":
+            from gfedge.cli import train
+
+            return train.run(args)
         case "doctor":
             from gfedge.cli import doctor
 
@@ -128,6 +133,7 @@ def parser() -> argparse.ArgumentParser:
     _add_access(commands)
     _add_tls(commands)
     _add_gc(commands)
+    add_train(_client(commands, "train", "start and watch trainings", TRAIN_EXAMPLES))
     _add_doctor(commands)
     return root
 

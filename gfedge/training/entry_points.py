@@ -21,6 +21,8 @@ from gfedge.settings import Settings
 from gfedge.training.types import Backend, EntryParam, EntryPoint, Scalar
 
 FILE = "training.toml"
+TOOLS = Path(__file__).resolve().parents[2] / "tools"
+"""Shipped trainers, which a source tree has and an installed package has not."""
 PLACES = frozenset({"python", "work", "checkpoints", "export"})
 """What a command may name besides its parameters."""
 LOOK_SECONDS = 60.0
@@ -76,7 +78,7 @@ class Refused(errors.Unavailable):
 def read(settings: Settings) -> dict[str, Declared]:
     """What is declared now, by name; raises Refused. Read anew each time, so that no restart is needed."""
     path = settings.data / FILE
-    found = {"sprites": sprites(settings)}
+    found = {"sprites": sprites(settings)} if (TOOLS / "sprites").is_dir() else {}
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
@@ -100,8 +102,9 @@ def find(settings: Settings, name: str) -> Declared:
         return known[name]
     near = difflib.get_close_matches(name, known, 1)
     meant = f"; did you mean {near[0]!r}?" if near else ""
+    what = f"no {name!r} is declared" if name else "it must be given"
     raise errors.Invalid(
-        f"entry_point: no {name!r} is declared, there are: {', '.join(known)}{meant} "
+        f"entry_point: {what}, there are: {', '.join(known) or 'none'}{meant} "
         f"({FILE} in the data folder declares more)",
         code="unknown_entry_point",
         field="entry_point",
@@ -185,14 +188,13 @@ def command(
 
 def sprites(settings: Settings) -> Declared:
     """The shipped sprite trainer."""
-    root = Path(__file__).resolve().parents[2]
     return Declared(
         title="The sprite generator: prompts to 32x32 sprites (tools/sprites)",
         command=[
             *("{python}", "-m", "sprites.train", "--data", "{data}", "--run", "{checkpoints}"),
             *("--steps", "{steps}", "--batch", "{batch}", "--rate", "{rate}", "--seed", "{seed}"),
         ],
-        env={"PYTHONPATH": f"{root / 'tools'}:{root}"},
+        env={"PYTHONPATH": f"{TOOLS}:{TOOLS.parent}"},
         params={
             "data": EntryParam(
                 type="path",

@@ -7,6 +7,7 @@ each look after, until it is no longer listed. So neither a crash nor a failed c
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 import time
@@ -30,6 +31,8 @@ from gfedge.training.vast import Vast, VastFailed
 
 log = logging.getLogger(__name__)
 
+Failure = tuple[str, str]
+"""Code and words of why a job is given up."""
 LOOK_SECONDS = 15.0
 TRIES = 5
 """Offers that are tried, where others take them first."""
@@ -55,6 +58,7 @@ class Rented:
         self._vast = Vast(settings)
         self._tasks = Tasks()
         self._renting: set[str] = set()
+        self._failing: set[str] = set()
         self._look_now = asyncio.Event()
         self._prefix = f"gfedge-{secrets.server}-"
 
@@ -92,17 +96,31 @@ class Rented:
         self._tasks.spawn(f"rent for {live.id}", self._rent_for(live))
 
     async def recover(self, live: Live) -> None:
-        """Goes on with its machine, found by the label; where there is none, rents one if it never had any."""
+        """Goes on with its machine, as soon as Vast.ai says which there are."""
         live.heard_at = time.time()
         self._mind(live)
         if live.record.cancel_requested_at is not None:
             return await self.cancel(live)
-        machine = {m["label"]: m for m in await self._machines()}.get(self._label(live.id))
-        if machine is not None:
-            return await self._adopt(live, machine)
-        if live.record.state == "queued" or _never_had_one(live.record):
-            return self.submit(live)
-        return await self._jobs.fail(live, "machine_gone", "its machine is gone")
+        self._tasks.spawn(f"take up {live.id}", self._take_up(live))
+        return None
+
+    async def _take_up(self, live: Live) -> None:
+        """Finds its machine by the label; where there is none, rents one if it never had any."""
+        while not live.ended.is_set():
+            try:
+                machines = {machine["label"]: machine for machine in await self._machines()}
+            except VastFailed as failure:
+                log.warning("training job %s cannot be taken up, again soon: %s", live.id, failure)
+                await asyncio.sleep(LOOK_SECONDS)
+                continue
+            machine = machines.get(self._label(live.id))
+            if machine is not None:
+                await self._adopt(live, machine)
+            elif live.record.state == "queued" or _never_had_one(live.record):
+                self.submit(live)
+            else:
+                await self._jobs.fail(live, "machine_gone", "its machine is gone")
+            return
 
     async def cancel(self, live: Live) -> None:
         await self._jobs.settle(live, Outcome(status="cancelled"))
@@ -213,92 +231,98 @@ class Rented:
                 log.error("rented machines cannot be looked after, again soon: %s", failure)
             except Exception:
                 log.exception("looking after rented machines failed")
-            try:
-                await asyncio.wait_for(self._look_now.wait(), pause)
-            except TimeoutError:
-                continue
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(pause):
+                    await self._look_now.wait()
 
     async def _look(self) -> int:
-        """First what needs nobody's answer, the money; then the machines. Gives how many of them there were."""
+        """One look; gives how many machines there were.
+
+        A machine that must go is destroyed first and its job ended beside: a full disk may hold that up, and costs nothing.
+        """
         now = time.time()
-        for live in self._jobs.active("vastai"):
-            if live.record.rental is not None and live.record.rental.rented_at is not None:
-                await self._charge(live, now)
-        await self._stop_what_costs_too_much()
+        doomed = await self._too_dear(now)
         machines = {machine["label"]: machine for machine in await self._machines()}
+        kept = set()
         for live in self._jobs.active("vastai"):
-            await self._check(live, machines.get(self._label(live.id)), now)
-        ours = {self._label(live.id) for live in self._jobs.active("vastai")}
+            label = self._label(live.id)
+            failure = doomed.get(live.id) or self._silent(live, machines.get(label), now)
+            if failure is None:
+                kept.add(label)
+            elif live.id not in self._failing:
+                self._failing.add(live.id)
+                self._tasks.spawn(f"fail {live.id}", self._jobs.fail(live, *failure))
         for label, machine in machines.items():
-            if label not in ours:
+            if label not in kept:
                 await self._destroy(label.removeprefix(self._prefix), machine)
+        await self._charge(now)
         return len(machines)
 
-    async def _charge(self, live: Live, now: float) -> None:
-        rental = live.record.rental
-        assert rental is not None
-        await self._jobs.change(live, quiet=True, rental=charged(rental, now))
-
-    async def _stop_what_costs_too_much(self) -> None:
+    async def _too_dear(self, now: float) -> dict[str, Failure]:
+        """The jobs that cost more than they may, or than all may together."""
+        costs = {
+            live: (live.record.rental, charged(live.record.rental, now).spent_dollars)
+            for live in self._jobs.active("vastai")
+            if live.record.rental is not None
+        }
         total, most = await self._jobs.spent(), self._settings.vast_max_dollars
-        for live in self._jobs.active("vastai"):
-            rental = live.record.rental
-            if rental is None:
-                continue
-            if rental.spent_dollars >= rental.max_dollars:
-                await self._jobs.fail(
-                    live,
-                    "spend_limit",
-                    f"it cost {rental.spent_dollars:.2f} dollars, of {rental.max_dollars:g} that it may (setting "
-                    "vast_max_dollars_per_job, or rental.max_dollars)",
-                )
+        total += sum(cost - rental.spent_dollars for rental, cost in costs.values())
+        found: dict[str, Failure] = {}
+        for live, (rental, cost) in costs.items():
+            if cost >= rental.max_dollars:
+                detail = f"it cost {cost:.2f} dollars, of {rental.max_dollars:g} that it may"
+                hint = "(setting vast_max_dollars_per_job, or rental.max_dollars)"
+                found[live.id] = ("spend_limit", f"{detail} {hint}")
             elif total >= most:
-                await self._jobs.fail(
-                    live,
-                    "spend_limit",
-                    f"all jobs together cost {total:.2f} dollars, of {most:g} (setting vast_max_dollars)",
-                )
+                detail = f"all jobs together cost {total:.2f} dollars, of {most:g}"
+                found[live.id] = ("spend_limit", f"{detail} (setting vast_max_dollars)")
+        return found
 
-    async def _check(self, live: Live, machine: dict[str, Any] | None, now: float) -> None:
-        """Gives up a job whose machine is gone, silent, or never began."""
-        if live.id in self._renting or live.record.rental is None:
-            return
+    def _silent(self, live: Live, machine: dict[str, Any] | None, now: float) -> Failure | None:
+        """Why a job must be given up: its machine is gone, silent, or never began."""
         rental, state = live.record.rental, live.record.state
-        began = rental.rented_at or now
-        if machine is None:
-            if now - began > LOOK_SECONDS:  # it may not be listed yet
-                await self._jobs.fail(live, "machine_gone", "its machine is gone")
-        elif machine.get("actual_status") in ("exited", "offline"):
-            status = f"{machine['actual_status']}: {machine.get('status_msg') or 'no reason given'}"
-            await self._jobs.fail(live, "machine_gone", f"its machine is {status:.300}")
-        elif state == "starting" and now - began > self._settings.vast_start_seconds:
-            await self._jobs.fail(
-                live,
-                "machine_silent",
-                f"its trainer did not report within {self._settings.vast_start_seconds:g} s of renting the machine "
-                f"(status {machine.get('actual_status')}; setting vast_start_seconds)",
-            )
-        elif state == "running" and now - (live.heard_at or now) > self._settings.train_lost_after:
-            await self._jobs.fail(
-                live,
-                "machine_silent",
-                f"nothing was heard of its trainer for {self._settings.train_lost_after:g} s",
-            )
+        if live.id in self._renting or rental is None or rental.rented_at is None:
+            return None
+        since, status = now - rental.rented_at, (machine or {}).get("actual_status")
+        heard = now - (live.heard_at or now)
+        if machine is None:  # a new one may not be listed yet
+            return ("machine_gone", "its machine is gone") if since > 4 * LOOK_SECONDS else None
+        if status in ("exited", "offline"):
+            said = machine.get("status_msg") or "no reason given"
+            return "machine_gone", f"its machine is {status}: {said:.300}"
+        if state == "starting" and since > (longest := self._settings.vast_start_seconds):
+            detail = f"its trainer did not report within {longest:g} s of renting its machine, whose status is {status}"
+            return "machine_silent", f"{detail} (setting vast_start_seconds)"
+        if state == "running" and heard > (longest := self._settings.train_lost_after):
+            return "machine_silent", f"nothing was heard of its trainer for {longest:g} s"
+        return None
+
+    async def _charge(self, now: float) -> None:
+        """Writes down what each machine cost so far."""
+        for live in self._jobs.active("vastai"):
+            if live.record.rental is not None and live.record.rental.rented_at is not None:
+                await self._jobs.change(live, quiet=True, rental=charged(live.record.rental, now))
 
     async def _destroy(self, job_id: str, machine: dict[str, Any]) -> None:
-        await self._vast.destroy(int(machine["id"]))
+        try:
+            await self._vast.destroy(int(machine["id"]))
+        except VastFailed as failure:
+            log.error("machine %s cannot be destroyed, again soon: %s", machine["id"], failure)
+            return
         log.info("the rented machine %s of training job %s is destroyed", machine["id"], job_id)
         try:
-            record = await self._jobs.find(job_id)
-        except errors.NotFound:
-            return
-        if isinstance(record, Live) or record.rental is None:
-            return
-        if record.rental.destroyed_at is None:
-            rental = charged(record.rental, time.time())
-            await self._jobs.amend(
-                record, msgspec.structs.replace(rental, destroyed_at=time.time())
-            )
+            found = await self._jobs.find(job_id)
+            rental = found.record.rental if isinstance(found, Live) else found.rental
+            if rental is None or rental.destroyed_at is not None:
+                return
+            now = time.time()
+            rental = msgspec.structs.replace(charged(rental, now), destroyed_at=now)
+            if isinstance(found, Live):
+                await self._record(found, rental)
+            else:
+                await self._jobs.amend(found, rental)
+        except errors.ApiError as failure:
+            log.warning("that machine %s is gone is not recorded: %s", machine["id"], failure)
 
     async def _machines(self) -> list[dict[str, Any]]:
         """The machines that this server rented."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
 from typing import Any
 
@@ -201,10 +202,9 @@ async def _ended(jobs: TrainingJobs, live: Live) -> bool:
     """Waits a moment; says whether nothing more can come."""
     if live.ended.is_set() or jobs.stopping.is_set():
         return True
-    try:
-        await asyncio.wait_for(live.ended.wait(), FOLLOW_SECONDS)
-    except TimeoutError:
-        pass
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(FOLLOW_SECONDS):
+            await live.ended.wait()
     return False
 
 

@@ -111,13 +111,14 @@ class Vast:
                 code="vastai_sdk_missing",
             ) from None
         try:
-            said, complained = await asyncio.wait_for(child.communicate(request), CALL_SECONDS)
-        except (TimeoutError, asyncio.CancelledError) as error:
-            child.kill()
-            await child.wait()
-            if isinstance(error, TimeoutError):
-                raise VastFailed(f"Vast.ai did not answer within {CALL_SECONDS:g} s") from None
-            raise
+            async with asyncio.timeout(CALL_SECONDS):
+                said, complained = await child.communicate(request)
+        except TimeoutError:
+            raise VastFailed(f"Vast.ai did not answer within {CALL_SECONDS:g} s") from None
+        finally:
+            if child.returncode is None:
+                child.kill()
+                await child.wait()
         try:
             answer: dict[str, Any] = json.loads(said)
         except ValueError:

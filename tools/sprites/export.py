@@ -171,11 +171,16 @@ def main() -> None:
     ask.add_argument("--copies", default="an uncounted number", help="what likeness.py counted")
     options = ask.parse_args()
     torch.set_num_threads(1)
-    state = torch.load(options.run / "checkpoint.pt", weights_only=True)
-    made = options.out.with_name(options.out.name + ".new")
+    print(json.dumps(make(options.run, options.out, options.copies), indent=1))
+
+
+def make(run: Path, out: Path, copies: str = "an uncounted number") -> dict[str, Any]:
+    """Makes the folder `out` from the checkpoint in `run`; gives the facts that it tells."""
+    state = torch.load(run / "checkpoint.pt", weights_only=True)
+    made = out.with_name(out.name + ".new")
     shutil.rmtree(made, ignore_errors=True)
     made.mkdir(parents=True)
-    shutil.copyfile(options.run / "vocab.json", made / "vocab.json")
+    shutil.copyfile(run / "vocab.json", made / "vocab.json")
     vocabulary = Vocabulary.load(made / "vocab.json")
 
     net = net_of(state)
@@ -185,13 +190,13 @@ def main() -> None:
     facts = facts_of(state, made)
     facts["difference"] = f"{difference(net, velocity, vocabulary):.1e}"
     facts["alone"] = "yes" if same_alone(velocity, vocabulary) else "NO"
-    facts["copies"] = options.copies
+    facts["copies"] = copies
     two_halves(drawn(velocity, vocabulary, PROMPTS, SEEDS), made / "sheet.png", SEEDS, PROMPTS)
     for name in ("model.toml", "CARD.md", "NOTICE"):
         text = (HERE / "templates" / name).read_text(encoding="utf-8")
         (made / name).write_text(fill(text, facts), encoding="utf-8")
-    move(made, options.out)
-    print(json.dumps(facts, indent=1))
+    move(made, out)
+    return facts
 
 
 if __name__ == "__main__":

@@ -4,7 +4,8 @@ Everything a step draws (pictures, hues, captions, times, noise) comes from a ge
 (seed, step), and the learning rate depends on step and steps alone, so a stopped run goes on where
 its checkpoint stands as if it had not stopped: start the same command again. Loss: mean square error
 of the velocity (rectified flow, see net.py). RUN gets log.jsonl, checkpoint.pt (net, averaged net,
-optimiser, step), vocab.json and a contact sheet every few minutes.
+optimiser, step), vocab.json and a contact sheet every few minutes. Started as a training job of a
+server it reports there, and exports the model at its end.
 """
 
 import argparse
@@ -19,6 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from gfedge import report
 from gfedge.inference.words import Vocabulary
 from sprites.captions import Captions, vocabulary_of
 from sprites.colours import dominant, recoloured
@@ -173,39 +175,42 @@ class Run:
         average(self.ema, self.net, self.step)
 
 
-def train(run: Run, batches: Batches, options: argparse.Namespace) -> None:
+def train(run: Run, batches: Batches, options: argparse.Namespace, job: report.Job) -> None:
     """Steps until the last one, with a log line, a checkpoint and a contact sheet now and then."""
     began = since = sheet = time.monotonic()
     before = run.seconds
-    while run.step < options.steps:
+    while run.step < options.steps and not job.cancelled:
         run.advance(batches, options.steps, options.rate)
+        job.progress(run.step, options.steps)
         now = time.monotonic()
         run.seconds = before + now - began
         if run.step % 50 == 0:
-            note(run, options)
+            note(run, options, job)
         if now - since > options.save_every:
             run.save()
             since = now
         if now - sheet > options.sheet_every:
-            preview(run, batches.vocabulary)
+            job.artifact(preview(run, batches.vocabulary))
             sheet = time.monotonic()
     run.save()
-    note(run, options)
+    note(run, options, job)
 
 
 @torch.no_grad()
-def preview(run: Run, vocabulary: Vocabulary) -> None:
-    """A contact sheet of the averaged net, one sprite for each prompt."""
+def preview(run: Run, vocabulary: Vocabulary) -> Path:
+    """A contact sheet of the averaged net, one sprite for each prompt; gives its file."""
 
     def velocity(*arrays: np.ndarray) -> np.ndarray:
         return run.ema(*(torch.from_numpy(a) for a in arrays)).numpy()
 
     x = sample(velocity, [vocabulary.encode(p) for p in PROMPTS], range(len(PROMPTS)), steps=12)
-    contact_sheet(sprites(x), run.folder / f"step{run.step:06d}.png", 12)
+    sheet = run.folder / f"step{run.step:06d}.png"
+    contact_sheet(sprites(x), sheet, 12)
+    return sheet
 
 
-def note(run: Run, options: argparse.Namespace) -> None:
-    """A line for the log."""
+def note(run: Run, options: argparse.Namespace, job: report.Job) -> None:
+    """A line for the log, and for the job."""
     samples = run.step * options.batch
     line = {
         "step": run.step,
@@ -216,6 +221,7 @@ def note(run: Run, options: argparse.Namespace) -> None:
     }
     with (run.folder / "log.jsonl").open("a") as log:
         print(json.dumps(line), file=log)
+    job.metrics(run.step, loss=run.loss, images_per_second=line["images_per_second"])
 
 
 def main() -> None:
@@ -237,7 +243,12 @@ def main() -> None:
     (options.run / "vocab.json").write_text(batches.vocabulary.to_json(), encoding="utf-8")
     run = Run(options, batches)
     run.resume()
-    train(run, batches, options)
+    with report.job(on_sigterm=True) as job:
+        train(run, batches, options, job)
+        if job.url and not job.cancelled:
+            from sprites.export import make
+
+            make(options.run, job.export)
 
 
 if __name__ == "__main__":
