@@ -122,6 +122,8 @@ TITLES = {
     504: "No answer in time",
     507: "No space left",
 }
+FORM = "application/x-www-form-urlencoded"
+"""Its fields may stand in the query as well, and then there is no body."""
 _parameter = re.compile(r"\{(\w+)\}")
 
 
@@ -192,7 +194,7 @@ def _operation(
     if route.messages is not None:
         operation["x-websocket"] = _socket(route.messages, schema_of)
     if content := _content(route, schema_of, components):
-        operation["requestBody"] = {"required": True, "content": content}
+        operation["requestBody"] = {"required": FORM not in content, "content": content}
     return operation
 
 
