@@ -1,6 +1,6 @@
 """Walks of depth 8 through a lineage graph of 100,000 edges, over HTTP: one after the other, and 8 at a time.
 
-The graph has layers of jobs and pictures, each node made from three of the layer before: a walk of depth 8 up or down
+The graph has layers of jobs and pictures, each node made from three (--parents) of the layer before: a walk of depth 8 up or down
 meets thousands of nodes, of which a page of 1000 is described.
 """
 
@@ -21,7 +21,6 @@ from tracking import Client, Work, percentiles, timed
 from gfedge import migrate
 from gfedge.db import Cursor, Database
 
-PARENTS = 3
 FILL = """
     insert into edges
     select if(l % 2 = 0, 'asset', 'job'), format('{}-{}', l, hash(i * 7919 + k) % $2),
@@ -30,15 +29,15 @@ FILL = """
 """
 
 
-def fill(cursor: Cursor, layers: int, width: int) -> None:
-    cursor.execute(FILL, [layers, width, PARENTS])
+def fill(cursor: Cursor, layers: int, width: int, parents: int) -> None:
+    cursor.execute(FILL, [layers, width, parents])
 
 
 async def prepare(data: Path, args: argparse.Namespace) -> int:
     db = Database(data / "gfedge.duckdb")
     db.open(migrate.migrate)
-    width = args.edges // args.layers // PARENTS
-    await db.write(fill, args.layers, width)
+    width = args.edges // args.layers // args.parents
+    await db.write(fill, args.layers, width, args.parents)
     await asyncio.to_thread(db.close)
     return width
 
@@ -70,7 +69,7 @@ async def measure(args: argparse.Namespace, folder: Path) -> None:
     data.mkdir()
     models.mkdir()
     width = await prepare(data, args)
-    edges = args.layers * width * PARENTS
+    edges = args.layers * width * args.parents
     print(
         f"{edges} edges, {(args.layers + 1) * width} nodes (to hold: 30 ms for a walk of depth 8)"
     )
@@ -86,6 +85,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--edges", type=int, default=100_000)
     parser.add_argument("--layers", type=int, default=11)
+    parser.add_argument("--parents", type=int, default=3, help="of each node")
     parser.add_argument("--requests", type=int, default=100, help="of each kind")
     with tempfile.TemporaryDirectory() as folder:
         asyncio.run(measure(parser.parse_args(), Path(folder)))
