@@ -185,7 +185,7 @@ class Reference:
         if socket is None:
             return ""
         data = [[f"<code>{_text(n)}</code>", self._kind(one)] for n, one in socket["data"].items()]
-        closes = [[_text(code), _text(why)] for code, why in socket["close"].items()]
+        closes = [[_text(code), _marked(why)] for code, why in socket["close"].items()]
         return (
             f"{_prose(socket['description'])}<p>Send {self._kind(socket['send'])}, receive "
             f"{self._kind(socket['receive'])}.</p>{self._table('Messages', data)}{self._table('Closed with', closes)}"
