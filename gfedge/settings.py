@@ -148,6 +148,9 @@ class Settings(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=
         bool,
         Meta(description="Run models in a supervised process of their own, which may die alone."),
     ] = False
+    cpu_fallback: Annotated[
+        bool, Meta(description="Go on with the CPU when the GPU is lost; else jobs fail.")
+    ] = False
     run_seconds: Annotated[
         float,
         Meta(

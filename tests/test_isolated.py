@@ -232,3 +232,46 @@ async def test_a_server_with_isolated_inference_survives_it(
         assert (failed["status"], failed["error"]["code"]) == ("failed", "poisonous_job")
         assert (await api.generate(seed=1))["status"] == "succeeded"
     assert server.stop() == 0
+
+
+class LostSession:
+    """An ONNX Runtime session on a GPU that fell off the bus, as it would answer."""
+
+    def run(self, *args: object) -> None:
+        raise RuntimeError("CUDA failure 719: unspecified launch failure ; GPU=0")
+
+
+def losing(model: ModelFolder, **options: Any) -> Engine:
+    """An engine whose device is lost after the model was loaded."""
+    engine = Engine(EngineOptions(device="cpu", workers=2, **options))
+    engine.start()
+    engine.load(model).result(30)
+    assert engine.place is not None
+    for loaded in engine.place.sessions.models.values():
+        loaded.session = LostSession()
+    return engine
+
+
+def test_a_lost_device_is_told_and_jobs_fail(sprite: ModelFolder) -> None:
+    engine = losing(sprite)
+    try:
+        for _ in range(2):
+            with pytest.raises(EngineError, match="unspecified launch failure"):
+                generating(engine, sprite).result(30)
+        assert "the GPU was lost" in engine.device.note
+        assert engine.device.lost
+    finally:
+        engine.close()
+
+
+def test_where_it_is_set_the_cpu_takes_over_from_a_lost_device(sprite: ModelFolder) -> None:
+    engine = losing(sprite, cpu_fallback=True)
+    try:
+        with pytest.raises(EngineError):
+            generating(engine, sprite).result(30)
+        others = [generating(engine, sprite, seed=seed) for seed in range(6)]
+        assert all(future.result(30).images for future in others)
+        assert "running on CPU" in engine.device.note
+        assert engine.device.lost
+    finally:
+        engine.close()

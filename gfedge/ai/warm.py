@@ -78,6 +78,7 @@ def _engine(settings: Settings) -> Engine:
         device=settings.device,
         workers=settings.workers,
         tile=settings.tile,
+        cpu_fallback=settings.cpu_fallback,
         run_seconds=settings.run_seconds,
         memory_bytes=settings.model_memory,
         gpu_memory_bytes=settings.gpu_memory,

@@ -13,6 +13,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import Future
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -196,10 +197,26 @@ class Engine:
         on_gpu = device.provider == "CUDAExecutionProvider"
         workers = 1 if on_gpu else self.options.workers or cores()
         sessions = Sessions(self.options, device)
+        sessions.lost = partial(self._lost, sessions)
         self.place = Place(options=self.options, sessions=sessions, workers=workers, on_gpu=on_gpu)
         self.found = device
         for number in range(workers):
             self._spawn(f"engine-{number}", partial(self._work, self.place))
+
+    def _lost(self, sessions: Sessions, text: str) -> None:
+        """The GPU no longer answers. The call that met it fails; what waits goes to the CPU if that is set."""
+        with self.changed:
+            if self.closing or self.place is None or self.place.sessions is not sessions:
+                return
+            if self.device.lost:
+                return
+            log.error("the GPU was lost: %s", text)
+            if not self.options.cpu_fallback:
+                self.found = replace(self.device, note=f"the GPU was lost: {text}", lost=text)
+                return
+            for lane in self.lanes.values():
+                lane.move()
+        self._begin(replace(on_cpu(f"the GPU was lost ({text}): running on CPU"), lost=text))
 
     def _work(self, place: Place) -> None:
         """What each thread does: take a unit from the lane whose turn it is, run it, look again."""
@@ -210,7 +227,7 @@ class Engine:
     def _take(self, place: Place) -> Unit | None:
         """Wait for something to do; None when the engine closes."""
         with self.changed:
-            while not self.closing:
+            while not self.closing and place is self.place:
                 if found := self._next_unit(place):
                     lane, unit = found
                     lane.in_flight += 1

@@ -67,6 +67,9 @@ class Lane(ABC, Generic[AnyJob]):
     def close(self, sessions: Sessions) -> None:
         """Give back what the lane holds."""
 
+    def move(self) -> None:
+        """Forget what is open on a device that was lost; under the engine's lock."""
+
     def abandon(self, outcome: Exception) -> None:
         """Settle all jobs this way. Call it without the engine's lock."""
         for job in list(self.jobs):
@@ -102,6 +105,9 @@ class ModelLane(Lane[AnyJob]):
         if self.model is not None:
             sessions.release(self.model)
             self.model = None
+
+    def move(self) -> None:
+        self.model = None
 
     def abandon(self, outcome: Exception) -> None:
         with self.lock:

@@ -10,6 +10,7 @@ import logging
 import re
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -50,8 +51,28 @@ OUT_OF_MEMORY = (
 )
 
 
+DEVICE_LOST = (
+    "device lost",
+    "cudaerrordeviceunavailable",
+    "cudaerrordevicesunavailable",
+    "cuda failure 46:",
+    "cuda failure 700:",
+    "cuda failure 719:",
+    "cuda failure 999:",
+    "unspecified launch failure",
+    "an illegal memory access was encountered",
+    "gpu has fallen off the bus",
+)
+
+
 def key_of(folder: ModelFolder) -> Key:
     return folder.name, folder.version, folder.digest
+
+
+def is_device_lost(error: BaseException) -> bool:
+    """Whether a GPU no longer answers: every later call on it fails too (CUDA's sticky errors)."""
+    text = str(error).lower()
+    return any(sign in text for sign in DEVICE_LOST)
 
 
 def is_out_of_memory(error: BaseException) -> bool:
@@ -79,13 +100,20 @@ class Model:
     buffers: list[bytes] = field(repr=False)
     """External tensors; ONNX Runtime reads them in place, so they live as long as the session."""
     deadline: Deadline = field(default_factory=lambda: Deadline(EngineOptions.run_seconds))
+    lost: Callable[[str], None] = lambda reason: None
+    """Called when the device no longer answers."""
     load_seconds: float = 0.0
     users: int = 0
     used: float = 0.0
 
     def run(self, feed: Tensors) -> NDArray[np.float32]:
         """The graph's first output for inputs by role. Whatever ONNX Runtime raises goes up."""
-        output: NDArray[np.float32] = self.deadline.run(self.session, self._named(feed))
+        try:
+            output: NDArray[np.float32] = self.deadline.run(self.session, self._named(feed))
+        except Exception as error:
+            if is_device_lost(error):
+                self.lost(reason(error))
+            raise
         if not np.isfinite(output).all():
             raise EngineError("the graph gave numbers that are not finite")
         return output
@@ -141,6 +169,7 @@ class Sessions:
         """Until when a model is given up only where nothing else can be."""
         self.lock = threading.Lock()
         self.deadline = Deadline(options.run_seconds)
+        self.lost: Callable[[str], None] = lambda reason: None
 
     def keep(self, folder: ModelFolder, seconds: float) -> None:
         """Give a model up last, for so long: it may be wanted again at once."""
@@ -217,7 +246,7 @@ class Sessions:
         started = time.perf_counter()
         try:
             model = open_model(folder, self.options, self.device)
-            model.deadline = self.deadline
+            model.deadline, model.lost = self.deadline, self.lost
             model.warm_up(self._warm_side(folder))
         except (
             Exception

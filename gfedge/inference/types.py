@@ -76,6 +76,8 @@ class EngineOptions:
     """Images in one denoising batch, guidance pairs not counted."""
     memory_bytes: int = 2 << 30
     """Budget for loaded models; the least recently used is unloaded beyond it."""
+    cpu_fallback: bool = False
+    """Go on with the CPU when the GPU is lost."""
     run_seconds: float = 120.0
     """The longest that one run of a graph (a step, a tile) may take."""
     gpu_memory_bytes: int = 0
@@ -135,6 +137,8 @@ class Device:
     provider: Literal["CUDAExecutionProvider", "CPUExecutionProvider"]
     note: str
     """For the start's one line: "no CUDA device: running on CPU"."""
+    lost: str = ""
+    """Why the GPU no longer answers; jobs fail until the server is started again, or run on the CPU if that is set."""
     missing: tuple[str, ...] = ()
     """What keeps CUDA from being used, for `gfedge doctor`: each entry says how to mend it."""
 

@@ -52,6 +52,8 @@ def provider(serving: Serving, wanted: str) -> Check:
     if wanted == "cuda" and device.provider != CUDA:
         missing = "; ".join(device.missing) or device.note
         return Check(ok=False, reason=f"CUDA is set but cannot be used: {missing}")
+    if device.lost and device.provider == CUDA:
+        return Check(ok=False, reason=f"{device.note}; restart, or set cpu_fallback")
     return Check(ok=True, reason=device.note)
 
 
