@@ -3,41 +3,20 @@
 from __future__ import annotations
 
 import difflib
-import math
 import os
-import re
 import socket
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
+from typing import Annotated, Literal, get_type_hints
 
 import msgspec
 from msgspec import Meta
 
+from gfedge.parsing import SettingsError as SettingsError
+from gfedge.parsing import read
+
 PREFIX = "GFEDGE_"
-SIZES = frozenset(
-    {
-        "max_artifact",
-        "max_body",
-        "max_model",
-        "max_job_memory",
-        "max_memory",
-        "model_memory",
-        "gpu_memory",
-        "min_free_disk",
-        "history_size",
-        "train_memory",
-        "train_gpu_memory",
-        "train_max_log",
-        "keep_job_bytes",
-    }
-)
-"""The settings in bytes, which may be written as 64M or 2GiB."""
-SIZE = re.compile(r"([0-9]{1,12}) ?([KMG])(?:iB)?", re.IGNORECASE | re.ASCII)
 LOCAL_HOSTS = ("127.0.0.1", "::1", "localhost")
-UNITS = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
-ADDRESSES = frozenset({"prometheus_url", "grafana_url"})
-ADDRESS = re.compile(r"(https?://[^\s/?#@]+(/[^\s?#]*)?)?", re.IGNORECASE | re.ASCII)
 WITHOUT_PREFIX = frozenset({"prometheus_url", "grafana_url", "grafana_api_key", "metrics_compat"})
 """Settings whose plain names other programs use as well: `GRAFANA_URL` means the same as `GFEDGE_GRAFANA_URL`."""
 NOT_SETTINGS = frozenset(
@@ -51,10 +30,6 @@ NOT_SETTINGS = frozenset(
     }
 )
 """Variables of the command line and of the tests; `GFEDGE_JOB_*` are those of trainers."""
-
-
-class SettingsError(ValueError):
-    """A setting that cannot be used; the text names it and says what is accepted."""
 
 
 def default_models() -> Path:
@@ -346,7 +321,7 @@ class Settings(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=
         for name, text in (flags or {}).items():
             given[name] = (text, f"--{name.replace('_', '-')} {text}")
         hints = get_type_hints(cls, include_extras=True)
-        found = cls(**{name: _read(name, hints[name], *one) for name, one in given.items()})
+        found = cls(**{name: read(name, hints[name], *one) for name, one in given.items()})
         data, models = found.data.expanduser().absolute(), found.models.expanduser().absolute()
         return msgspec.structs.replace(found, data=data, models=models)
 
@@ -381,48 +356,6 @@ def _own_address(wildcard: str) -> str:
             return str(probe.getsockname()[0])
     except OSError:
         return "::1" if ":" in wildcard else "127.0.0.1"
-
-
-def _read(name: str, hint: Any, text: str, origin: str) -> Any:
-    """The value that a text means; raises SettingsError, which says where the text came from and what is accepted."""
-    kind, limits = hint.__origin__, hint.__metadata__[0]
-    value: object = text
-    if get_origin(kind) is Literal:
-        value = next((choice for choice in get_args(kind) if choice.lower() == text.lower()), text)
-    elif name in SIZES and (size := SIZE.fullmatch(text)):
-        value = int(size[1]) * UNITS[size[2].upper()]
-    try:
-        if kind is Path and text:
-            return Path(text)
-        found = msgspec.convert(value, hint, strict=False)
-        if isinstance(found, float) and not math.isfinite(found):
-            raise ValueError("not a number")
-        if name in ADDRESSES and not ADDRESS.fullmatch(text):
-            raise ValueError("not an address")
-    except ValueError:
-        expected = _expected(kind, limits, size=name in SIZES)
-        raise SettingsError(f"{origin}: expected {expected}") from None
-    return found
-
-
-def _expected(kind: Any, limits: Meta, *, size: bool) -> str:
-    """What a setting accepts, in words."""
-    if get_origin(kind) is Literal:
-        return f"one of {', '.join(get_args(kind))}"
-    if kind is Path:
-        return "a path"
-    if size:
-        return f"a size of at least {limits.ge} bytes; K, M and G behind it are KiB, MiB and GiB"
-    if kind is bool:
-        return "true or false"
-    if kind is str:
-        return f"something like {limits.examples[0]}" if limits.examples else "a text"
-    noun = "a whole number" if kind is int else "a number"
-    return (
-        f"{noun} of at least {limits.ge}"
-        if limits.le is None
-        else f"{noun} from {limits.ge} to {limits.le}"
-    )
 
 
 def unknown(environ: Mapping[str, str]) -> list[str]:

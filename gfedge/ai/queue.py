@@ -170,10 +170,13 @@ class JobQueue:
             raise
         live.durable = True
 
-    async def secure(self, job: Live | EndedJob) -> None:
-        """Makes a job durable before anybody hears of it."""
-        if isinstance(job, Live) and not job.durable and job.acknowledged.done():
-            await self._db.insert(store.submission_row(job.submission))
+    async def secure(self, *jobs: Live | EndedJob) -> None:
+        """Makes jobs durable before anybody hears of them."""
+        heard = [job for job in jobs if isinstance(job, Live) and not job.durable]
+        heard = [job for job in heard if job.acknowledged.done()]
+        if heard:
+            await self._db.insert(*(store.submission_row(job.submission) for job in heard))
+        for job in heard:
             job.durable = True
 
     async def cancel(self, job_id: str) -> Job:
@@ -214,6 +217,7 @@ class JobQueue:
         found: list[Live | EndedJob] = sorted([*ended, *left], key=lambda job: job.id, reverse=True)
         page = found[: query.limit]
         more = len(found) > len(page)
+        await self.secure(*page)
         return [self.snapshot(job) for job in page], page[-1].id if page and more else None
 
     def live_run(self, run_id: str) -> RunRecord | None:
