@@ -85,7 +85,9 @@ async def measure(found: running.Server, requests: int, clients: int) -> None:
     address = f"http://{found.host}:{found.port}"
     connector = aiohttp.TCPConnector(limit=0)
     async with aiohttp.ClientSession(address, connector=connector) as session:
-        await call(session, "PUT", "/policy", json={"prod": {}})
+        await call(
+            session, "PUT", "/policy", json={"prod": {"golden": False, "max_latency_ratio": None}}
+        )
         headers = {"Content-Type": "application/octet-stream"}
         await call(session, "POST", "/versions", data=nearest(0.9), headers=headers)
         await Load(session, clients).run(200)

@@ -9,7 +9,7 @@ import builders
 import numpy as np
 import pytest
 from conftest import Api, Serving, eventually
-from test_promotion import SUPERRES, nearest, promote, put_policy, register, stages, up
+from test_promotion import SUPERRES, UNGATED, nearest, promote, put_policy, register, stages, up
 
 from gfedge.registry.canary import Sample, _takes, verdict
 from gfedge.registry.policy import Watch
@@ -95,7 +95,7 @@ async def test_a_canary_that_fails_loses_its_traffic(serving: Serving) -> None:
 
 async def test_what_a_shadow_makes_is_compared_and_not_returned(serving: Serving) -> None:
     client = await up(serving)
-    await put_policy(client, prod={"golden": False})
+    await put_policy(client, prod=UNGATED)
     await register(client, nearest())
     await promote(client, "2", "prod")
     await register(client, nearest(0.9))
@@ -158,7 +158,7 @@ async def test_what_cannot_stand_beside_is_refused(serving: Serving) -> None:
 
 async def test_a_canary_that_comes_to_prod_is_none_any_more(serving: Serving) -> None:
     client = await up(serving)
-    await put_policy(client, prod={"golden": False})
+    await put_policy(client, prod=UNGATED)
     await staged(client, nearest(0.9))
     await client.call("POST", CANARY, json={"version": "2", "percent": 10})
     await client.call("POST", SHADOW, json={"version": "2"})

@@ -9,7 +9,7 @@ from pathlib import Path
 import builders
 import pytest
 from conftest import Api, Serving
-from test_promotion import nearest, put_policy, up
+from test_promotion import UNGATED, nearest, put_policy, up
 
 from gfedge.cli import main
 
@@ -31,7 +31,7 @@ async def test_an_operator_registers_promotes_and_rolls_back(
     assert "these files are superres@2" in capsys.readouterr().out
     assert await run(client, "promote", "superres@2", "--reason", "good") == 0
     assert "superres@2 is in staging" in capsys.readouterr().out
-    await put_policy(client, prod={"metrics": {"psnr": {"min": 30}}})
+    await put_policy(client, prod={**UNGATED, "metrics": {"psnr": {"min": 30}}})
     assert await run(client, "promote", "superres@2") == 1
     said = capsys.readouterr()
     assert "FAILED  metric psnr" in said.out

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,8 @@ from gfedge.registry.types import ModelVersionRow
 
 MODELS = "/api/v1/ml-platform/models"
 SUPERRES = f"{MODELS}/superres"
+UNGATED = {"golden": False, "max_latency_ratio": None}
+"""For prod: nothing is compared."""
 
 
 def nearest(shade: float = 1.0, turns: int = 0) -> bytes:
@@ -91,7 +94,7 @@ async def up(serving: Serving, **settings: Any) -> Api:
 
 async def test_a_version_goes_from_dev_to_prod_and_back(serving: Serving) -> None:
     client = await up(serving)
-    await put_policy(client, prod={"golden": False})
+    await put_policy(client, prod=UNGATED)
     await register(client, nearest(), by="kim")
     first = await promote(client, "2", reason="looks good", by="lee")
     assert (first["from_stage"], first["to_stage"], first["passed"]) == ("dev", "staging", True)
@@ -127,7 +130,7 @@ async def test_a_version_goes_from_dev_to_prod_and_back(serving: Serving) -> Non
 
 async def test_stages_survive_a_restart(serving: Serving) -> None:
     client = await up(serving)
-    await put_policy(client, prod={"golden": False}, keep_warm_seconds=5)
+    await put_policy(client, prod=UNGATED, keep_warm_seconds=5)
     for shade in (0.9, 0.8):
         found = await register(client, nearest(shade))
         await promote(client, found["version"], "prod")
@@ -165,10 +168,10 @@ async def test_what_cannot_be_moved_is_said_clearly(serving: Serving) -> None:
 
 async def test_a_worse_version_is_held_back_with_its_figures(serving: Serving) -> None:
     client = await up(serving)
-    await put_policy(client, prod={"golden": False})
+    await put_policy(client, prod=UNGATED)
     await register(client, nearest())
     await promote(client, "2", "prod")
-    await put_policy(client, prod={"golden": True, "max_psnr_loss": 0.5})
+    await put_policy(client, prod={"max_psnr_loss": 0.5, "max_latency_ratio": None})
     await register(client, nearest(0.5))
     problem = await refused(client, "gate_failed", version="3", stage="prod", reason="darker")
     held = {gate["gate"]: gate for gate in problem["gates"]}
@@ -256,7 +259,7 @@ async def test_a_sprite_model_is_compared_by_what_it_draws(serving: Serving) -> 
     found = await client.call("POST", f"{MODELS}/sprite/promote", json=body)
     drawn = next(gate for gate in found["gates"] if gate["gate"] == "golden drawn")
     assert drawn["figure"] == drawn["bound"] == 1.0
-    policy = {"prod": {"score": "clip_score"}}
+    policy = {"prod": {**UNGATED, "score": "clip_score"}}
     await client.call("PUT", f"{MODELS}/sprite/policy", json=policy)
     path = f"{MODELS}/sprite/promote"
     problem = await client.refused(
@@ -309,7 +312,7 @@ def test_golden_pictures_are_shrunk_by_what_is_seen() -> None:
 
 async def test_no_request_fails_while_versions_are_swapped(serving: Serving) -> None:
     client = await up(serving)
-    await put_policy(client, prod={"golden": False})
+    await put_policy(client, prod=UNGATED)
     await register(client, nearest(0.9))
     data, seen, stop = builders.png_file(), set(), asyncio.Event()
 
@@ -333,7 +336,7 @@ async def test_no_request_fails_while_versions_are_swapped(serving: Serving) -> 
 
 async def test_a_job_keeps_the_version_that_it_was_acknowledged_with(serving: Serving) -> None:
     client = await up(serving, max_running=1)
-    await put_policy(client, prod={"golden": False})
+    await put_policy(client, prod=UNGATED)
     await register(client, nearest(0.9))
     slow = await client.submit(f"{builders.SLOW} dragon", steps=100)
     queued = await client.upscale(builders.png_file(), status=202)
@@ -356,7 +359,7 @@ async def test_a_version_that_jobs_wait_for_is_not_deleted(serving: Serving) -> 
 
 async def test_promotions_at_once_leave_one_in_prod(serving: Serving) -> None:
     client = await up(serving)
-    await put_policy(client, prod={"golden": False})
+    await put_policy(client, prod=UNGATED)
     for shade in (0.9, 0.8, 0.7):
         await register(client, nearest(shade))
     await asyncio.gather(*(promote(client, version, "prod") for version in ("2", "3", "4")))
@@ -405,3 +408,44 @@ def test_a_reference_means_one_version(places: list[str], prod: int | None, labe
         assert found.version == label
     else:
         assert found is next((row for row in reversed(rows) if row.stage == label), None)
+
+
+async def test_whatever_is_done_one_version_is_in_prod(serving: Serving) -> None:
+    """Random walks over promotions, rollbacks, canaries and deletions: at most one in prod, and what is told is so."""
+    client = await up(serving)
+    await put_policy(client, prod=UNGATED)
+    for shade in (0.9, 0.8):
+        await register(client, nearest(shade))
+    choose = random.Random(7)
+    paths = [f"{SUPERRES}/{what}" for what in ("rollback", "canary", "shadow")]
+    for _ in range(60):
+        number = choose.choice("123")
+        body: dict[str, Any] = {"version": number}
+        match choose.randrange(6):
+            case 0 | 1:
+                stage = choose.choice(("dev", "staging", "prod", "archived"))
+                call = ("POST", f"{SUPERRES}/promote", {**body, "stage": stage})
+            case 2:
+                call = ("POST", paths[0], {})
+            case 3:
+                call = ("POST", paths[1], {**body, "percent": 50})
+            case 4:
+                call = ("POST", paths[2], body)
+            case _:
+                call = ("DELETE", choose.choice(paths[1:]), None)
+        async with client.http.request(call[0], call[1], json=call[2]) as response:
+            assert response.status in (200, 404, 409), await response.text()
+        places, told = await stages(client), await client.get(f"{SUPERRES}/canary")
+        assert list(places.values()).count("prod") == 1
+        assert places[told["serving"].partition("@")[2]] == "prod"
+        for beside in (told["canary"], told["shadow"]):
+            assert beside is None or places[beside["version"]] in ("dev", "staging")
+    job = await client.upscale(builders.png_file(), model="superres@prod")
+    assert (await stages(client))[job["model"]["version"]] == "prod"
+    at = {"superres@1": "prod"}
+    for change in reversed((await client.get(f"{SUPERRES}/history"))["changes"]):
+        if change["to_stage"]:
+            at[f"superres@{change['version']}"] = change["to_stage"]
+        if change["replaced"]:
+            at[f"superres@{change['replaced']}"] = "archived"
+    assert {key.partition("@")[2]: stage for key, stage in at.items()} == await stages(client)

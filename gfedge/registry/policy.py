@@ -54,6 +54,13 @@ class Gates(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=Tru
     ] = False
 
 
+class ProdGates(Gates, kw_only=True, frozen=True, forbid_unknown_fields=True):
+    """Conditions of prod, which compare with the version there unless they are told not to."""
+
+    golden: bool = True
+    max_latency_ratio: Times | None = 2.0
+
+
 class Watch(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
     """When a canary loses its traffic: held against the version in prod over the same time."""
 
@@ -73,7 +80,7 @@ class Policy(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=Tr
     """What holds for a model; the defaults suit most."""
 
     staging: Gates = Gates()
-    prod: Gates = Gates(golden=True, max_latency_ratio=2.0)
+    prod: ProdGates = ProdGates()
     watch: Watch = Watch()
     keep_warm_seconds: Annotated[
         float,

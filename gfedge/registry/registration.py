@@ -46,8 +46,10 @@ async def register(
     metrics = await registry.db.read(_check_origin, origin)
     earlier = registry.resolve(f"{name}@{references.LATEST}") if name else None
     async with registry.files.room() as room:
-        base = registry.folder(earlier.id).path if earlier else None
-        table = await asyncio.to_thread(registry.files.gather, source, room, base)
+        base = registry.here(earlier.id) if earlier else None
+        table = await asyncio.to_thread(
+            registry.files.gather, source, room, base.path if base else None
+        )
         async with registry.registering:
             table, known = _named(registry, table, name, version)
             if known is not None:
@@ -136,7 +138,8 @@ def _named(
                 f"model {name!r} is of kind {row.kind}: a version of kind {table.get('kind')!r} needs another name",
                 code="model_of_other_kind",
             )
-        if row.digest == digest and _same(registry.folder(row.id), table):
+        folder = registry.here(row.id)
+        if row.digest == digest and folder is not None and _same(folder, table):
             return table, row
     taken = registry.taken(name)
     if version is not None and version in taken:

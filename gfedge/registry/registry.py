@@ -175,7 +175,7 @@ class Registry:
     def model(self, name: str, stage: Stage | None = None) -> Model:
         """A model with its versions, or those of a stage; without any where there are none."""
         versions = self.versions(name)
-        serving = references.resolve(versions, "")
+        serving = self.resolve(name)
         return Model(
             name=name,
             kind=versions[0].kind if versions else "",
