@@ -3,16 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import errno
-import logging
-import os
-import signal
-import socket
-import sys
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 from aiohttp import web
@@ -21,12 +14,12 @@ from msgspec import UNSET, Meta, UnsetType
 from gfedge import (
     __version__,
     auth,
-    connections,
     docs,
     keys,
     metrics,
     middleware,
     migrate,
+    reload,
     wire,
 )
 from gfedge.access import guard, start
@@ -44,7 +37,7 @@ from gfedge.assets.store import TELLERS as ASSET_TELLERS
 from gfedge.backup import routes as backup
 from gfedge.backup.backups import BackupFolder
 from gfedge.compat import prometheus, prometheus_status
-from gfedge.db import Database, DatabaseRefused
+from gfedge.db import Database
 from gfedge.events import Events
 from gfedge.lineage import routes as lineage
 from gfedge.monitoring import routes as monitoring
@@ -61,7 +54,7 @@ from gfedge.registry.registry import Registry
 from gfedge.registry.versions import version_id
 from gfedge.retention import routes as retention
 from gfedge.retention.start import collections
-from gfedge.settings import Settings, unknown
+from gfedge.settings import Settings
 from gfedge.tasks import Tasks
 from gfedge.tracking import artifact_routes as artifacts
 from gfedge.tracking import dataset_routes as datasets
@@ -77,8 +70,6 @@ from gfedge.training import routes as training
 from gfedge.training.lineage import TELLERS as TRAINING_TELLERS
 from gfedge.training.opened import Needs, opened
 from gfedge.wire import Route
-
-log = logging.getLogger("gfedge")
 
 TELLERS = (
     *TRACKING_TELLERS,
@@ -147,6 +138,7 @@ def routes() -> list[Route]:
         *training.routes(),
         *reports.routes(),
         *retention.routes(),
+        *reload.routes(),
     ]
 
 
@@ -174,6 +166,7 @@ def make_app(settings: Settings, *, no_auth: bool = False) -> web.Application:
     )
     app[guard.NO_AUTH] = no_auth
     app[keys.SETTINGS] = settings
+    app[keys.RELOADS] = {}
     app[keys.EVENTS] = Events(settings.max_listeners)
     app[lineage.TELLERS] = TELLERS
     app.on_response_prepare.extend((middleware.add_headers, guard.add_headers))
@@ -184,6 +177,10 @@ def make_app(settings: Settings, *, no_auth: bool = False) -> web.Application:
     wire.mount(app, table := routes())
     app[docs.DOCS] = docs.Docs(table)
     return app
+
+
+class StartError(Exception):
+    """Why the server cannot start; the text says what to do."""
 
 
 async def database(app: web.Application) -> AsyncIterator[None]:
@@ -329,80 +326,3 @@ async def drain(app: web.Application) -> None:
     await app[ai.QUEUE].drain()
     app[keys.EVENTS].close()
     app[training.JOBS].stopping.set()
-
-
-def serve(settings: Settings, *, no_auth: bool = False) -> int:
-    """Runs the server until SIGTERM or SIGINT; returns the exit code."""
-    logging.basicConfig(
-        level=settings.log_level.upper(),
-        format="%(asctime)s %(levelname)s %(message)s",
-        stream=sys.stderr,
-    )
-    for text in unknown(os.environ):
-        log.warning("%s", text)
-    try:
-        listening = _listen(settings)
-        settings = msgspec.structs.replace(settings, port=listening.getsockname()[1])
-        _run(_serve(settings, listening, no_auth=no_auth))
-    except (StartError, start.AccessRefused, DatabaseRefused, migrate.SchemaRefused) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
-
-
-class StartError(Exception):
-    """Why the server cannot start; the text says what to do."""
-
-
-def _listen(settings: Settings) -> socket.socket:
-    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    try:
-        return socket.create_server((settings.host, settings.port), family=family, backlog=1024)
-    except OSError as error:
-        taken = error.errno == errno.EADDRINUSE
-        advice = (
-            "is another server running there? Take another port with --port"
-            if taken
-            else "check --host"
-        )
-        reason = os.strerror(errno.EADDRINUSE) if taken else str(error.strerror or error)
-        raise StartError(
-            f"cannot listen on {settings.host}:{settings.port}: {reason}; {advice}"
-        ) from None
-
-
-async def _serve(settings: Settings, listening: socket.socket, *, no_auth: bool) -> None:
-    app, tls = make_app(settings, no_auth=no_auth), start.tls(settings)
-    runner = connections.Runner(app, settings, shutdown_timeout=5)
-    stop = asyncio.Event()
-
-    def signalled() -> None:
-        if stop.is_set():
-            app[ai.QUEUE].hurry()
-        stop.set()
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        with contextlib.suppress(NotImplementedError):  # Windows
-            asyncio.get_running_loop().add_signal_handler(number, signalled)
-    try:
-        await runner.setup()
-        await web.SockSite(runner, listening, ssl_context=tls).start()
-        start.leave_note(app)
-        log.info("gfedge %s on %s, data in %s", __version__, settings.address, settings.data)
-        await stop.wait()
-        log.info(
-            "stopping: running jobs get %g s, the others wait for the next start",
-            settings.shutdown_grace,
-        )
-    finally:
-        await runner.cleanup()
-
-
-def _run(main: Coroutine[Any, Any, None]) -> None:
-    """On uvloop where it exists: a third less CPU per request."""
-    try:
-        import uvloop
-    except ImportError:
-        asyncio.run(main)
-    else:
-        uvloop.run(main)

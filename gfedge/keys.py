@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+
 from aiohttp import web
 
 from gfedge.db import Database
@@ -11,3 +13,8 @@ from gfedge.settings import Settings
 SETTINGS = web.AppKey("settings", Settings)
 DB = web.AppKey("db", Database)
 EVENTS = web.AppKey("events", Events)
+
+Reload = Callable[[], Awaitable[list[str]]]
+RELOADS = web.AppKey("reloads", dict[str, Reload])
+"""What SIGHUP and `POST /admin/reload` read again, by name. Each gives a line for each change, or raises ValueError,
+OSError or ApiError and keeps what it had."""

@@ -82,6 +82,9 @@ http_request_seconds = Histogram(
 database_commit_seconds = Histogram(
     "gfedge_database_commit_seconds", "Time of a commit of the database.", buckets=MOMENTS
 )
+reload_failures_total = Counter(
+    "gfedge_reload_failures_total", "Reloads (SIGHUP, /admin/reload) that were refused."
+)
 database_writes_total = Counter(
     "gfedge_database_writes_total", "Writes that callers asked for; a commit holds many."
 )

@@ -1,35 +1,43 @@
-"""Every setting of the server, with its help; environment variables are `GFEDGE_<NAME>`, flags win over them."""
+"""Every setting of the server, with its help; gfedge.toml, then `GFEDGE_<NAME>`, then flags give them (`sources`)."""
 
 from __future__ import annotations
 
-import difflib
 import os
 import socket
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal, get_type_hints
+from typing import Annotated, Any, Literal, NamedTuple, get_type_hints
 
 import msgspec
 from msgspec import Meta
 
 from gfedge.parsing import SettingsError as SettingsError
 from gfedge.parsing import read
+from gfedge.sources import CONFIG, Given, file_of, gather
 
-PREFIX = "GFEDGE_"
 LOCAL_HOSTS = ("127.0.0.1", "::1", "localhost")
-WITHOUT_PREFIX = frozenset({"prometheus_url", "grafana_url", "grafana_api_key", "metrics_compat"})
-"""Settings whose plain names other programs use as well: `GRAFANA_URL` means the same as `GFEDGE_GRAFANA_URL`."""
-NOT_SETTINGS = frozenset(
+SECRETS = frozenset({"grafana_api_key", "vast_key"})
+"""Never shown."""
+NONE = Given("", "default", "")
+LIVE = frozenset(
     {
-        "GFEDGE_FAULT",
-        "GFEDGE_SERVER",
-        "GFEDGE_TOKEN",
-        "GFEDGE_TOKEN_FILE",
-        "GFEDGE_KILL_ROUNDS",
-        "GFEDGE_FUZZ",
+        *(
+            "allowed_host",
+            "cors_origin",
+            "frame_ancestors",
+            "public_url",
+            "log_level",
+            "body_timeout",
+        ),
+        *("max_queue", "max_queued_megapixels", "max_running", "max_pixels", "max_images"),
+        *("max_steps", "max_prompt", "max_wait", "shutdown_grace", "history_days", "history_size"),
+        *("keep_job_days", "keep_jobs", "keep_job_bytes", "restore_days"),
+        *("train_python", "train_max_running", "train_pause_queue", "train_nice", "train_grace"),
+        *("train_gpu_memory", "train_lost_after", "vast_max_dollars", "vast_max_dollars_per_job"),
+        "vast_start_seconds",
     }
 )
-"""Variables of the command line and of the tests; `GFEDGE_JOB_*` are those of trainers."""
+"""What a reload changes, because it is read where it is used; the others wait for a restart."""
 
 
 def default_models() -> Path:
@@ -306,24 +314,19 @@ class Settings(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"], Meta(description="What is logged.")
     ] = "info"
+    log_format: Annotated[
+        Literal["text", "json"], Meta(description="Lines to read, or a JSON object a line.")
+    ] = "text"
 
     @classmethod
     def load(
-        cls, flags: Mapping[str, str] | None = None, environ: Mapping[str, str] = os.environ
+        cls,
+        flags: Mapping[str, str] | None = None,
+        environ: Mapping[str, str] = os.environ,
+        config: str | None = None,
     ) -> Settings:
-        """Settings from defaults, then `GFEDGE_*`, then flags; raises SettingsError."""
-        given: dict[str, tuple[str, str]] = {}
-        for name in cls.__struct_fields__:
-            plain = [name.upper()] if name in WITHOUT_PREFIX else []
-            for variable in (*plain, f"{PREFIX}{name.upper()}"):
-                if (text := environ.get(variable)) is not None:
-                    given[name] = (text, f"{variable}={text}")
-        for name, text in (flags or {}).items():
-            given[name] = (text, f"--{name.replace('_', '-')} {text}")
-        hints = get_type_hints(cls, include_extras=True)
-        found = cls(**{name: read(name, hints[name], *one) for name, one in given.items()})
-        data, models = found.data.expanduser().absolute(), found.models.expanduser().absolute()
-        return msgspec.structs.replace(found, data=data, models=models)
+        """Settings from defaults, gfedge.toml (`config` names another file), `GFEDGE_*`, flags; raises SettingsError."""
+        return _read(given(flags or {}, environ, config))
 
     @property
     def local(self) -> bool:
@@ -358,23 +361,55 @@ def _own_address(wildcard: str) -> str:
         return "::1" if ":" in wildcard else "127.0.0.1"
 
 
-def unknown(environ: Mapping[str, str]) -> list[str]:
-    """A warning for each `GFEDGE_*` variable that sets nothing, with the name that was perhaps meant."""
-    known = [name.upper() for name in Settings.__struct_fields__]
-    ours = sorted(
-        name
-        for name in environ
-        if name.startswith(PREFIX)
-        and not name.startswith("GFEDGE_JOB_")
-        and name not in NOT_SETTINGS
-    )
-    return [_unknown(name, known) for name in ours if name.removeprefix(PREFIX) not in known]
+def given(
+    flags: Mapping[str, str], environ: Mapping[str, str], config: str | None = None
+) -> dict[str, Given]:
+    """What was given for each setting, and by whom."""
+    names, default = Settings.__struct_fields__, str(Settings().data)
+    data = flags.get("data") or environ.get("GFEDGE_DATA") or default
+    file = file_of(config, environ, Path(data))
+    found = gather(names, flags, environ, file)
+    if not (config or environ.get(CONFIG)) and found.get("data", NONE).source == str(file):
+        raise SettingsError(
+            f"{file}: data cannot be set in the file of the data folder: use --data, or --config with a file elsewhere"
+        )
+    return found
 
 
-def _unknown(name: str, known: list[str]) -> str:
-    near = difflib.get_close_matches(name.removeprefix(PREFIX), known, 1)
-    meant = f"did you mean {PREFIX}{near[0]}?" if near else "`gfedge serve --help` lists them"
-    return f"{name} is not a setting: {meant}"
+def _read(given: Mapping[str, Given]) -> Settings:
+    hints = get_type_hints(Settings, include_extras=True)
+    values = {name: read(name, hints[name], one.text, one.origin) for name, one in given.items()}
+    found = Settings(**values)
+    data, models = found.data.expanduser().absolute(), found.models.expanduser().absolute()
+    return msgspec.structs.replace(found, data=data, models=models)
+
+
+class Shown(NamedTuple):
+    """A setting as people see it."""
+
+    name: str
+    value: Any
+    source: str
+    help: str
+
+
+def shown(
+    flags: Mapping[str, str], environ: Mapping[str, str] = os.environ, config: str | None = None
+) -> list[Shown]:
+    """Every setting with its value, where that came from, and its help; secrets hidden."""
+    found = given(flags, environ, config)
+    settings = _read(found)
+    return [
+        Shown(name, public(name, getattr(settings, name)), found.get(name, NONE).source, text)
+        for name, _, text in table()
+    ]
+
+
+def public(name: str, value: Any) -> Any:
+    """The value, as it may be shown."""
+    if name in SECRETS and value:
+        return "(hidden)"
+    return str(value) if isinstance(value, Path) else value
 
 
 def table() -> list[tuple[str, str, str]]:

@@ -22,7 +22,8 @@ from gfedge.cli import DEFAULT_SERVER, jobs, main, parser, progress, trace
 from gfedge.cli.client import Server
 from gfedge.cli.errors import INTERRUPTED, CommandError
 from gfedge.inference import png
-from gfedge.settings import Settings, SettingsError, unknown
+from gfedge.settings import Settings, SettingsError
+from gfedge.sources import unknown
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(20)
 
@@ -693,7 +694,7 @@ def test_unknown_variables_are_warned_of() -> None:
         ("GFEDGE_PROT", "GFEDGE_ZZZ", "GFEDGE_PORT", "GFEDGE_SERVER", "GFEDGE_KILL_ROUNDS", "PATH"),
         "1",
     )
-    assert unknown(given) == [
+    assert unknown(Settings.__struct_fields__, given) == [
         "GFEDGE_PROT is not a setting: did you mean GFEDGE_PORT?",
-        "GFEDGE_ZZZ is not a setting: `gfedge serve --help` lists them",
+        "GFEDGE_ZZZ is not a setting: `gfedge settings` lists them",
     ]

@@ -60,6 +60,11 @@ class Door:
         await self.tokens.open()
         await self.sessions.open()
 
+    async def rename(self) -> list[str]:
+        """Takes the names and origins that the settings have now."""
+        self.origins = Origins(self.settings)
+        return []
+
     async def settle(self) -> None:
         """Writes what may be written late."""
         await self.tokens.write_uses()

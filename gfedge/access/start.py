@@ -56,6 +56,7 @@ async def access(app: web.Application) -> AsyncIterator[None]:
     door = app[DOOR] = Door(settings, app[keys.DB], no_auth=app[NO_AUTH])
     app[auth.STILL] = lambda who: door.still(who) is not None
     metrics.auth_enabled.set(door.needs_token)
+    app[keys.RELOADS]["names and origins"] = door.rename
     await door.open()
     if door.needs_token:
         await _first_token(door)
@@ -138,6 +139,24 @@ def tls(settings: Settings) -> ssl.SSLContext | None:
     if not (settings.tls_cert and settings.tls_key):
         raise AccessRefused("TLS needs both --tls-cert and --tls-key")
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    _load_pair(context, settings)
+    return context
+
+
+def certificate(context: ssl.SSLContext, settings: Settings) -> keys.Reload:
+    """Reads the certificate again, for connections made from then on: one that is renewed needs no restart."""
+
+    async def work() -> list[str]:
+        try:
+            await to_thread(_load_pair, context, settings)
+        except AccessRefused as error:
+            raise ValueError(str(error)) from None
+        return [f"read {settings.tls_cert}"]
+
+    return work
+
+
+def _load_pair(context: ssl.SSLContext, settings: Settings) -> None:
     try:
         context.load_cert_chain(
             Path(settings.tls_cert).expanduser(), Path(settings.tls_key).expanduser()
@@ -147,7 +166,6 @@ def tls(settings: Settings) -> ssl.SSLContext | None:
             f"{settings.tls_cert} and {settings.tls_key} cannot be used for TLS: "
             f"{error.strerror or error}; `gfedge tls init` makes a pair"
         ) from None
-    return context
 
 
 def leave_note(app: web.Application) -> None:

@@ -23,6 +23,7 @@ from gfedge.cli.examples import (
     SUPERRES_EXAMPLES,
     TRACE_EXAMPLES,
 )
+from gfedge.cli.machine_parser import add_machine
 from gfedge.cli.train_parser import TRAIN_EXAMPLES, add_train
 
 DEFAULT_SERVER = "http://127.0.0.1:8000"
@@ -94,6 +95,10 @@ def _run(args: argparse.Namespace) -> int:
             from gfedge.cli import train
 
             return train.run(args)
+        case "settings":
+            from gfedge.cli import settings
+
+            return settings.run(args)
         case "doctor":
             from gfedge.cli import doctor
 
@@ -135,6 +140,7 @@ def parser() -> argparse.ArgumentParser:
     _add_gc(commands)
     add_train(_client(commands, "train", "start and watch trainings", TRAIN_EXAMPLES))
     _add_doctor(commands)
+    _add_settings(add_machine(commands))
     return root
 
 
@@ -178,6 +184,8 @@ def _add_network(serve: argparse.ArgumentParser) -> None:
 
 def _add_data(command: argparse.ArgumentParser) -> None:
     _flag(command, "--data", "DIR", "all that the server writes (default ~/.local/share/gfedge)")
+    text = "a file of settings (default GFEDGE_CONFIG, or gfedge.toml in the data folder)"
+    _flag(command, "--config", "FILE", text)
 
 
 def _add_settings(command: argparse.ArgumentParser) -> None:
@@ -354,9 +362,7 @@ def _add_gc(commands: Any) -> None:
     gc = _client(commands, "gc", text, GC_EXAMPLES)
     gc.add_argument("--dry-run", action="store_true", help="tell what would go, and remove nothing")
     gc.add_argument("--json", action="store_true", help="print the report as JSON")
-    _flag(
-        gc, "--data", "FOLDER", "the data folder, for when no server runs (default: the server's)"
-    )
+    _add_data(gc)
     _flag(gc, "--keep-job-days", "DAYS", "remove jobs older than this")
     _flag(gc, "--keep-jobs", "N", "remove jobs before the newest N")
     _flag(gc, "--keep-job-bytes", "SIZE", "remove jobs before the newest whose pictures fill SIZE")

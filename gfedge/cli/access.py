@@ -138,12 +138,9 @@ def _done(
 
 
 def _data(args: argparse.Namespace) -> Path:
-    from gfedge.settings import Settings, SettingsError
+    from gfedge.cli.serve import load
 
-    try:
-        return Settings.load({"data": args.data} if args.data else {}).data
-    except SettingsError as error:
-        raise CommandError(str(error), UNUSABLE) from None
+    return load(args).data
 
 
 def _noted(data: Path) -> Server | None:

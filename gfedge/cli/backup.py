@@ -101,10 +101,9 @@ def _offline(
     args: argparse.Namespace, work: Callable[[Database, Settings], Awaitable[Any]]
 ) -> dict[str, Any]:
     """Does the work on the data folder itself, which no server uses."""
-    from gfedge.cli.serve import flags
+    from gfedge.cli.serve import load
     from gfedge.db import Database, DatabaseRefused
     from gfedge.errors import ApiError
-    from gfedge.settings import Settings, SettingsError
 
     async def run() -> Any:
         database.open()
@@ -113,8 +112,8 @@ def _offline(
         finally:
             await asyncio.to_thread(database.close)
 
+    settings = load(args)
     try:
-        settings = Settings.load(flags(args))
         path = settings.data / "gfedge.duckdb"
         if not path.is_file():
             raise CommandError(
@@ -123,7 +122,7 @@ def _offline(
             )
         database = Database(path)
         return _plain(asyncio.run(run()))
-    except (SettingsError, DatabaseRefused) as error:
+    except DatabaseRefused as error:
         raise CommandError(str(error), UNUSABLE) from None
     except ApiError as error:
         raise CommandError(error.detail) from None

@@ -103,13 +103,12 @@ def _safely(subject: str, check: Check) -> Iterator[Finding]:
 
 def with_settings(args: argparse.Namespace) -> Iterator[Finding]:
     """What depends on the settings that a server would start with."""
-    from gfedge.cli.serve import flags
-    from gfedge.settings import Settings, SettingsError
+    from gfedge.cli.serve import load
 
     try:
-        settings = Settings.load(flags(args))
-    except SettingsError as error:
-        mend = "mend the flag or the GFEDGE_ variable; `gfedge serve --help` lists all of them"
+        settings = load(args)
+    except CommandError as error:
+        mend = "mend the flag, the GFEDGE_ variable or the file; `gfedge serve --help` lists all settings"
         yield _broken("settings", str(error), mend)
         return
     for subject, check in (("device", device), ("data", data_folder), ("models", models)):

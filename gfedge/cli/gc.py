@@ -9,7 +9,8 @@ from typing import Any
 
 from gfedge.cli.client import NoServer, Server
 from gfedge.cli.errors import UNUSABLE, CommandError
-from gfedge.settings import Settings, SettingsError
+from gfedge.cli.serve import load
+from gfedge.settings import Settings
 
 GC = "/api/v1/ml-platform/gc"
 BOUNDS = ("keep_job_days", "keep_jobs", "keep_job_bytes", "restore_days")
@@ -26,12 +27,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _collect(args: argparse.Namespace) -> dict[str, Any]:
-    try:
-        settings = Settings.load(
-            {name: v for name in ("data", *BOUNDS) if (v := getattr(args, name))}
-        )
-    except SettingsError as error:
-        raise CommandError(str(error), UNUSABLE) from None
+    settings = load(args)
     asked = {name: getattr(settings, name) for name in BOUNDS if getattr(args, name)}
     body = json.dumps({"dry_run": args.dry_run, **asked}).encode()
     try:

@@ -1,10 +1,16 @@
-"""`gfedge serve`: flags over environment, then the application."""
+"""`gfedge serve`: flags over environment over gfedge.toml, then the application."""
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING
 
 from gfedge.cli.errors import UNUSABLE, CommandError
+
+if TYPE_CHECKING:
+    from gfedge.settings import Settings
 
 FLAGS = (
     "host",
@@ -19,21 +25,35 @@ FLAGS = (
     "cors_origin",
     "tls_cert",
     "tls_key",
+    *("keep_job_days", "keep_jobs", "keep_job_bytes", "restore_days"),
 )
+"""The settings that some command has as flags."""
 REPEATED = ("allowed_host", "cors_origin")
 
 
 def run(args: argparse.Namespace) -> int:
     """Serve until a signal ends it."""
-    from gfedge.settings import Settings, SettingsError
+    settings = load(args)
+    from gfedge.process import serve
+
+    return serve(settings, loader(args), no_auth=args.insecure_no_auth)
+
+
+def loader(args: argparse.Namespace) -> Callable[[], Settings]:
+    """What reads the settings, now and when they are reloaded."""
+    from gfedge.settings import Settings
+
+    return partial(Settings.load, flags(args), config=args.config)
+
+
+def load(args: argparse.Namespace) -> Settings:
+    """The settings that a server started here with these flags would have."""
+    from gfedge.settings import SettingsError
 
     try:
-        settings = Settings.load(flags(args))
+        return loader(args)()
     except SettingsError as error:
         raise CommandError(str(error), UNUSABLE) from None
-    from gfedge.app import serve
-
-    return serve(settings, no_auth=args.insecure_no_auth)
 
 
 def flags(args: argparse.Namespace) -> dict[str, str]:
@@ -48,4 +68,8 @@ def environment_help() -> str:
     from gfedge.settings import table
 
     lines = [f"  GFEDGE_{name.upper()}={default}\n      {text}" for name, default, text in table()]
-    return "environment variables (flags win over them):\n" + "\n".join(lines) + "\n"
+    return (
+        "environment variables (flags win over them, and they over gfedge.toml, which has the names without GFEDGE_ in small letters):\n"
+        + "\n".join(lines)
+        + "\n"
+    )

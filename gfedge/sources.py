@@ -1,0 +1,143 @@
+"""Where settings are given: the file gfedge.toml, then the environment, then flags; the later wins."""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from gfedge.parsing import SettingsError
+
+PREFIX = "GFEDGE_"
+FILE = "gfedge.toml"
+CONFIG = "GFEDGE_CONFIG"
+WITHOUT_PREFIX = frozenset({"prometheus_url", "grafana_url", "grafana_api_key", "metrics_compat"})
+"""Settings whose plain names other programs use as well: `GRAFANA_URL` means the same as `GFEDGE_GRAFANA_URL`."""
+NOT_SETTINGS = frozenset(
+    {
+        CONFIG,
+        "GFEDGE_FAULT",
+        "GFEDGE_SERVER",
+        "GFEDGE_TOKEN",
+        "GFEDGE_TOKEN_FILE",
+        "GFEDGE_KILL_ROUNDS",
+        "GFEDGE_FUZZ",
+        "GFEDGE_SLOW",
+    }
+)
+"""Variables of the command line and of the tests; `GFEDGE_JOB_*` are those of trainers."""
+LISTS = frozenset({"allowed_host", "cors_origin"})
+PATHS = frozenset({"data", "models", "admin_token_file", "tls_cert", "tls_key"})
+"""Relative ones in the file start at its folder; elsewhere at the current one."""
+
+
+class Given(NamedTuple):
+    """A value that somebody gave."""
+
+    text: str
+    source: str
+    origin: str
+    """What an error quotes."""
+
+
+def gather(
+    names: Iterable[str],
+    flags: Mapping[str, str],
+    environ: Mapping[str, str],
+    file: Path | None,
+) -> dict[str, Given]:
+    """What was given for each setting, by the source that wins; raises SettingsError for a file that cannot be used."""
+    known = tuple(names)
+    found = {} if file is None else _of_file(file, known)
+    for name in known:
+        plain = [name.upper()] if name in WITHOUT_PREFIX else []
+        for variable in (*plain, f"{PREFIX}{name.upper()}"):
+            if (text := environ.get(variable)) is not None:
+                found[name] = Given(text, variable, f"{variable}={text}")
+    for name, text in flags.items():
+        flag = f"--{name.replace('_', '-')}"
+        found[name] = Given(text, flag, f"{flag} {text}")
+    return found
+
+
+def file_of(config: str | None, environ: Mapping[str, str], data: Path) -> Path | None:
+    """The file to read: the one named, else gfedge.toml in the data folder, where there is one."""
+    if named := config or environ.get(CONFIG):
+        return Path(named).expanduser().absolute()
+    path = data.expanduser().absolute() / FILE
+    try:
+        return path if path.exists() else None
+    except OSError:
+        return None
+
+
+def _of_file(file: Path, known: tuple[str, ...]) -> dict[str, Given]:
+    return {
+        name: Given(_text(file, name, value), str(file), f"{file}: {name} = {_quoted(value)}")
+        for name, value in _read(file).items()
+        if _known(file, name, known)
+    }
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SettingsError(f"cannot read {file}: {error.strerror or error}") from None
+    except UnicodeDecodeError:
+        raise SettingsError(f"{file} is not UTF-8 text") from None
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsError(f"{file} is not TOML: {error}") from None
+
+
+def _known(file: Path, name: str, known: tuple[str, ...]) -> bool:
+    if name not in known:
+        advice = nearest(name.lower().replace("-", "_"), known)
+        raise SettingsError(f"{file}: {name} is not a setting: {advice}")
+    return True
+
+
+def _text(file: Path, name: str, value: object) -> str:
+    """The value as a variable would have it."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, list) and name in LISTS and all(isinstance(one, str) for one in value):
+        return ",".join(value)
+    if not isinstance(value, str | int | float):
+        listed = " or a list of texts" if name in LISTS else ""
+        raise SettingsError(f"{file}: {name}: expected a text, a number, true or false{listed}")
+    if name in PATHS and value:
+        return str(file.parent / Path(str(value)).expanduser())
+    return str(value)
+
+
+def _quoted(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def nearest(name: str, known: Iterable[str], prefix: str = "") -> str:
+    """Which name was perhaps meant."""
+    near = difflib.get_close_matches(name, list(known), 1)
+    return f"did you mean {prefix}{near[0]}?" if near else "`gfedge settings` lists them"
+
+
+def unknown(names: Iterable[str], environ: Mapping[str, str]) -> list[str]:
+    """A warning for each `GFEDGE_*` variable that sets nothing, with the name that was perhaps meant.
+
+    Not an error, as in the file: Kubernetes puts GFEDGE_SERVICE_HOST and more beside a service of that name.
+    """
+    known = [name.upper() for name in names]
+    ours = sorted(
+        name
+        for name in environ
+        if name.startswith(PREFIX)
+        and not name.startswith("GFEDGE_JOB_")
+        and name not in NOT_SETTINGS
+    )
+    return [
+        f"{name} is not a setting: {nearest(name.removeprefix(PREFIX), known, PREFIX)}"
+        for name in ours
+        if name.removeprefix(PREFIX) not in known
+    ]
