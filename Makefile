@@ -21,7 +21,7 @@ COMPILE_ALONE := UV_CUSTOM_COMPILE_COMMAND="make lock" $(VENV)-lock/bin/uv pip c
 	--generate-hashes --no-emit-index-url --no-emit-find-links --python-version 3.11
 COMPILE := $(COMPILE_ALONE) pyproject.toml --group build
 
-.PHONY: help run test check format lock bench soak vastai clean
+.PHONY: help run test check format lock bench soak vastai dist sbom clean
 
 help: ## what can be made
 	@echo 'gfedge: make TARGET [ARGS="..."] [PYTHON=...]'
@@ -58,6 +58,12 @@ $(VENV)-vastai/.installed: requirements-vastai.lock | $(VENV)/bin/python
 	@$(BIN)/python -m venv --clear $(VENV)-vastai
 	@$(VENV)-vastai/bin/python -m pip --disable-pip-version-check install --quiet --require-hashes --requirement $<
 	@touch $@
+
+dist: $(RUN_STAMP) ## a wheel and an sdist in dist/, the same bytes every time
+	@$(BIN)/python tools/dist.py $(ARGS)
+
+sbom: $(RUN_STAMP) ## what is in it: packages and models with licences and digests (CycloneDX), in dist/
+	@$(BIN)/python tools/sbom.py $(ARGS)
 
 lock: ## write the lock files anew (needs the network)
 	@$(MAKE) --no-print-directory $(VENV)-lock/bin/uv

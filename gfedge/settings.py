@@ -41,8 +41,10 @@ LIVE = frozenset(
 
 
 def default_models() -> Path:
-    """The bundled models: the folder `models/` beside the package."""
-    return Path(__file__).resolve().parent.parent / "models"
+    """The bundled models: inside the package where it is installed, beside it in the repository."""
+    package = Path(__file__).resolve().parent
+    inside = package / "models"
+    return inside if inside.is_dir() else package.parent / "models"
 
 
 class Settings(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):

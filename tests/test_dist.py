@@ -1,0 +1,134 @@
+"""What is shipped: wheel and sdist, the same bytes every time; the wheel in a fresh environment; the bill of materials."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import re
+import shutil
+import subprocess
+import sys
+import sysconfig
+import tarfile
+import venv
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from conftest import Process, connected
+
+import gfedge
+from gfedge import migrate
+from gfedge.inference import png
+from gfedge.settings import default_models
+
+ROOT = Path(gfedge.__file__).parent.parent
+pytestmark = pytest.mark.skipif(
+    not (ROOT / ".git").exists() or shutil.which("git") is None, reason="needs the repository"
+)
+
+
+def _tool(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, ROOT / "tools" / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    found: list[Path] = _tool("dist").build(tmp_path_factory.mktemp("dist"))
+    return found
+
+
+def test_two_builds_are_the_same_bytes(built: list[Path], tmp_path: Path) -> None:
+    again = _tool("dist").build(tmp_path)
+    assert [path.name for path in built] == [path.name for path in again]
+    assert [path.read_bytes() for path in built] == [path.read_bytes() for path in again]
+
+
+def test_the_wheel_holds_the_package_the_models_and_the_migrations(built: list[Path]) -> None:
+    wheel, sdist = built
+    with zipfile.ZipFile(wheel) as found:
+        names = set(found.namelist())
+    tracked = subprocess.run(
+        ["git", "ls-files", "gfedge", "models"],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout.split()
+    expected = {re.sub(r"^models/", "gfedge/models/", name) for name in tracked}
+    here = {name for name in expected if (ROOT / name).exists() or "models/" in name}
+    assert {name for name in names if ".dist-info/" not in name} == here
+    assert {
+        f"gfedge/{path.parent.parent.name}/migrations/{path.name}" for _, path in migrate.scripts()
+    } < names
+    with tarfile.open(sdist) as archive:
+        assert f"gfedge-{gfedge.__version__}/models/sprite/1/model.onnx" in archive.getnames()
+
+
+def test_the_version_stands_in_one_place(built: list[Path]) -> None:
+    assert all(path.name.startswith(f"gfedge-{gfedge.__version__}") for path in built)
+    said = re.compile(rf"version\s*[=:]\s*[\"']?{re.escape(gfedge.__version__)}\b", re.IGNORECASE)
+    places = [
+        *ROOT.glob("*.toml"),
+        *ROOT.glob("*ocker*"),
+        *ROOT.glob("setup.py"),
+        *ROOT.glob("Makefile"),
+    ]
+    assert not [path.name for path in places if said.search(path.read_text(encoding="utf-8"))]
+
+
+@pytest.fixture
+def fresh(built: list[Path], tmp_path: Path) -> Path:
+    """An environment with the wheel alone, which sees the locked packages of this one."""
+    folder = tmp_path / "venv"
+    venv.create(folder, with_pip=False, symlinks=True)
+    python = str(folder / "bin" / "python")
+    pip = [sys.executable, "-m", "pip", "--python", python, "install", "--quiet", "--no-deps"]
+    subprocess.run([*pip, "--no-index", str(built[0])], check=True)
+    code = "import gfedge, sysconfig; print(gfedge.__file__); print(sysconfig.get_path('purelib'))"
+    asked = [python, "-P", "-c", code]
+    said = subprocess.run(asked, cwd=tmp_path, check=True, capture_output=True, text=True).stdout
+    package, site = said.splitlines()
+    assert Path(package).is_relative_to(folder)
+    Path(site, "locked.pth").write_text(sysconfig.get_path("purelib"), encoding="utf-8")
+    return folder
+
+
+async def test_the_wheel_in_a_fresh_environment_is_the_same_server(
+    fresh: Path, process: Callable[..., Process]
+) -> None:
+    server = process(folder=None)
+    server.command = [str(fresh / "bin" / "gfedge")]
+    server.environment["PYTHONPATH"] = ""
+    server.start()
+    async with connected(server.address) as api:
+        body = {"prompt": "red potion", "seed": 1, "steps": 2}
+        headers = {"Prefer": "wait=60", "Accept": "image/png"}
+        async with api.http.post("/api/v1/ai/generate", json=body, headers=headers) as answer:
+            assert answer.status == 200, await answer.text()
+            assert png.probe(await answer.read()) == ("image/png", 32, 32)
+        models = (await api.get("/api/v1/ml-platform/models"))["models"]
+    assert {model["name"] for model in models} == {p.name for p in default_models().iterdir()}
+    assert server.stop() == 0
+
+
+def test_the_bill_of_materials_names_every_package_and_model() -> None:
+    found = _tool("sbom").bill()
+    lock = (ROOT / "requirements.lock").read_text(encoding="utf-8")
+    locked = re.findall(r"(?m)^([A-Za-z0-9._-]+)==(\S+)", lock)
+    libraries = [one for one in found["components"] if one["type"] == "library"]
+    assert [(one["name"], one["version"]) for one in libraries] == locked
+    unlicensed = {one["name"] for one in found["components"] if "licenses" not in one}
+    assert unlicensed <= {"onnxruntime", "onnxruntime-gpu", "uvloop"}, "they are for other systems"
+    models = {one["name"] for one in found["components"] if one["type"] == "machine-learning-model"}
+    assert models == {path.name for path in default_models().iterdir()}
+    refs = [one["bom-ref"] for one in found["components"]]
+    assert len(set(refs)) == len(refs)
+    assert json.dumps(found) == json.dumps(_tool("sbom").bill())
