@@ -37,6 +37,8 @@ from gfedge.assets.store import TELLERS as ASSET_TELLERS
 from gfedge.backup import routes as backup
 from gfedge.backup.backups import BackupFolder
 from gfedge.compat import prometheus, prometheus_status
+from gfedge.dashboard import routes as dashboard
+from gfedge.dashboard.files import Web
 from gfedge.db import Database
 from gfedge.events import Events
 from gfedge.lineage import routes as lineage
@@ -118,6 +120,7 @@ def routes() -> list[Route]:
             reply=Health,
             scope="open",
         ),
+        *dashboard.routes(),
         *docs.routes(),
         *ai.routes(),
         *replay.routes(),
@@ -176,6 +179,7 @@ def make_app(settings: Settings, *, no_auth: bool = False) -> web.Application:
     app.on_shutdown.append(drain)
     wire.mount(app, table := routes())
     app[docs.DOCS] = docs.Docs(table)
+    app[dashboard.WEB] = Web()
     return app
 
 

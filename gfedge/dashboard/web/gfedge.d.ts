@@ -1,0 +1,2066 @@
+/** Types of gfedge.js. Below the line they are made from the OpenAPI document by tools/client_types.py. */
+
+type Params<K extends keyof Routes> = Routes[K] extends { params: infer P } ? P : never;
+type Body<K extends keyof Routes> = Routes[K] extends { body: infer B } ? B : never;
+type Reply<K extends keyof Routes> = Routes[K] extends { reply: infer R } ? R : never;
+type At<Method extends string> = keyof Routes extends infer K ? (K extends `${Method} ${infer Path}` ? Path : never) : never;
+type Route<Method extends string, Path extends string> = `${Method} ${Path}` & keyof Routes;
+
+export interface Options {
+  headers?: Record<string, string>;
+  signal?: AbortSignal;
+}
+
+export declare class Problem extends Error {
+  /** 0 where no server answered. */
+  status: number;
+  /** Stable; texts may change. */
+  code: string;
+  detail: string;
+  /** The JSON path or the parameter that was refused. */
+  field: string;
+  /** Seconds; 0 where the server named none. */
+  retryAfter: number;
+}
+
+export declare class Client {
+  constructor(options?: { server?: string; token?: string; onProblem?: (problem: Problem) => void });
+  server: string;
+  token: string;
+  get<P extends At<"GET">>(path: P, params?: Params<Route<"GET", P>>, options?: Options): Promise<Reply<Route<"GET", P>>>;
+  post<P extends At<"POST">>(path: P, params?: Params<Route<"POST", P>>, body?: Body<Route<"POST", P>> | Blob, options?: Options): Promise<Reply<Route<"POST", P>>>;
+  put<P extends At<"PUT">>(path: P, params?: Params<Route<"PUT", P>>, body?: Body<Route<"PUT", P>> | Blob, options?: Options): Promise<Reply<Route<"PUT", P>>>;
+  patch<P extends At<"PATCH">>(path: P, params?: Params<Route<"PATCH", P>>, body?: Body<Route<"PATCH", P>>, options?: Options): Promise<Reply<Route<"PATCH", P>>>;
+  delete<P extends At<"DELETE">>(path: P, params?: Params<Route<"DELETE", P>>, options?: Options): Promise<Reply<Route<"DELETE", P>>>;
+  call(method: string, path: string, params?: object, body?: unknown, options?: Options): Promise<unknown>;
+  fetch(method: string, path: string, params?: object, body?: unknown, options?: Options): Promise<Response>;
+  url(path: string, params?: object): string;
+  pages(path: At<"GET">, params?: object, what?: string): AsyncGenerator<any>;
+  upscale(picture: Blob | string, params?: Partial<SuperresParams>, options?: Options): Promise<Job>;
+  picture(sha256: string): Promise<string>;
+  session(): Promise<Session>;
+  login(body: { token?: string; setup?: string }): Promise<Session>;
+  logout(): Promise<Session>;
+  stream<N extends keyof Streams>(
+    name: N,
+    wanted: Subscription,
+    hear: (message: Message<Streams[N]>) => void,
+    tell?: (state: State) => void,
+  ): Stream;
+}
+
+export type State = "connecting" | "live" | "lost" | "refused";
+
+/** A message of a stream by its type; `resumed`, `gap` and `error` come in every stream. */
+export type Message<T> = {
+  [K in keyof T]: { type: K; seq: number; at: number; data: T[K] };
+}[keyof T];
+
+export declare class Stream {
+  change(wanted: Subscription): void;
+  close(): void;
+}
+
+export declare function connect(options?: ConstructorParameters<typeof Client>[0]): Client;
+
+// ---- made by tools/client_types.py ----
+
+/** Alerts now. */
+export interface AlertSummary {
+  firing?: number;
+  pending?: number;
+  active?: Array<any>;
+}
+/** The process answers. */
+export interface Alive {
+  status: "ok";
+}
+/** What every call answers. `data` is there where the status is success, the error texts where it is not. */
+export interface Answer {
+  status: "error" | "success";
+  data?: any;
+  errorType?: string;
+  error?: string;
+  warnings?: Array<string>;
+  infos?: Array<string>;
+}
+/** What a client may send along and this call does not need. */
+export interface Anything {
+  /** How many at most; 0 for all. */
+  limit?: string;
+  state?: string;
+}
+/** A file or a folder in a listing; a folder's size and number of files are those of all below it. */
+export interface ArtifactEntry {
+  path: string;
+  name: string;
+  is_folder: boolean;
+  bytes: number;
+  files: number;
+  created_at: number;
+  sha256: string | null;
+  media_type: string | null;
+}
+export interface ArtifactQuery {
+  /** A folder; empty for the run. */
+  path?: string;
+  /** Rows on a page. */
+  limit?: number;
+  /** `next` of the page before. */
+  cursor?: string;
+}
+/** A file of a run. */
+export interface ArtifactRow {
+  run_id: string;
+  path: string;
+  sha256: string;
+  media_type: string;
+  bytes: number;
+  created_at: number;
+}
+/** What is in a folder of a run, by name. */
+export interface Artifacts {
+  next?: string | null;
+  run_id: string;
+  path: string;
+  artifacts: Array<ArtifactEntry>;
+}
+/** How many files have lost their name. */
+export interface ArtifactsGone {
+  files: number;
+}
+/** Audit records, newest first. */
+export interface AuditPage {
+  next?: string | null;
+  records: Array<AuditRow>;
+}
+/** Which audit records a listing shows. */
+export interface AuditQuery {
+  limit?: number;
+  cursor?: string;
+}
+/** What an admin did, chained to what was done before. */
+export interface AuditRow {
+  number: number;
+  made_at: number;
+  name: string;
+  token_id: string;
+  address: string;
+  action: string;
+  target: string;
+  detail: string;
+  previous: string;
+  sha256: string;
+}
+/** A backup or an export that is there. */
+export interface Backup {
+  name: string;
+  kind: "backup" | "export";
+  /** Folder on the server's machine. */
+  path: string;
+  made_at: number;
+  bytes: number;
+  files: number;
+  rows: number;
+}
+/** What to make. */
+export interface BackupRequest {
+  /** Left out, it is the time. */
+  name?: string | null;
+}
+export interface Backups {
+  backups: Array<Backup>;
+}
+/** The best value of the headline metric, and the run that reached it. */
+export interface Best {
+  run_id: string;
+  value: number;
+}
+/** Where a metric of the version must lie. */
+export interface Bound {
+  min?: number | null;
+  max?: number | null;
+}
+/** A version that takes a share of a model's traffic. */
+export interface Canary {
+  version: string;
+  percent: number;
+  by: string;
+  started_at: number;
+}
+/** A staging version that takes a share of the jobs that name the model alone. */
+export interface CanaryBody {
+  /** A version, a stage or an alias. */
+  version: string;
+  percent: number;
+  reason?: string;
+  /** Who does it; with tokens, the token's name stands instead. */
+  by?: string;
+}
+/** One entry of a model's history; never changed and never removed. */
+export interface ChangeRow {
+  id: string;
+  name: string;
+  version: string;
+  action: "canary_rolled_back" | "canary_started" | "canary_stopped" | "deleted" | "described" | "policy" | "promoted" | "registered" | "rolled_back" | "shadow_started" | "shadow_stopped";
+  from_stage?: string;
+  to_stage?: string;
+  /** The version that was in prod before. */
+  replaced?: string;
+  by?: string;
+  reason?: string;
+  forced?: boolean;
+  gates?: Array<GateResult>;
+  details?: Record<string, any>;
+  changed_at: number;
+}
+/** One thing that the server needs. */
+export interface Check {
+  ok: boolean;
+  /** What is wrong and what to do; else what was found. */
+  reason: string;
+}
+/** A collection to be made, or with `dry_run` only told of. Absent bounds are those of the settings. */
+export interface CollectionRequest {
+  dry_run?: boolean;
+  /** Jobs older than this many days go; 0 keeps all. */
+  keep_job_days?: number | null;
+  /** Jobs before the newest so many go; 0 keeps all. */
+  keep_jobs?: number | null;
+  /** Jobs before the newest whose pictures fill so many bytes go; 0 keeps all. */
+  keep_job_bytes?: number | null;
+  /** Deleted runs and experiments can be restored for this many days. */
+  restore_days?: number | null;
+}
+/** The collections that were made, newest first. */
+export interface Collections {
+  collections: Array<RetentionReport>;
+}
+export interface CompareQuery {
+  /** Ids of up to 50 runs, with commas. */
+  ids: string;
+}
+/** One key side by side: a value for each run, null where it has none. */
+export interface Compared {
+  key: string;
+  values: Array<number | "-Infinity" | "Infinity" | "NaN" | string | null>;
+  differs: boolean;
+}
+/** What a first screen shows, in one answer. */
+export interface DashboardData {
+  system_status: Status;
+  /** The vital values by name. */
+  metrics: Record<string, Value>;
+  alerts: AlertSummary;
+  quick_stats: QuickStats;
+}
+/** A dashboard in the list of them. */
+export interface DashboardLink {
+  uid: string;
+  title: string;
+  description?: string;
+  tags?: Array<string>;
+  /** gfedge: it comes with the server; grafana: it is there. */
+  source: string;
+  /** Its JSON here, or its page in that Grafana. */
+  url: string;
+  /** For an iframe; empty for those of the server. */
+  embed_url?: string;
+  /** For an iframe of one panel: put its id in the place of {panel}. */
+  panel_embed_url?: string;
+}
+/** All panels of a dashboard over a time. */
+export interface DashboardValues {
+  uid: string;
+  title: string;
+  start: number;
+  end: number;
+  step: number;
+  times: Array<number>;
+  panels: Array<PanelData>;
+}
+/** The dashboards of the server and, where one is set, of a Grafana. */
+export interface Dashboards {
+  dashboards: Array<DashboardLink>;
+  grafana: GrafanaState;
+}
+/** Over what time. */
+export interface DataQuery {
+  from?: string;
+  to?: string;
+  /** A 250th of the time, where not said. */
+  step?: string;
+}
+/** A dataset, and how many runs read it. */
+export interface Dataset {
+  id: string;
+  name: string;
+  digest: string;
+  source_type: string;
+  source: string;
+  schema: any;
+  profile: any;
+  created_at: number;
+  run_count?: number;
+}
+/** A dataset, known by its name and digest together. */
+export interface DatasetCreate {
+  name: string;
+  digest: string;
+  /** http, local, s3, … */
+  source_type?: string;
+  /** Where it came from. */
+  source?: string;
+  /** Its columns, as any JSON. */
+  schema?: any;
+  /** Its counts and statistics, as any JSON. */
+  profile?: any;
+}
+export interface DatasetQuery {
+  /** Rows on a page. */
+  limit?: number;
+  /** `next` of the page before. */
+  cursor?: string;
+  /** Part of the name. */
+  name?: string;
+  /** The whole digest. */
+  digest?: string;
+}
+export interface Datasets {
+  next?: string | null;
+  datasets: Array<Dataset>;
+}
+/** An edge between nodes; `source` and `target` are `kind:id`. */
+export interface Edge {
+  source: string;
+  target: string;
+  relation: string;
+}
+/** A parameter that an entry point takes. */
+export interface EntryParam {
+  type?: "bool" | "float" | "int" | "path" | "str";
+  default?: boolean | number | string | null;
+  min?: number | null;
+  max?: number | null;
+  choices?: Array<boolean | number | string>;
+  pattern?: string;
+  max_length?: number;
+  root?: string;
+  help?: string;
+}
+/** What can be trained, as clients see it. */
+export interface EntryPoint {
+  name: string;
+  title: string;
+  backends: Array<"external" | "local" | "vastai">;
+  params: Record<string, EntryParam>;
+  /** Whether it goes on after a restart. */
+  resumes: boolean;
+  /** Why it cannot be started now. */
+  problem?: string;
+}
+export interface EntryPoints {
+  entry_points: Array<EntryPoint>;
+}
+/** Every message of every stream. */
+export interface Envelope {
+  /** What happened, as `job.ended`. */
+  type: string;
+  /** Goes up within a stream, also over restarts. Not each number arrives: filters, and news of progress that was overtaken. Pass the last one seen as `since_seq` after a broken connection. */
+  seq: number;
+  /** Unix seconds. */
+  at: number;
+  /** By type, as the stream describes. */
+  data: any;
+}
+/** The parameters of a question for exemplars. */
+export interface Exemplars {
+  /** A PromQL expression. */
+  query: string;
+  /** Unix seconds or RFC 3339. */
+  start?: string;
+  /** Unix seconds or RFC 3339. */
+  end?: string;
+}
+/** An experiment: a named collection of runs. */
+export interface Experiment {
+  id: string;
+  name: string;
+  /** What makes its runs: ai-generate, ai-superres, or user. */
+  kind: string;
+  description: string;
+  tags: Record<string, string>;
+  created_at: number;
+  headline?: Headline | null;
+  deleted_at?: number | null;
+  run_count?: number;
+  last_activity_at?: number | null;
+  best?: Best | null;
+}
+/** A new experiment. */
+export interface ExperimentCreate {
+  /** A readable name without control characters. */
+  name: string;
+  description?: string;
+  tags?: Record<string, string>;
+  headline?: Headline | null;
+}
+/** What changes; fields that are left out stay. A tag with null goes. */
+export interface ExperimentPatch {
+  /** A readable name without control characters. */
+  name?: string;
+  description?: string;
+  tags?: Record<string, string | null>;
+  headline?: Headline | null;
+}
+export interface ExperimentQuery {
+  /** Rows on a page. */
+  limit?: number;
+  /** `next` of the page before. */
+  cursor?: string;
+  /** Part of the name. */
+  name?: string;
+  /** ai-generate, ai-superres, user, … */
+  kind?: string;
+  /** `key` or `key=value` that its tags hold. */
+  tag?: string;
+  /** Whether deleted ones are left out, alone, or among the others. */
+  view?: "active" | "all" | "deleted";
+  /** What to order by; `-` puts the highest first. */
+  order?: "-activity" | "-created" | "-name" | "-runs" | "activity" | "created" | "name" | "runs";
+}
+/** An experiment as it is stored. */
+export interface ExperimentRow {
+  id: string;
+  name: string;
+  /** What makes its runs: ai-generate, ai-superres, or user. */
+  kind: string;
+  description: string;
+  tags: Record<string, string>;
+  created_at: number;
+  headline?: Headline | null;
+  deleted_at?: number | null;
+}
+export interface Experiments {
+  next?: string | null;
+  experiments: Array<Experiment>;
+}
+/** The snapshot: the newest experiments and runs, or those of the topics. */
+export interface ExperimentsNow {
+  experiments: Array<ExperimentRow>;
+  runs: Array<Run>;
+}
+/** An expression alone. */
+export interface Expression {
+  /** A PromQL expression. */
+  query: string;
+}
+/** Something that is not as it was recorded. */
+export interface Fault {
+  kind: "artifact" | "asset" | "file" | "model_version" | "table";
+  id: string;
+  text: string;
+}
+/** How the training ended. */
+export interface Finish {
+  status?: "cancelled" | "failed" | "succeeded";
+  error?: string;
+  /** Folder of the run's artifacts that holds the model. */
+  model?: string;
+}
+/** One condition of a promotion. */
+export interface GateResult {
+  gate: string;
+  passed: boolean;
+  /** What was measured. */
+  figure?: number | null;
+  /** What it is held against. */
+  bound?: number | null;
+  note?: string;
+}
+/** Conditions of one stage. That the files match their digests and that the model answers an input always holds. */
+export interface Gates {
+  /** Metrics that the version must have, within bounds. */
+  metrics?: Record<string, Bound>;
+  /** Compare it with the version in prod on the golden inputs. */
+  golden?: boolean;
+  /** superres: decibels that it may lose, on average. */
+  max_psnr_loss?: number;
+  /** superres: SSIM that it may lose. */
+  max_ssim_loss?: number;
+  /** generate: share of golden prompts that it may fail to draw more. */
+  max_drawn_loss?: number;
+  /** generate: the metric in which it must not be worse. */
+  score?: string;
+  score_higher_is_better?: boolean;
+  max_score_loss?: number;
+  /** How much longer than the version in prod it may take, measured in turns. */
+  max_latency_ratio?: number | null;
+  /** Who promotes it is not who registered it. */
+  other_approver?: boolean;
+}
+/** What to generate. Absent values come from the model's own defaults. */
+export interface GenerateParams {
+  /** What the picture shows: `a red dragon`. */
+  prompt: string;
+  /** What it should not show. */
+  negative_prompt?: string;
+  seed?: number | null;
+  /** Pictures; picture i has the seed plus i. */
+  n?: number;
+  steps?: number | null;
+  guidance_scale?: number | null;
+  /** Upscaling after generating, in the same job. */
+  scale?: 1 | 2 | 3 | 4 | 8;
+  /** Number of colours, or the colours themselves. */
+  palette?: number | Array<string> | null;
+  /** transparent, or a colour as #rrggbb. */
+  background?: string;
+  model?: string | null;
+  experiment?: string | null;
+}
+/** A GPU or a MIG instance of one; what this card does not tell is null. */
+export interface Gpu {
+  gpu: string;
+  /** Number of the MIG instance; empty for a whole card. */
+  mig: string;
+  /** It answers; false where it was lost. */
+  up: boolean;
+  uuid: string;
+  name: string;
+  utilization_ratio: number | null;
+  memory_bytes: number | null;
+  memory_used_bytes: number | null;
+  temperature_celsius: number | null;
+  power_watts: number | null;
+  power_limit_watts: number | null;
+  /** Why its clocks are lowered now. */
+  throttled: Array<string>;
+  processes: Array<GpuProcess>;
+}
+/** A process that uses a GPU. */
+export interface GpuProcess {
+  pid: number;
+  name: string;
+  memory_bytes: number | null;
+}
+/** How the Grafana that is set answers. */
+export interface GrafanaState {
+  status: "not set" | "ok" | "unreachable";
+  url?: string;
+  detail?: string;
+}
+/** The metric by which an experiment's runs are judged. */
+export interface Headline {
+  /** Name of a param, metric or tag, without control characters. */
+  metric: string;
+  /** Which values are better. */
+  goal?: "max" | "min";
+}
+/** Whether the server serves, and what is ready; without a token, where one is needed, the first alone. */
+export interface Health {
+  status: string;
+  version?: string;
+  device?: string;
+  models?: Record<string, string>;
+  jobs?: Record<string, number>;
+}
+/** The answer to a report. */
+export interface Heard {
+  state: "cancelled" | "failed" | "lost" | "paused" | "queued" | "running" | "starting" | "succeeded";
+  /** Whether the trainer should stop. */
+  cancelled: boolean;
+}
+/** A page of the history, or with `points` a picture of all of it. */
+export interface HistoryQuery {
+  /** At most so many points, extremes kept; 0 for pages. */
+  points?: number;
+  /** The axis of a picture, and of from and to. */
+  by?: "step" | "time";
+  /** First step or time. */
+  start?: number | null;
+  /** Last step or time. */
+  end?: number | null;
+  /** Points on a page. */
+  limit?: number;
+  /** `next` of the page before. */
+  cursor?: string;
+}
+/** The history of metrics. */
+export interface HistoryState {
+  series: number;
+  /** By name, what is not sampled (setting max_series). */
+  dropped_series: Record<string, number>;
+  interval_seconds: number;
+  last_sample_at: number | null;
+  memory_from: number | null;
+  memory_bytes: number;
+  stored_from: number | null;
+  stored_samples: number;
+  stored_bytes: number;
+  lost_by_a_crash_seconds: number;
+}
+/** A dataset that a run read. */
+export interface Input {
+  dataset_id: string;
+  name: string;
+  digest: string;
+  context?: string;
+}
+/** A dataset that a run reads, as what. */
+export interface InputCreate {
+  name: string;
+  digest: string;
+  /** http, local, s3, … */
+  source_type?: string;
+  /** Where it came from. */
+  source?: string;
+  /** Its columns, as any JSON. */
+  schema?: any;
+  /** Its counts and statistics, as any JSON. */
+  profile?: any;
+  /** training, evaluation, … */
+  context?: string;
+}
+export interface InputsCreate {
+  datasets: Array<InputCreate>;
+}
+/** Which values. */
+export interface InstantQuery {
+  /** Names of vital values or of metrics, with commas; none and no query: all vital values. */
+  names?: string;
+  /** A PromQL expression. */
+  query?: string;
+  /** Now, where it is not said. */
+  time?: string;
+  /** external asks the Prometheus of PROMETHEUS_URL. */
+  source?: "external" | "internal";
+}
+/** A job as clients see it. */
+export interface Job {
+  id: string;
+  kind: "generate" | "superres";
+  status: "cancelled" | "failed" | "queued" | "running" | "succeeded";
+  /** 1 is next; absent once it runs. */
+  queue_position: number | null;
+  progress: AiProgress;
+  params: Record<string, any>;
+  seed: number | null;
+  model: ModelRef | null;
+  /** What enlarged a generated picture. */
+  upscaler: ModelRef | null;
+  /** sha256 of each input asset. */
+  inputs: Array<string>;
+  experiment_id: string;
+  run_id: string;
+  created_at: number;
+  started_at: number | null;
+  finished_at: number | null;
+  timings: Timings;
+  outputs: Array<Output>;
+  /** Words of the prompt that the model never saw in training. */
+  unknown_words: Array<string>;
+  /** Words of the prompt beyond those that the model can read. */
+  dropped_words: Array<string>;
+  error: JobError | null;
+  /** The job that this one ran again. */
+  replay_of?: string | null;
+  /** The job that a version in shadow ran for comparison. */
+  shadow_of?: string | null;
+  /** What it ran on: device, threads, libraries, processor; known at its end. */
+  surroundings?: Record<string, string>;
+}
+/** Why a job failed. */
+export interface JobError {
+  code: string;
+  detail: string;
+}
+export interface JobPage {
+  next?: string | null;
+  jobs: Array<Job>;
+}
+/** How far a job is. */
+export interface JobProgress {
+  id: string;
+  progress: AiProgress;
+}
+/** Which jobs to list. */
+export interface JobQuery {
+  /** Rows on a page. */
+  limit?: number;
+  /** `next` of the page before. */
+  cursor?: string;
+  status?: "cancelled" | "failed" | "queued" | "running" | "succeeded" | null;
+  kind?: "generate" | "superres" | null;
+  /** Name of a model. */
+  model?: string;
+  /** Created at or after this Unix time. */
+  after?: number | null;
+  /** Created before this Unix time. */
+  before?: number | null;
+}
+/** The snapshot: jobs that run, the next 100 and the last 20 that ended, or those of the topics; newest first. */
+export interface JobsNow {
+  queued: number;
+  running: number;
+  jobs: Array<Job>;
+}
+/** Something that the policy would let go, and what needs it. */
+export interface Kept {
+  kind: string;
+  id: string;
+  reason: string;
+}
+/** The graph around a thing, nearest first. The edges are those between the nodes of this page and the subject. */
+export interface Lineage {
+  next?: string | null;
+  subject: string;
+  /** up: what it came from; down: what came of it. */
+  direction: "both" | "down" | "up";
+  nodes: Array<LineageNode>;
+  edges: Array<Edge>;
+  /** There is more: on the next page, or deeper than `depth`. */
+  truncated: boolean;
+}
+/** A thing in the graph. */
+export interface LineageNode {
+  kind: "asset" | "commit" | "dataset" | "experiment" | "job" | "model_version" | "promotion" | "run" | "training_job" | "training_run";
+  id: string;
+  /** From the subject; negative towards what it came from. */
+  steps: number;
+  /** Its own resource, where it has one. */
+  href: string | null;
+  facts: Record<string, any>;
+}
+/** How far to walk, and what to show of it. */
+export interface LineageQuery {
+  /** up: what it came from; down: what came of it. */
+  direction?: "both" | "down" | "up";
+  /** Steps from the subject. */
+  depth?: number;
+  /** Kinds to show, with commas; the walk passes through all. None named shows all. */
+  kinds?: string;
+  /** Nodes on a page. */
+  limit?: number;
+  /** `next` of the page before. */
+  cursor?: string;
+  /** openlineage: run events (spec 2-0-2); prov: W3C PROV-JSON. Both hold all that it came from, and what it made; they take no other parameter. */
+  format?: "graph" | "openlineage" | "prov";
+}
+/** A page of a listing, newest first. */
+export interface ListQuery {
+  /** Rows on a page. */
+  limit?: number;
+  /** `next` of the page before. */
+  cursor?: string;
+}
+/** A model in memory. */
+export interface LoadedModel {
+  name: string;
+  version: string;
+  load_seconds: number;
+  memory_bytes: number;
+  busy: boolean;
+}
+/** What a run reports: all of it is recorded, or nothing. */
+export interface LogBatch {
+  /** Keys that begin with `system/` are system metrics. */
+  metrics?: Array<Point>;
+  /** A value never changes. */
+  params?: Record<string, string>;
+  tags?: Record<string, string>;
+}
+/** Which part of a log. */
+export interface LogQuery {
+  /** First byte; a negative one counts from the end. */
+  offset?: number;
+  /** Bytes at most; 0 for all. */
+  limit?: number;
+  /** Go on with what is written until the job ends. */
+  follow?: boolean;
+}
+/** What is recorded now, durably. */
+export interface Logged {
+  run_id: string;
+  points: number;
+  params: number;
+  tags: number;
+}
+/** One of the two: a token, or the code of a setup link. */
+export interface Login {
+  token?: string;
+  setup?: string;
+}
+/** A new token. Its text is shown this once and stored nowhere. */
+export interface MadeToken {
+  token: string;
+  id: string;
+  name: string;
+  scope: "admin" | "metrics" | "read" | "run";
+  expires_at: number | null;
+}
+/** Which series are meant, and when they were seen. */
+export interface Matching {
+  /** Selectors of series, any of which may match. */
+  "match[]"?: Array<string>;
+  /** Unix seconds or RFC 3339. */
+  start?: string;
+  /** Unix seconds or RFC 3339. */
+  end?: string;
+  /** How many at most; 0 for all. */
+  limit?: string;
+}
+/** Which metrics are meant. */
+export interface MetricNames {
+  metric?: string;
+  /** How many at most; 0 for all. */
+  limit?: string;
+  /** How many at most; 0 for all. */
+  limit_per_metric?: string;
+}
+/** A model: its versions, newest first, and the one that serves; empty where none does. */
+export interface Model {
+  name: string;
+  kind: string;
+  serving: string;
+  /** Version of each alias. */
+  aliases: Record<string, string>;
+  versions: Array<ModelVersion>;
+}
+/** Which models to list; with `stage`, only versions of that stage. */
+export interface ModelQuery {
+  stage?: "archived" | "dev" | "prod" | "staging" | null;
+  kind?: "generate" | "superres" | null;
+}
+/** The model version that a job runs. */
+export interface ModelRef {
+  name: string;
+  version: string;
+  digest: string;
+}
+/** A version of a model as clients see it. */
+export interface ModelVersion {
+  id: string;
+  name: string;
+  version: string;
+  kind: string;
+  stage: "archived" | "dev" | "prod" | "staging";
+  aliases: Array<string>;
+  tags: Record<string, string>;
+  digest: string;
+  title: string;
+  description: string;
+  licence: string;
+  source: string;
+  bytes: number;
+  /** sha256 of each file. */
+  files: Record<string, string>;
+  signature: Signature;
+  inputs: Record<string, string>;
+  defaults: Record<string, any>;
+  limits: Record<string, any>;
+  metrics: Record<string, number>;
+  training: Record<string, any>;
+  dataset: Record<string, any>;
+  source_run: string;
+  training_job: string;
+  dataset_id: string;
+  author: string;
+  note: string;
+  registered_at: number;
+  /** registered, loading, ready, failed with the reason, or files missing. */
+  state: string;
+}
+export interface Models {
+  models: Array<Model>;
+  refused: Array<Refused>;
+}
+/** What a new token is for. */
+export interface NewToken {
+  /** Who or what uses the token: unreal-plugin. */
+  name: string;
+  scope?: "admin" | "metrics" | "read" | "run";
+  expires_in_seconds?: number | null;
+}
+/** A picture that a job made or took. */
+export interface Output {
+  sha256: string;
+  pixels_sha256: string;
+  url: string;
+  media_type: string;
+  width: number;
+  height: number;
+  bytes: number;
+}
+/** A panel, evaluated. */
+export interface PanelData {
+  id: number;
+  title: string;
+  type: string;
+  unit: string;
+  /** Place of 24 columns: x, y, w, h. */
+  grid: Record<string, number>;
+  targets: Array<PanelTarget>;
+}
+/** A line of a panel; its values stand at the times of the answer, null where there is none. */
+export interface PanelSeries {
+  name: string;
+  labels: Record<string, string>;
+  values: Array<number | null>;
+}
+/** One expression of a panel. */
+export interface PanelTarget {
+  ref_id: string;
+  query: string;
+  series: Array<PanelSeries>;
+  error?: string;
+}
+/** An asset that stays. */
+export interface Pin {
+  sha256: string;
+  pinned_at: number;
+}
+/** The assets that stay, those pinned last first. */
+export interface Pins {
+  pins: Array<Pin>;
+}
+/** One point of a metric. */
+export interface Point {
+  /** Name of a param, metric or tag, without control characters. */
+  key: string;
+  value: number | "-Infinity" | "Infinity" | "NaN";
+  step?: number;
+  logged_at?: number | null;
+}
+/** A new policy; what is left out is as by default. */
+export interface PolicyBody {
+  staging?: Gates;
+  prod?: ProdGates;
+  watch?: Watch;
+  /** How long the version before stays in memory. */
+  keep_warm_seconds?: number;
+  reason?: string;
+  /** Who does it; with tokens, the token's name stands instead. */
+  by?: string;
+}
+/** An unfinished picture of a job. */
+export interface Preview {
+  id: string;
+  /** Which of the job's pictures. */
+  index: number;
+  /** Steps done. */
+  step: number;
+  width: number;
+  height: number;
+  /** In base64. */
+  png: string;
+}
+/** The body of every error answer, `application/problem+json`. */
+export interface ProblemDetails {
+  status: number;
+  title: string;
+  detail: string;
+  code: string;
+  type?: string;
+  instance?: string;
+  field?: string;
+}
+/** Conditions of prod, which compare with the version there unless they are told not to. */
+export interface ProdGates {
+  /** Metrics that the version must have, within bounds. */
+  metrics?: Record<string, Bound>;
+  golden?: boolean;
+  /** superres: decibels that it may lose, on average. */
+  max_psnr_loss?: number;
+  /** superres: SSIM that it may lose. */
+  max_ssim_loss?: number;
+  /** generate: share of golden prompts that it may fail to draw more. */
+  max_drawn_loss?: number;
+  /** generate: the metric in which it must not be worse. */
+  score?: string;
+  score_higher_is_better?: boolean;
+  max_score_loss?: number;
+  max_latency_ratio?: number | null;
+  /** Who promotes it is not who registered it. */
+  other_approver?: boolean;
+}
+/** As Prometheus answers: numbers are text, NaN and Inf among them. */
+export interface PromAnswer {
+  source: string;
+  resultType: "matrix" | "scalar" | "string" | "vector";
+  result: any;
+  warnings?: Array<string>;
+  infos?: Array<string>;
+}
+/** PromQL at one time (`time`), or over a range (`start` and `end`, `step`). */
+export interface PromQuery {
+  /** PromQL. */
+  query: string;
+  /** Now, where it is not said. */
+  time?: string;
+  /** Makes it a range: 1700000000, now-6h. */
+  start?: string;
+  /** Now, where it is not said. */
+  end?: string;
+  /** 15, 15s, 1m; a 250th of the range, where not said. */
+  step?: string;
+  /** external asks the Prometheus of PROMETHEUS_URL. */
+  source?: "external" | "internal";
+}
+/** Where a version goes, why and by whom. */
+export interface PromoteBody {
+  /** A version, a stage or an alias; or in the path, as `sprite@3`. */
+  version?: string;
+  /** Absent, the next one: dev, staging, prod. */
+  stage?: "archived" | "dev" | "prod" | "staging" | null;
+  reason?: string;
+  /** Who does it; with tokens, the token's name stands instead. */
+  by?: string;
+  /** Only show the gates. */
+  dry_run?: boolean;
+  /** Promote although gates fail; for admins, and recorded. */
+  force?: boolean;
+}
+/** A version that came to another stage, or would. */
+export interface Promotion {
+  /** Of the entry in the history; empty of a dry run. */
+  id: string;
+  name: string;
+  version: string;
+  from_stage: "archived" | "dev" | "prod" | "staging";
+  to_stage: "archived" | "dev" | "prod" | "staging";
+  /** The version that was in prod before. */
+  replaced: string;
+  by: string;
+  reason: string;
+  forced: boolean;
+  dry_run: boolean;
+  passed: boolean;
+  gates: Array<GateResult>;
+  /** To have it in memory beside the others. */
+  load_seconds: number;
+}
+/** How many jobs wait and run, and the positions of the next 100. */
+export interface QueueMoved {
+  queued: number;
+  running: number;
+  positions: Record<string, number>;
+}
+/** A few numbers since the start. */
+export interface QuickStats {
+  jobs_succeeded: number;
+  jobs_failed: number;
+  jobs_cancelled: number;
+  pictures: number;
+  requests: number;
+  models_ready: number;
+  uptime_seconds: number;
+}
+/** The parameters of a query over a range of time. */
+export interface Ranged {
+  /** A PromQL expression. */
+  query: string;
+  /** Unix seconds or RFC 3339. */
+  start: string;
+  /** Unix seconds or RFC 3339. */
+  end: string;
+  /** Seconds, or a duration such as 1h30m. */
+  step: string;
+  /** Seconds, or a duration such as 1h30m. */
+  timeout?: string;
+  /** How many at most; 0 for all. */
+  limit?: string;
+  /** Seconds, or a duration such as 1h30m. */
+  lookback_delta?: string;
+  /** all: say what it cost. */
+  stats?: string;
+}
+/** Whether work can be done here now. */
+export interface Readiness {
+  status: "not ready" | "ready";
+  /** models, provider, database, disk, gpu; only with a token, where needed. */
+  checks?: Record<string, Check>;
+}
+/** A model folder that was not taken, and why. */
+export interface Refused {
+  path: string;
+  reason: string;
+}
+/** A version from what is on this server already: a run's artifact, or a folder under the models folder. */
+export interface RegisterBody {
+  /** With `artifact`. */
+  run_id?: string;
+  /** A folder of the run, an archive, or a single .onnx file. */
+  artifact?: string;
+  /** `name/version` below the models folder. */
+  folder?: string;
+  name?: string | null;
+  version?: string | null;
+  /** Id of a dataset. */
+  dataset?: string;
+  training_job?: string;
+  note?: string;
+  /** Who does it; with tokens, the token's name stands instead. */
+  by?: string;
+}
+/** What is told of an upload besides its bytes; fields of the same names in a form do the same. */
+export interface RegisterQuery {
+  name?: string | null;
+  version?: string | null;
+  /** Id of the run it came from. */
+  source_run?: string;
+  training_job?: string;
+  /** Id of a dataset. */
+  dataset?: string;
+  note?: string;
+  /** Who does it; with tokens, the token's name stands instead. */
+  by?: string;
+}
+/** What came of one reload. */
+export interface Reloaded {
+  name: string;
+  said: Array<string>;
+}
+/** What came of all of them. */
+export interface Reloads {
+  reloads: Array<Reloaded>;
+}
+/** Something that goes, and why. */
+export interface Removed {
+  /** job, run, experiment, asset, artifact, or temporary. */
+  kind: string;
+  id: string;
+  bytes: number;
+  reason: string;
+}
+/** A rented machine. */
+export interface Rental {
+  /** By which the machine is found again. */
+  label: string;
+  max_dollars: number;
+  instance_id?: number | null;
+  gpu?: string;
+  dollars_per_hour?: number;
+  rented_at?: number | null;
+  destroyed_at?: number | null;
+  /** By the hour's price and this clock. */
+  spent_dollars?: number;
+}
+/** What a rented machine may cost; never more than the settings and the entry point allow. */
+export interface RentalWish {
+  /** Least GPU memory. */
+  gpu_memory_gb?: number;
+  max_dollars_per_hour?: number | null;
+  max_dollars?: number | null;
+}
+/** A job that ran another one again, and what came of it. */
+export interface Replay {
+  original: string;
+  job: Job;
+  verdict: "different" | "identical" | "not_comparable" | "same_pixels" | null;
+  outputs: Array<AiReplayComparison>;
+  /** Why the result differs, or may. */
+  reasons: Array<string>;
+}
+/** Why the version in prod goes, and by whom. */
+export interface RollbackBody {
+  reason?: string;
+  /** Who does it; with tokens, the token's name stands instead. */
+  by?: string;
+}
+/** Which rules are meant. */
+export interface RuleNames {
+  /** alert or record. */
+  type?: string;
+  "rule_name[]"?: Array<string>;
+  "rule_group[]"?: Array<string>;
+  "file[]"?: Array<string>;
+  /** Selectors of series, any of which may match. */
+  "match[]"?: Array<string>;
+  /** true: without the alerts of each rule. */
+  exclude_alerts?: string;
+  /** How many at most; 0 for all. */
+  group_limit?: string;
+  group_next_token?: string;
+}
+/** A run with its params, tags and the latest value of each metric. */
+export interface Run {
+  id: string;
+  experiment_id: string;
+  name: string;
+  kind: string;
+  status: string;
+  created_at: number;
+  started_at: number | null;
+  ended_at: number | null;
+  parent_id?: string | null;
+  source?: Source | null;
+  deleted_at?: number | null;
+  params?: Record<string, string>;
+  tags?: Record<string, string>;
+  metrics?: Record<string, number | "-Infinity" | "Infinity" | "NaN">;
+  system_metrics?: Record<string, number | "-Infinity" | "Infinity" | "NaN">;
+  /** Step and time of each latest value. */
+  reported?: Record<string, [number, number]>;
+  inputs?: Array<Input>;
+}
+/** Runs side by side, in the order asked for. */
+export interface RunComparison {
+  runs: Array<RunRow>;
+  params: Array<Compared>;
+  metrics: Array<Compared>;
+  system_metrics: Array<Compared>;
+  tags: Array<Compared>;
+}
+/** A new run, which then is running. */
+export interface RunCreate {
+  name?: string | null;
+  params?: Record<string, string>;
+  tags?: Record<string, string>;
+  /** The run that it is part of. */
+  parent_id?: string;
+  source?: Source | null;
+  status?: "running" | "scheduled";
+  started_at?: number | null;
+}
+/** What a run reported. */
+export interface RunLogged {
+  run_id: string;
+  experiment_id: string;
+  /** The last 1000 of the report. */
+  points: Array<Point>;
+  /** Points in the report. */
+  total: number;
+  params: Record<string, string>;
+  tags: Record<string, string>;
+}
+/** What changes; fields that are left out stay. A tag with null goes. */
+export interface RunPatch {
+  /** A readable name without control characters. */
+  name?: string;
+  status?: "failed" | "finished" | "killed" | "running" | "scheduled";
+  ended_at?: number;
+  tags?: Record<string, string | null>;
+}
+/** A page of runs, in the order of the filter, or newest first. */
+export interface RunQuery {
+  /** Rows on a page. */
+  limit?: number;
+  /** `next` of the page before. */
+  cursor?: string;
+  /** As in `metrics.loss < 0.1 and params.lr = '0.001' order by metrics.loss`. */
+  filter?: string;
+  /** Ids or names of experiments, with commas. */
+  experiment?: string;
+  /** Whether deleted ones are left out, alone, or among the others. */
+  view?: "active" | "all" | "deleted";
+}
+/** A run as it is stored. */
+export interface RunRow {
+  id: string;
+  experiment_id: string;
+  name: string;
+  kind: string;
+  status: string;
+  created_at: number;
+  started_at: number | null;
+  ended_at: number | null;
+  parent_id?: string | null;
+  source?: Source | null;
+  deleted_at?: number | null;
+}
+export interface Runs {
+  next?: string | null;
+  runs: Array<Run>;
+}
+/** One series of a value. */
+export interface SeriesValue {
+  labels: Record<string, string>;
+  /** Null where it is not a finite number. */
+  value: number | null;
+}
+/** Who is asking, and what they may do. */
+export interface Session {
+  name: string;
+  scope: string;
+  token_id: string;
+}
+/** A version that runs what the version in prod ran, for comparison alone. */
+export interface Shadow {
+  version: string;
+  by: string;
+  started_at: number;
+}
+/** A version that runs what the version in prod ran, when nothing else is to be done. */
+export interface ShadowBody {
+  /** A version, a stage or an alias. */
+  version: string;
+  reason?: string;
+  /** Who does it; with tokens, the token's name stands instead. */
+  by?: string;
+}
+/** What a graph takes and gives. */
+export interface Signature {
+  inputs?: Array<Tensor>;
+  outputs?: Array<Tensor>;
+  opset?: number;
+}
+/** The code that a run ran. */
+export interface Source {
+  /** Git commit. */
+  commit?: string;
+  /** Script or command. */
+  entry_point?: string;
+  /** Where the commit is. */
+  repository?: string;
+}
+/** The server and its machine now. */
+export interface Status {
+  /** ok, or why no jobs can run. */
+  status: string;
+  version: string;
+  python: string;
+  onnxruntime: string;
+  duckdb: string;
+  started_at: number;
+  uptime_seconds: number;
+  provider: string;
+  device: string;
+  gpu_driver: string;
+  gpus: Array<Gpu>;
+  xid_errors: Array<XidError>;
+  models: Array<LoadedModel>;
+  model_states: Record<string, string>;
+  queue: Record<string, number>;
+  storage: Storage;
+  history: HistoryState;
+  /** Of the last minutes, by name. */
+  rates: Record<string, number | null>;
+}
+/** Why it ends, and by whom. */
+export interface StopQuery {
+  reason?: string;
+  /** Who does it; with tokens, the token's name stands instead. */
+  by?: string;
+}
+/** Where things are kept, and how much. */
+export interface Storage {
+  data: string;
+  disk_free_bytes: number | null;
+  disk_size_bytes: number | null;
+  database_bytes: number | null;
+  wal_bytes: number | null;
+}
+/** What a client wants of a stream: its first message, and again whenever that changes. `{}` is everything. */
+export interface Subscription {
+  /** As `job:ID`; one that matches is enough. None: all. */
+  topics?: Array<string>;
+  /** Types of messages. None: all. */
+  types?: Array<string>;
+  /** Go on after this message; where that is too long ago, a `gap` says so. */
+  since_seq?: number | null;
+  /** Seconds between deliveries; what is overtaken is left out. */
+  interval?: number;
+  /** Send unfinished pictures too (ai-jobs). */
+  previews?: boolean;
+}
+/** How many, and how large. */
+export interface Sum {
+  count?: number;
+  bytes?: number;
+}
+/** Upscaling asked for in JSON: the picture as base64, or an asset that is here already. */
+export interface SuperresBody {
+  /** 8 is two passes; absent, the model's own. */
+  scale?: 2 | 3 | 4 | 8 | null;
+  /** smooth runs the net; pixel repeats pixels, for art that must stay pixel art. */
+  mode?: "pixel" | "smooth";
+  /** The texture repeats: its edges must still meet. */
+  tileable?: boolean;
+  model?: string | null;
+  experiment?: string | null;
+  /** The picture's bytes in base64; a data: URL is fine too. */
+  image?: string;
+  /** sha256 of an asset. */
+  asset?: string;
+}
+/** How to upscale. */
+export interface SuperresParams {
+  /** 8 is two passes; absent, the model's own. */
+  scale?: 2 | 3 | 4 | 8 | null;
+  /** smooth runs the net; pixel repeats pixels, for art that must stay pixel art. */
+  mode?: "pixel" | "smooth";
+  /** The texture repeats: its edges must still meet. */
+  tileable?: boolean;
+  model?: string | null;
+  experiment?: string | null;
+}
+/** An input or output of a graph. */
+export interface Tensor {
+  name: string;
+  dtype: string;
+  shape: Array<number | string | null>;
+}
+/** Opens one WebSocket: `new WebSocket(url, ["gfedge.v1", "ticket." + ticket])`. */
+export interface Ticket {
+  ticket: string;
+  expires_in_seconds: number;
+}
+/** Where a job's time went, in seconds. */
+export interface Timings {
+  queue_seconds?: number;
+  load_seconds?: number;
+  decode_seconds?: number;
+  inference_seconds?: number;
+  encode_seconds?: number;
+  total_seconds?: number;
+}
+/** A token as admins see it. */
+export interface Token {
+  id: string;
+  name: string;
+  scope: "admin" | "metrics" | "read" | "run";
+  state: "expired" | "revoked" | "valid";
+  created_at: number;
+  expires_at: number | null;
+  revoked_at: number | null;
+  used_at: number | null;
+}
+/** All tokens that there ever were, newest first. */
+export interface Tokens {
+  tokens: Array<Token>;
+}
+/** Where something came from: the graph, and the same in readable lines. */
+export interface Trace {
+  subject: string;
+  nodes: Array<Record<string, any>>;
+  edges: Array<Edge>;
+  chain: Array<string>;
+  matched?: string | null;
+}
+/** How a model's traffic is shared, and what the versions showed. */
+export interface Traffic {
+  name: string;
+  serving: string;
+  canary: Canary | null;
+  shadow: Shadow | null;
+  watch: Watch;
+  versions: Array<VersionTraffic>;
+  comparison: RegistryTrafficComparison | null;
+}
+/** A new training job. */
+export interface TrainingCreate {
+  /** `local` runs an entry point on this machine, `vastai` on a rented one; `external` is a trainer elsewhere that reports in. */
+  backend?: "external" | "local" | "vastai";
+  /** One of GET /training-jobs/entry-points. */
+  entry_point?: string;
+  /** Parameters of the entry point. */
+  params?: Record<string, boolean | number | string>;
+  name?: string | null;
+  /** Made if there is none of that name. */
+  experiment?: string;
+  tags?: Record<string, string>;
+  /** What it is trained on. */
+  datasets?: Array<InputCreate>;
+  /** Code of an external trainer; the server finds its own. */
+  source?: Source | null;
+  /** Name to register the model by; its folder's if empty. */
+  model?: string;
+  rental?: RentalWish | null;
+}
+/** A job as whoever made it sees it: with what its trainer reports by. */
+export interface TrainingCreated {
+  id: string;
+  name: string;
+  backend: "external" | "local" | "vastai";
+  entry_point: string;
+  params: Record<string, boolean | number | string>;
+  experiment_id: string;
+  run_id: string;
+  created_at: number;
+  state?: "cancelled" | "failed" | "lost" | "paused" | "queued" | "running" | "starting" | "succeeded";
+  /** Why it is in this state. */
+  reason?: string;
+  /** Starts of it so far. */
+  attempt?: number;
+  started_at?: number | null;
+  ended_at?: number | null;
+  cancel_requested_at?: number | null;
+  progress?: TrainingProgress;
+  error?: TrainingError | null;
+  exit_code?: number | null;
+  /** The model version that came of it. */
+  model?: string;
+  rental?: Rental | null;
+  url: string;
+  progress_ratio?: number | null;
+  eta_seconds?: number | null;
+  queue_position?: number | null;
+  /** When its trainer last reported. */
+  heard_at?: number | null;
+  usage?: Usage | null;
+  /** The latest value of each. */
+  metrics?: Record<string, number | "-Infinity" | "Infinity" | "NaN">;
+  log_tail?: Array<string>;
+  /** For an external trainer: `X-Job-Secret: SECRET`. */
+  secret?: string;
+}
+/** Why a job failed. */
+export interface TrainingError {
+  code: string;
+  detail: string;
+}
+/** A training job as clients see it. */
+export interface TrainingJob {
+  id: string;
+  name: string;
+  backend: "external" | "local" | "vastai";
+  entry_point: string;
+  params: Record<string, boolean | number | string>;
+  experiment_id: string;
+  run_id: string;
+  created_at: number;
+  state?: "cancelled" | "failed" | "lost" | "paused" | "queued" | "running" | "starting" | "succeeded";
+  /** Why it is in this state. */
+  reason?: string;
+  /** Starts of it so far. */
+  attempt?: number;
+  started_at?: number | null;
+  ended_at?: number | null;
+  cancel_requested_at?: number | null;
+  progress?: TrainingProgress;
+  error?: TrainingError | null;
+  exit_code?: number | null;
+  /** The model version that came of it. */
+  model?: string;
+  rental?: Rental | null;
+  url: string;
+  progress_ratio?: number | null;
+  eta_seconds?: number | null;
+  queue_position?: number | null;
+  /** When its trainer last reported. */
+  heard_at?: number | null;
+  usage?: Usage | null;
+  /** The latest value of each. */
+  metrics?: Record<string, number | "-Infinity" | "Infinity" | "NaN">;
+  log_tail?: Array<string>;
+}
+export interface TrainingJobs {
+  next?: string | null;
+  jobs: Array<TrainingJob>;
+}
+/** A page of training jobs, newest first. */
+export interface TrainingQuery {
+  /** States with commas; `active` is all but the ended. */
+  state?: string;
+  backend?: "external" | "local" | "vastai" | null;
+  entry_point?: string;
+  /** Id or name. */
+  experiment?: string;
+  /** Rows on a page. */
+  limit?: number;
+  /** `next` of the page before. */
+  cursor?: string;
+}
+/** What the processes of a local job use. */
+export interface Usage {
+  processes: number;
+  /** Cores in use: 1.5 is one and a half. */
+  cpu_ratio: number;
+  rss_bytes: number;
+  gpu_memory_bytes?: number | null;
+  /** Share of the time that its GPU is busy. */
+  gpu_ratio?: number | null;
+}
+/** What an expression gives at one moment. */
+export interface Value {
+  /** As it was asked for. */
+  name: string;
+  /** The PromQL expression behind the name. */
+  query: string;
+  /** Empty where it cannot be known. */
+  unit: string;
+  /** Unix seconds. */
+  at: number;
+  /** Where there is exactly one series. */
+  value: number | null;
+  series: Array<SeriesValue>;
+}
+/** Values of one moment. */
+export interface Values {
+  at: number;
+  values: Array<Value>;
+}
+/** What was looked at, and what is wrong with it. */
+export interface Verification {
+  sound: boolean;
+  checked: Record<string, number>;
+  faults: Array<Fault>;
+}
+/** What changes; fields that are left out stay. A tag with null goes; an alias moves from the version that had it. */
+export interface VersionPatch {
+  description?: string;
+  tags?: Record<string, string | null>;
+  aliases?: Array<string>;
+  /** Who does it; with tokens, the token's name stands instead. */
+  by?: string;
+}
+/** What the jobs of a version showed since the canary or the shadow began; the last thousand count. */
+export interface VersionTraffic {
+  version: string;
+  jobs: number;
+  failed: number;
+  error_ratio: number;
+  /** Time in the engine. */
+  latency_p50_seconds: number | null;
+  latency_p95_seconds: number | null;
+}
+/** When a canary loses its traffic: held against the version in prod over the same time. */
+export interface Watch {
+  /** Jobs of the canary before anything is judged. */
+  min_samples?: number;
+  /** Share of its jobs that may fail. */
+  max_error_ratio?: number;
+  /** How much longer its jobs may take than those in prod, at the 95th percentile. */
+  max_latency_ratio?: number | null;
+}
+/** An error that the NVIDIA driver reported; its number says what it was. */
+export interface XidError {
+  gpu: string;
+  mig: string;
+  xid: number;
+  at: number;
+}
+/** A picture of the first job beside that of the second. */
+export interface AiReplayComparison {
+  original: string;
+  replayed: string;
+  same_bytes: boolean;
+  same_pixels: boolean;
+  /** dB; Infinity where no difference is seen. */
+  psnr?: number | "Infinity" | null;
+  /** 1 is the same. */
+  ssim?: number | null;
+  /** Of any channel, of 255. */
+  largest_difference?: number | null;
+}
+/** How far a job is: step or tile k of n, and the whole as a ratio. */
+export interface AiProgress {
+  step?: number;
+  steps?: number;
+  ratio?: number;
+  stage?: string;
+}
+/** The parameters of a query at one time. */
+export interface CompatPrometheusInstant {
+  /** A PromQL expression. */
+  query: string;
+  /** Unix seconds or RFC 3339. */
+  time?: string;
+  /** Seconds, or a duration such as 1h30m. */
+  timeout?: string;
+  /** How many at most; 0 for all. */
+  limit?: string;
+  /** Seconds, or a duration such as 1h30m. */
+  lookback_delta?: string;
+  /** all: say what it cost. */
+  stats?: string;
+}
+/** Values at one time. */
+export interface MonitoringRoutesInstant {
+  at: number;
+  values: Array<Value>;
+}
+/** What holds for a model; the defaults suit most. */
+export interface RegistryPolicyPolicy {
+  staging?: Gates;
+  prod?: ProdGates;
+  watch?: Watch;
+  /** How long the version before stays in memory. */
+  keep_warm_seconds?: number;
+}
+/** What a version in shadow made, held against what clients were given. */
+export interface RegistryTrafficComparison {
+  version: string;
+  jobs: number;
+  failed: number;
+  /** Since the start of the server: it never had the time. */
+  skipped: number;
+  same_pixels: number;
+  /** dB; 100 where nothing differs. */
+  psnr_mean: number | null;
+  psnr_min: number | null;
+  ssim_mean: number | null;
+  /** Of the sums of times in the engine. */
+  latency_ratio: number | null;
+}
+/** What was changed on a model, newest first. */
+export interface RegistryHistory {
+  name: string;
+  changes: Array<ChangeRow>;
+}
+/** What may go. Of a bound, 0 keeps all. */
+export interface RetentionPolicy {
+  keep_job_days: number;
+  keep_jobs: number;
+  keep_job_bytes: number;
+  restore_days: number;
+}
+/** What a collection removed, or would remove. */
+export interface RetentionReport {
+  id: string;
+  dry_run: boolean;
+  by: string;
+  policy: RetentionPolicy;
+  started_at: number;
+  /** Absent where it did not come to its end. */
+  finished_at: number | null;
+  /** By kind. */
+  totals?: Record<string, Sum>;
+  /** Disk space of the files together. */
+  bytes?: number;
+  /** The first 1000; `totals` counts all. */
+  removed?: Array<Removed>;
+  /** The first 1000. */
+  kept?: Array<Kept>;
+  /** Files that nothing names, but so new that something may yet: left. */
+  young?: number;
+}
+/** A metric's points as columns of equal length, by step, then time. A point sent twice counts once. */
+export interface TrackingHistory {
+  next?: string | null;
+  run_id: string;
+  key: string;
+  /** Points in the range asked for. */
+  total: number;
+  /** Whether only the extremes of stretches are here. */
+  sampled: boolean;
+  steps: Array<number>;
+  times: Array<number>;
+  values: Array<number | "-Infinity" | "Infinity" | "NaN">;
+}
+/** How far a job is. */
+export interface TrainingProgress {
+  step?: number;
+  /** 0 where nobody knows. */
+  steps?: number;
+  epoch?: number | null;
+  epochs?: number | null;
+  message?: string;
+}
+/** What a trainer reports; all of it may be left out, and any of it is a heartbeat. */
+export interface TrainingReport {
+  /** Made up by the trainer once, with `seq`. */
+  session?: string;
+  /** Counts up; a report that comes twice counts once. */
+  seq?: number;
+  metrics?: Array<Point>;
+  progress?: TrainingProgress | null;
+  params?: Record<string, string>;
+  tags?: Record<string, string>;
+  /** Lines for the log. */
+  log?: Array<string>;
+}
+export interface Routes {
+  /** What is ready. */
+  "GET /health": { params: {  }; body: undefined; reply: Health };
+  /** The dashboard. */
+  "GET /": { params: {  }; body: undefined; reply: null };
+  /** A file of the dashboard; `/ui/gfedge.js` is the client module for frontends of your own. */
+  "GET /ui/{path}": { params: { path: string }; body: undefined; reply: null };
+  /** This interface, as OpenAPI 3.1. */
+  "GET /openapi.json": { params: {  }; body: undefined; reply: null };
+  /** This interface, as a page to read. */
+  "GET /docs": { params: {  }; body: undefined; reply: null };
+  /** How that page looks. */
+  "GET /docs/style.css": { params: {  }; body: undefined; reply: null };
+  /** Turn a prompt into pictures. */
+  "POST /ai/generate": { params: {  }; body: GenerateParams; reply: Job };
+  /** Upscale a picture: a form with a file, the raw picture with options in the query, or JSON. */
+  "POST /ai/superres": { params: { scale?: 2 | 3 | 4 | 8 | null, mode?: "pixel" | "smooth", tileable?: boolean, model?: string | null, experiment?: string | null }; body: SuperresBody; reply: Job };
+  /** Jobs, newest first, live ones included. */
+  "GET /ml-platform/ai-jobs": { params: { limit?: number, cursor?: string, status?: "cancelled" | "failed" | "queued" | "running" | "succeeded" | null, kind?: "generate" | "superres" | null, model?: string, after?: number | null, before?: number | null }; body: undefined; reply: JobPage };
+  /** One job. */
+  "GET /ml-platform/ai-jobs/{id}": { params: { id: string }; body: undefined; reply: Job };
+  /** Cancel a job. */
+  "DELETE /ml-platform/ai-jobs/{id}": { params: { id: string }; body: undefined; reply: Job };
+  /** Cancel a job. */
+  "POST /ml-platform/ai-jobs/{id}/cancel": { params: { id: string }; body: undefined; reply: Job };
+  /** Where a job's pictures came from, as a graph and in words. */
+  "GET /ml-platform/ai-jobs/{id}/trace": { params: { id: string }; body: undefined; reply: Trace };
+  /** Where an asset came from. */
+  "GET /assets/{sha256}/trace": { params: { sha256: string }; body: undefined; reply: Trace };
+  /** Where a picture came from: send the file. */
+  "POST /trace": { params: {  }; body: undefined; reply: Trace };
+  /** Run a job again as it was recorded, and compare the results. */
+  "POST /ml-platform/ai-jobs/{id}/replay": { params: { id: string }; body: undefined; reply: Replay };
+  /** How the result of a job that ran another one again compares. */
+  "GET /ml-platform/ai-jobs/{id}/replay": { params: { id: string }; body: undefined; reply: Replay };
+  /** The bytes of a picture; immutable, with ETag and ranges. */
+  "GET /assets/{sha256}": { params: { sha256: string }; body: undefined; reply: null };
+  /** Keep a picture, and all that it came from, whatever the retention policy says. */
+  "PUT /assets/{sha256}/pin": { params: { sha256: string }; body: undefined; reply: Pin };
+  /** Leave a picture to the retention policy again. */
+  "DELETE /assets/{sha256}/pin": { params: { sha256: string }; body: undefined; reply: Pin };
+  /** The pictures that stay whatever the retention policy says. */
+  "GET /ml-platform/pins": { params: {  }; body: undefined; reply: Pins };
+  /** Models, their versions and which one serves; and the folders that were refused. */
+  "GET /ml-platform/models": { params: { stage?: "archived" | "dev" | "prod" | "staging" | null, kind?: "generate" | "superres" | null }; body: undefined; reply: Models };
+  /** Register a version: an archive (tar, tar.gz, zip) or a graph as the body, a form with model.toml and its files, or JSON that names a run's artifact or a folder under the models folder. */
+  "POST /ml-platform/models": { params: { name?: string | null, version?: string | null, source_run?: string, training_job?: string, dataset?: string, note?: string, by?: string }; body: RegisterBody; reply: ModelVersion };
+  /** One model with its versions. */
+  "GET /ml-platform/models/{name}": { params: { name: string }; body: undefined; reply: Model };
+  /** One version, by its number, its stage or an alias. */
+  "GET /ml-platform/models/{name}/versions/{version}": { params: { name: string, version: string }; body: undefined; reply: ModelVersion };
+  /** Describe and label a version; what it is never changes. */
+  "PATCH /ml-platform/models/{name}/versions/{version}": { params: { name: string, version: string }; body: VersionPatch; reply: ModelVersion };
+  /** Remove the files of a version that neither serves nor has jobs; its record stays. */
+  "DELETE /ml-platform/models/{name}/versions/{version}": { params: { name: string, version: string }; body: undefined; reply: ModelVersion };
+  /** What was changed on a model, by whom, why, and by which figures. */
+  "GET /ml-platform/models/{name}/history": { params: { name: string }; body: undefined; reply: RegistryHistory };
+  /** Register a version of this model; without a model.toml it takes the manifest of the newest one. */
+  "POST /ml-platform/models/{name}/versions": { params: { name: string, version?: string | null, source_run?: string, training_job?: string, dataset?: string, note?: string, by?: string }; body: RegisterBody; reply: ModelVersion };
+  /** All files of a version as a tar, which can be registered elsewhere. */
+  "GET /ml-platform/models/{name}/versions/{version}/download": { params: { name: string, version: string }; body: undefined; reply: null };
+  /** One file of a version, with ETag and ranges. */
+  "GET /ml-platform/models/{name}/versions/{version}/files/{file}": { params: { name: string, version: string, file: string }; body: undefined; reply: null };
+  /** Move a version to a stage if its gates hold; into prod it is swapped without a failed request. */
+  "POST /ml-platform/models/{name}/promote": { params: { name: string }; body: PromoteBody; reply: Promotion };
+  /** Put the version that was in prod before there again. */
+  "POST /ml-platform/models/{name}/rollback": { params: { name: string }; body: RollbackBody; reply: Promotion };
+  /** What a version must show before it comes to a stage. */
+  "GET /ml-platform/models/{name}/policy": { params: { name: string }; body: undefined; reply: RegistryPolicyPolicy };
+  /** Declare what a version must show; what is left out is as by default. */
+  "PUT /ml-platform/models/{name}/policy": { params: { name: string }; body: PolicyBody; reply: RegistryPolicyPolicy };
+  /** How a model's traffic is shared, and what its versions showed. */
+  "GET /ml-platform/models/{name}/canary": { params: { name: string }; body: undefined; reply: Traffic };
+  /** Give a staging version a share of the jobs that name the model alone. */
+  "POST /ml-platform/models/{name}/canary": { params: { name: string }; body: CanaryBody; reply: Traffic };
+  /** Take the canary's share from it. */
+  "DELETE /ml-platform/models/{name}/canary": { params: { reason?: string, by?: string, name: string }; body: undefined; reply: Traffic };
+  /** Run a version beside the one in prod: its results are compared, not returned. */
+  "POST /ml-platform/models/{name}/shadow": { params: { name: string }; body: ShadowBody; reply: Traffic };
+  /** End the shadow. */
+  "DELETE /ml-platform/models/{name}/shadow": { params: { reason?: string, by?: string, name: string }; body: undefined; reply: Traffic };
+  /** Experiments with their run counts and best values. */
+  "GET /ml-platform/experiments": { params: { limit?: number, cursor?: string, name?: string, kind?: string, tag?: string, view?: "active" | "all" | "deleted", order?: "-activity" | "-created" | "-name" | "-runs" | "activity" | "created" | "name" | "runs" }; body: undefined; reply: Experiments };
+  /** Make an experiment. */
+  "POST /ml-platform/experiments": { params: {  }; body: ExperimentCreate; reply: Experiment };
+  /** One experiment, by id or by name. */
+  "GET /ml-platform/experiments/{id}": { params: { id: string }; body: undefined; reply: Experiment };
+  /** Change an experiment's name, description, tags or headline metric. */
+  "PATCH /ml-platform/experiments/{id}": { params: { id: string }; body: ExperimentPatch; reply: Experiment };
+  /** Hide an experiment and its runs; its name stays taken. */
+  "DELETE /ml-platform/experiments/{id}": { params: { id: string }; body: undefined; reply: Experiment };
+  /** Bring a deleted experiment back, with its runs. */
+  "POST /ml-platform/experiments/{id}/restore": { params: { id: string }; body: undefined; reply: Experiment };
+  /** Runs of an experiment, newest first. */
+  "GET /ml-platform/experiments/{id}/runs": { params: { limit?: number, cursor?: string, id: string }; body: undefined; reply: Runs };
+  /** Begin a run. */
+  "POST /ml-platform/experiments/{id}/runs": { params: { id: string }; body: RunCreate; reply: Run };
+  /** Runs of all experiments, by a filter over params, metrics, tags and attributes. */
+  "GET /ml-platform/runs": { params: { limit?: number, cursor?: string, filter?: string, experiment?: string, view?: "active" | "all" | "deleted" }; body: undefined; reply: Runs };
+  /** Runs side by side. */
+  "GET /ml-platform/runs/compare": { params: { ids: string }; body: undefined; reply: RunComparison };
+  /** One run with its params, tags and latest metrics. */
+  "GET /ml-platform/runs/{id}": { params: { id: string }; body: undefined; reply: Run };
+  /** End a run, or change its name or tags. */
+  "PATCH /ml-platform/runs/{id}": { params: { id: string }; body: RunPatch; reply: Run };
+  /** Hide a run. */
+  "DELETE /ml-platform/runs/{id}": { params: { id: string }; body: undefined; reply: Run };
+  /** Bring a deleted run back. */
+  "POST /ml-platform/runs/{id}/restore": { params: { id: string }; body: undefined; reply: Run };
+  /** Record points of metrics, params and tags of a run, all or nothing. */
+  "POST /ml-platform/runs/{id}/log": { params: { id: string }; body: LogBatch; reply: Logged };
+  /** The runs that are part of a run, newest first. */
+  "GET /ml-platform/runs/{id}/children": { params: { limit?: number, cursor?: string, id: string }; body: undefined; reply: Runs };
+  /** The history of a metric: pages, or a picture of at most so many points. */
+  "GET /ml-platform/runs/{id}/metrics/{key}": { params: { points?: number, by?: "step" | "time", start?: number | null, end?: number | null, limit?: number, cursor?: string, id: string, key: string }; body: undefined; reply: TrackingHistory };
+  /** What is in a folder of a run's artifacts. */
+  "GET /ml-platform/runs/{id}/artifacts": { params: { path?: string, limit?: number, cursor?: string, id: string }; body: undefined; reply: Artifacts };
+  /** Store a file of a run; the body is its bytes, `Content-Digest: sha-256=:…:` is checked. */
+  "PUT /ml-platform/runs/{id}/artifacts/{path}": { params: { id: string, path: string }; body: undefined; reply: ArtifactRow };
+  /** The bytes of a file of a run, with ETag, Repr-Digest and ranges. */
+  "GET /ml-platform/runs/{id}/artifacts/{path}": { params: { id: string, path: string }; body: undefined; reply: null };
+  /** Take away a file of a run, or a folder with all that is in it. */
+  "DELETE /ml-platform/runs/{id}/artifacts/{path}": { params: { id: string, path: string }; body: undefined; reply: ArtifactsGone };
+  /** Datasets, newest first. */
+  "GET /ml-platform/datasets": { params: { limit?: number, cursor?: string, name?: string, digest?: string }; body: undefined; reply: Datasets };
+  /** Make a dataset known; 200 where its name and digest are known already. */
+  "POST /ml-platform/datasets": { params: {  }; body: DatasetCreate; reply: Dataset };
+  /** One dataset. */
+  "GET /ml-platform/datasets/{id}": { params: { id: string }; body: undefined; reply: Dataset };
+  /** The runs that read a dataset, newest first. */
+  "GET /ml-platform/datasets/{id}/runs": { params: { limit?: number, cursor?: string, id: string }; body: undefined; reply: Runs };
+  /** Record which datasets a run reads. */
+  "POST /ml-platform/runs/{id}/inputs": { params: { id: string }; body: InputsCreate; reply: Run };
+  /** Backups and exports that are there, newest first. */
+  "GET /admin/backups": { params: {  }; body: undefined; reply: Backups };
+  /** Back up the database and every file that it names, while serving. */
+  "POST /admin/backups": { params: {  }; body: BackupRequest; reply: Backup };
+  /** Export every table as a Parquet file. */
+  "POST /admin/exports": { params: {  }; body: BackupRequest; reply: Backup };
+  /** Delete a backup or an export. */
+  "DELETE /admin/backups/{name}": { params: { name: string }; body: undefined; reply: Backup };
+  /** Read every block of the database and every file that it names. */
+  "POST /admin/verify": { params: {  }; body: undefined; reply: Verification };
+  /** What a thing came from and what came of it: `model_version/sprite@1?direction=down&kinds=asset`. */
+  "GET /ml-platform/lineage/{kind}/{id}": { params: { direction?: "both" | "down" | "up", depth?: number, kinds?: string, limit?: number, cursor?: string, format?: "graph" | "openlineage" | "prov", kind: string, id: string }; body: undefined; reply: Lineage | Record<string, any> | Array<any> };
+  /** All metrics, for Prometheus: as text or OpenMetrics by Accept, gzip. */
+  "GET /metrics": { params: {  }; body: undefined; reply: null };
+  /** The process answers; nothing else is looked at. */
+  "GET /monitoring/health": { params: {  }; body: undefined; reply: Alive };
+  /** Whether jobs can be run: models, provider, database, disk, GPU, with reasons. */
+  "GET /monitoring/health/ready": { params: {  }; body: undefined; reply: Readiness };
+  /** Versions, provider, GPUs, models in memory, queue, storage, history, rates. */
+  "GET /monitoring/status": { params: {  }; body: undefined; reply: Status };
+  /** All that a first screen shows, in one answer. */
+  "GET /monitoring/dashboard-data": { params: {  }; body: undefined; reply: DashboardData };
+  /** Values now: by name, or of a PromQL expression, with their units. */
+  "GET /monitoring/metrics/instant": { params: { names?: string, query?: string, time?: string, source?: "external" | "internal" }; body: undefined; reply: MonitoringRoutesInstant };
+  /** PromQL at one time or over a range, as Prometheus answers it. */
+  "GET /monitoring/metrics/prometheus": { params: { query: string, time?: string, start?: string, end?: string, step?: string, source?: "external" | "internal" }; body: undefined; reply: PromAnswer };
+  /** The dashboards of the server, and of the Grafana that is set. */
+  "GET /monitoring/dashboards": { params: {  }; body: undefined; reply: Dashboards };
+  /** A dashboard as Grafana's JSON. */
+  "GET /monitoring/dashboards/{uid}": { params: { uid: string }; body: undefined; reply: Record<string, any> };
+  /** Every panel of a dashboard of the server, evaluated. */
+  "GET /monitoring/dashboards/{uid}/data": { params: { from?: string, to?: string, step?: string, uid: string }; body: undefined; reply: DashboardValues };
+  /** A data source and the dashboards' folder, for Grafana's `provisioning`. */
+  "GET /monitoring/grafana/provisioning.yaml": { params: {  }; body: undefined; reply: null };
+  /** The same with the dashboards: `curl ... | tar xz -C /etc/grafana/provisioning`. */
+  "GET /monitoring/grafana/provisioning.tar.gz": { params: {  }; body: undefined; reply: null };
+  /** PromQL at one time. */
+  "GET /prometheus/api/v1/query": { params: { query: string, time?: string, timeout?: string, limit?: string, lookback_delta?: string, stats?: string }; body: undefined; reply: Answer };
+  /** PromQL at one time. */
+  "POST /prometheus/api/v1/query": { params: { query: string, time?: string, timeout?: string, limit?: string, lookback_delta?: string, stats?: string }; body: undefined; reply: Answer };
+  /** PromQL over a range of time. */
+  "GET /prometheus/api/v1/query_range": { params: { query: string, start: string, end: string, step: string, timeout?: string, limit?: string, lookback_delta?: string, stats?: string }; body: undefined; reply: Answer };
+  /** PromQL over a range of time. */
+  "POST /prometheus/api/v1/query_range": { params: { query: string, start: string, end: string, step: string, timeout?: string, limit?: string, lookback_delta?: string, stats?: string }; body: undefined; reply: Answer };
+  /** Exemplars: there are none. */
+  "GET /prometheus/api/v1/query_exemplars": { params: { query: string, start?: string, end?: string }; body: undefined; reply: Answer };
+  /** Exemplars: there are none. */
+  "POST /prometheus/api/v1/query_exemplars": { params: { query: string, start?: string, end?: string }; body: undefined; reply: Answer };
+  /** Label sets of the series that match. */
+  "GET /prometheus/api/v1/series": { params: { "match[]"?: Array<string>, start?: string, end?: string, limit?: string }; body: undefined; reply: Answer };
+  /** Label sets of the series that match. */
+  "POST /prometheus/api/v1/series": { params: { "match[]"?: Array<string>, start?: string, end?: string, limit?: string }; body: undefined; reply: Answer };
+  /** Names of labels. */
+  "GET /prometheus/api/v1/labels": { params: { "match[]"?: Array<string>, start?: string, end?: string, limit?: string }; body: undefined; reply: Answer };
+  /** Names of labels. */
+  "POST /prometheus/api/v1/labels": { params: { "match[]"?: Array<string>, start?: string, end?: string, limit?: string }; body: undefined; reply: Answer };
+  /** An expression in its usual form. */
+  "GET /prometheus/api/v1/format_query": { params: { query: string }; body: undefined; reply: Answer };
+  /** An expression in its usual form. */
+  "POST /prometheus/api/v1/format_query": { params: { query: string }; body: undefined; reply: Answer };
+  /** Values of a label. */
+  "GET /prometheus/api/v1/label/{name}/values": { params: { "match[]"?: Array<string>, start?: string, end?: string, limit?: string, name: string }; body: undefined; reply: Answer };
+  /** Types, units and help of metrics. */
+  "GET /prometheus/api/v1/metadata": { params: { metric?: string, limit?: string, limit_per_metric?: string }; body: undefined; reply: Answer };
+  /** Rule groups with the state of their alerts. */
+  "GET /prometheus/api/v1/rules": { params: { type?: string, "rule_name[]"?: Array<string>, "rule_group[]"?: Array<string>, "file[]"?: Array<string>, "match[]"?: Array<string>, exclude_alerts?: string, group_limit?: string, group_next_token?: string }; body: undefined; reply: Answer };
+  /** Alerts that are pending or firing. */
+  "GET /prometheus/api/v1/alerts": { params: { limit?: string, state?: string }; body: undefined; reply: Answer };
+  /** Alertmanagers that are notified. */
+  "GET /prometheus/api/v1/alertmanagers": { params: { limit?: string, state?: string }; body: undefined; reply: Answer };
+  /** What is sampled: this server itself. */
+  "GET /prometheus/api/v1/targets": { params: { limit?: string, state?: string }; body: undefined; reply: Answer };
+  /** Which version's interface this is. */
+  "GET /prometheus/api/v1/status/buildinfo": { params: { limit?: string, state?: string }; body: undefined; reply: Answer };
+  /** What the server says of its process. */
+  "GET /prometheus/api/v1/status/runtimeinfo": { params: { limit?: string, state?: string }; body: undefined; reply: Answer };
+  /** Flags: the limits of queries. */
+  "GET /prometheus/api/v1/status/flags": { params: { limit?: string, state?: string }; body: undefined; reply: Answer };
+  /** Configuration: there is no such file. */
+  "GET /prometheus/api/v1/status/config": { params: { limit?: string, state?: string }; body: undefined; reply: Answer };
+  /** How many series there are, by name and label. */
+  "GET /prometheus/api/v1/status/tsdb": { params: { limit?: string, state?: string }; body: undefined; reply: Answer };
+  /** Whether the server is ready. */
+  "GET /prometheus/-/ready": { params: {  }; body: undefined; reply: null };
+  /** Whether the server is healthy. */
+  "GET /prometheus/-/healthy": { params: {  }; body: undefined; reply: null };
+  /** Who is asking. */
+  "GET /auth/session": { params: {  }; body: undefined; reply: Session };
+  /** Log a browser in, by a token or the code of a setup link; answers with a cookie. */
+  "POST /auth/session": { params: {  }; body: Login; reply: Session };
+  /** Log this browser out. */
+  "DELETE /auth/session": { params: {  }; body: undefined; reply: Session };
+  /** A ticket that opens one WebSocket, for pages of other origins. */
+  "POST /auth/ws-ticket": { params: {  }; body: undefined; reply: Ticket };
+  /** All tokens, without their secrets. */
+  "GET /admin/tokens": { params: {  }; body: undefined; reply: Tokens };
+  /** Make a token; its text is shown this once. */
+  "POST /admin/tokens": { params: {  }; body: NewToken; reply: MadeToken };
+  /** Revoke a token, and log out who logged in with it. */
+  "DELETE /admin/tokens/{id}": { params: { id: string }; body: undefined; reply: Token };
+  /** What admins did, newest first. */
+  "GET /admin/audit": { params: { limit?: number, cursor?: string }; body: undefined; reply: AuditPage };
+  /** Training jobs, newest first. */
+  "GET /ml-platform/training-jobs": { params: { state?: string, backend?: "external" | "local" | "vastai" | null, entry_point?: string, experiment?: string, limit?: number, cursor?: string }; body: undefined; reply: TrainingJobs };
+  /** Start a training job: durable when acknowledged; takes an Idempotency-Key. */
+  "POST /ml-platform/training-jobs": { params: {  }; body: TrainingCreate; reply: TrainingCreated };
+  /** What can be trained here, with which parameters, and what is missing for it. */
+  "GET /ml-platform/training-jobs/entry-points": { params: {  }; body: undefined; reply: EntryPoints };
+  /** One training job: state, progress, metrics, use of the machine, end of its log. */
+  "GET /ml-platform/training-jobs/{id}": { params: { id: string }; body: undefined; reply: TrainingJob };
+  /** Cancel a training job. */
+  "DELETE /ml-platform/training-jobs/{id}": { params: { id: string }; body: undefined; reply: TrainingJob };
+  /** Cancel a training job. */
+  "POST /ml-platform/training-jobs/{id}/cancel": { params: { id: string }; body: undefined; reply: TrainingJob };
+  /** The log of a training job, from an offset on or by Range; `follow=true` goes on until it ends. */
+  "GET /ml-platform/training-jobs/{id}/log": { params: { offset?: number, limit?: number, follow?: boolean, id: string }; body: undefined; reply: null };
+  /** Metrics, progress, log lines and heartbeat of a trainer; needs the job's secret. */
+  "POST /ml-platform/training-jobs/{id}/report": { params: { id: string }; body: TrainingReport; reply: Heard };
+  /** A sign of life of a trainer; needs the job's secret. */
+  "POST /ml-platform/training-jobs/{id}/heartbeat": { params: { id: string }; body: undefined; reply: Heard };
+  /** How a training ended, and where its model is; needs the job's secret. */
+  "POST /ml-platform/training-jobs/{id}/finish": { params: { id: string }; body: Finish; reply: Heard };
+  /** Store a file of the job's run; needs the job's secret. */
+  "PUT /ml-platform/training-jobs/{id}/artifacts/{path}": { params: { id: string, path: string }; body: undefined; reply: ArtifactRow };
+  /** The bytes of a file of the job's run, as a checkpoint to go on from; needs the job's secret. */
+  "GET /ml-platform/training-jobs/{id}/artifacts/{path}": { params: { id: string, path: string }; body: undefined; reply: null };
+  /** The module by which a training script reports, one file; needs the job's secret. */
+  "GET /ml-platform/training-jobs/{id}/report.py": { params: { id: string }; body: undefined; reply: null };
+  /** Remove what the retention policy lets go and nothing needs; with `dry_run` (the default) only tell. */
+  "POST /ml-platform/gc": { params: {  }; body: CollectionRequest; reply: RetentionReport };
+  /** The last hundred collections and what they removed, newest first. */
+  "GET /ml-platform/gc": { params: {  }; body: undefined; reply: Collections };
+  /** Read gfedge.toml and whatever else can change without a restart again, as SIGHUP does. */
+  "POST /admin/reload": { params: {  }; body: undefined; reply: Reloads };
+}
+
+export interface Streams {
+  "ai-jobs": {
+    "snapshot": JobsNow;
+    "job.queued": Job;
+    "job.started": Job;
+    "job.progress": JobProgress;
+    "job.preview": Preview;
+    "job.ended": Job;
+    "queue.moved": QueueMoved;
+  };
+  "experiments": {
+    "snapshot": ExperimentsNow;
+    "experiment.created": ExperimentRow;
+    "experiment.changed": ExperimentRow;
+    "run.created": Run;
+    "run.changed": Run;
+    "run.logged": RunLogged;
+    "run.ended": Run;
+  };
+  "metrics": {
+    "snapshot": Values;
+    "values": Values;
+    "value": Value;
+  };
+  "training-jobs": {
+    "job.created": TrainingJob;
+    "job.changed": TrainingJob;
+    "job.ended": TrainingJob;
+    "job.progress": any;
+    "job.metrics": any;
+    "job.log": any;
+    "job.usage": any;
+  };
+}
