@@ -59,7 +59,9 @@ def server(*command: str, port: int | None = None, path: str = "/health") -> Ite
             *("--port", str(port), "--data", data),
         )
         began = time.perf_counter()
-        process = subprocess.Popen(line, stderr=subprocess.DEVNULL)
+        # Compiled once, as installed packages are.
+        environ = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
+        process = subprocess.Popen(line, stderr=subprocess.DEVNULL, env=environ)
         try:
             while True:
                 with contextlib.suppress(OSError):

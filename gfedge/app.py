@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from concurrent.futures import Future
 from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,9 +17,7 @@ from gfedge import (
     auth,
     docs,
     keys,
-    metrics,
     middleware,
-    migrate,
     reload,
     wire,
 )
@@ -44,6 +43,7 @@ from gfedge.events import Events
 from gfedge.lineage import routes as lineage
 from gfedge.monitoring import routes as monitoring
 from gfedge.monitoring.serving import Serving, VersionState
+from gfedge.opening import begin, open_database
 from gfedge.registry import canary_routes as canaries
 from gfedge.registry import promotion_routes as promotions
 from gfedge.registry import routes as registry
@@ -89,6 +89,7 @@ if TYPE_CHECKING:
     from gfedge.inference.types import Engine
 
 WARM = web.AppKey("warm", Warm)
+OPENING: web.AppKey[Future[Database]] = web.AppKey("opening", Future)
 
 
 class Health(msgspec.Struct, kw_only=True, frozen=True):
@@ -162,19 +163,26 @@ async def health(request: web.Request) -> web.Response:
     return wire.reply(found, 503 if failure else 200, headers)
 
 
-def make_app(settings: Settings, *, no_auth: bool = False) -> web.Application:
-    """The application; its parts open when it starts. `no_auth` lets everybody in, wherever it listens."""
+def make_app(
+    settings: Settings, *, opening: Future[Database] | None = None, no_auth: bool = False
+) -> web.Application:
+    """The application; its parts open when it starts. `no_auth` lets everybody in, wherever it listens.
+
+    `opening` is its database, where that is being opened already.
+    """
     app = web.Application(
         middlewares=[middleware.outermost, guard.guard], client_max_size=settings.max_body
     )
     app[guard.NO_AUTH] = no_auth
     app[keys.SETTINGS] = settings
     app[keys.RELOADS] = {}
+    if opening is not None:
+        app[OPENING] = opening
     app[keys.EVENTS] = Events(settings.max_listeners)
     app[lineage.TELLERS] = TELLERS
     app.on_response_prepare.extend((middleware.add_headers, guard.add_headers))
     app.cleanup_ctx.extend(
-        (database, start.access, history, jobs, training_jobs, models, collections)
+        (database, start.access, jobs, training_jobs, collections, history, models)
     )
     app.on_shutdown.append(drain)
     wire.mount(app, table := routes())
@@ -183,21 +191,11 @@ def make_app(settings: Settings, *, no_auth: bool = False) -> web.Application:
     return app
 
 
-class StartError(Exception):
-    """Why the server cannot start; the text says what to do."""
-
-
 async def database(app: web.Application) -> AsyncIterator[None]:
     """The database, and what is held in memory of it."""
     settings = app[keys.SETTINGS]
-    try:
-        (settings.data / "assets").mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise StartError(
-            f"cannot make the data folder {settings.data}: {error.strerror}; take another with --data"
-        ) from None
-    db = app[keys.DB] = Database(settings.data / "gfedge.duckdb", metrics.committed)
-    await asyncio.to_thread(db.open, migrate.migrate, accept_loss=settings.accept_loss)
+    opening = app[OPENING] if OPENING in app else begin(open_database, settings)
+    db = app[keys.DB] = await asyncio.wrap_future(opening)
     tasks = Tasks()
     tasks.every("settle the database", SETTLE_SECONDS, db.settle)
     try:

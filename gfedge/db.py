@@ -122,7 +122,7 @@ class Database:
 
         Refuses a file from which committed work is missing; with `accept_loss` it goes on with what is there.
         """
-        accepted = self._check_loss(accept_loss)
+        accepted, made = self._check_loss(accept_loss), not self.path.exists()
         try:
             self._connect()
         except duckdb.Error as error:
@@ -131,7 +131,8 @@ class Database:
             self._mark.log.unlink()  # a copy was set aside
             self._connect()
         assert self._connection is not None
-        check_blocks(self._connection, self.path)
+        if not made:
+            check_blocks(self._connection, self.path)
         prepare(self._connection)
         self._connection.execute("CHECKPOINT")
         self._mark.begin()

@@ -37,7 +37,7 @@ def scripts(root: Path = Path(__file__).parent) -> list[tuple[str, Path]]:
 
 
 def migrate(cursor: Cursor) -> None:
-    """Applies what is missing, one transaction a script; refuses a file made by a newer gfedge."""
+    """Applies what is missing, all in one transaction; refuses a file made by a newer gfedge."""
     cursor.execute(TABLE)
     applied = {
         (name, script): digest
@@ -53,15 +53,18 @@ def migrate(cursor: Cursor) -> None:
         )
     if applied and known - set(applied):
         _back_up(cursor)
-    for name, path in scripts():
-        text = path.read_text()
-        digest = hashlib.sha256(text.encode()).hexdigest()
-        if (found := applied.get((name, path.name))) is None:
-            _apply(cursor, name, path.name, text, digest)
-        elif found != digest:
-            raise SchemaRefused(
-                f"migration {name}/{path.name} is not the one that made this database: use another data folder"
-            )
+    if missing := [one for one in scripts() if _is_missing(*one, applied)]:
+        _apply(cursor, missing)
+
+
+def _is_missing(name: str, path: Path, applied: dict[tuple[str, str], str]) -> bool:
+    """Whether a script was not applied yet; refuses one that was and reads differently now."""
+    found = applied.get((name, path.name))
+    if found is not None and found != _digest(path):
+        raise SchemaRefused(
+            f"migration {name}/{path.name} is not the one that made this database: use another data folder"
+        )
+    return found is None
 
 
 def _back_up(cursor: Cursor) -> None:
@@ -73,14 +76,22 @@ def _back_up(cursor: Cursor) -> None:
     log.info("the database as it was before the migration: %s", target)
 
 
-def _apply(cursor: Cursor, name: str, script: str, text: str, digest: str) -> None:
+def _apply(cursor: Cursor, missing: list[tuple[str, Path]]) -> None:
+    """In one statement: each takes its turn for the interpreter, which imports the server meanwhile."""
+    slices, names = [name for name, _ in missing], [path.name for _, path in missing]
+    digests = [_digest(path) for _, path in missing]
     cursor.execute("BEGIN")
     try:
-        cursor.execute(text)
+        cursor.execute("\n".join(path.read_text() for _, path in missing))
         cursor.execute(
-            "insert into schema_migrations values (?, ?, ?, ?)", [name, script, digest, time.time()]
+            "insert into schema_migrations select unnest($1), unnest($2), unnest($3), $4",
+            [slices, names, digests, time.time()],
         )
         cursor.execute("COMMIT")
     except BaseException:
         cursor.execute("ROLLBACK")
         raise
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()

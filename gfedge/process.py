@@ -11,16 +11,18 @@ import signal
 import socket
 import sys
 from collections.abc import Callable, Coroutine
+from concurrent.futures import Future
 from typing import Any
 
 import msgspec
 from aiohttp import web
 
-from gfedge import __version__, connections, keys, logs, migrate, notify, reload
+from gfedge import __version__, connections, keys, migrate, notify, reload
 from gfedge.access import start
 from gfedge.ai import routes as ai
-from gfedge.app import StartError, make_app
-from gfedge.db import DatabaseRefused
+from gfedge.app import make_app
+from gfedge.db import Database, DatabaseRefused
+from gfedge.opening import StartError
 from gfedge.settings import Settings
 from gfedge.sources import unknown
 from gfedge.tasks import Tasks
@@ -28,18 +30,23 @@ from gfedge.tasks import Tasks
 log = logging.getLogger("gfedge")
 
 
-def serve(settings: Settings, load: Callable[[], Settings], *, no_auth: bool = False) -> int:
+def serve(
+    settings: Settings,
+    load: Callable[[], Settings],
+    opening: Future[Database],
+    *,
+    no_auth: bool = False,
+) -> int:
     """Runs the server until SIGTERM or SIGINT; returns the exit code. `load` reads the settings again."""
-    logs.begin(settings.log_level, settings.log_format)
     for text in unknown(Settings.__struct_fields__, os.environ):
         log.warning("%s", text)
     try:
         listening = _listen(settings)
         live = msgspec.structs.replace(settings, port=listening.getsockname()[1])
-        app = make_app(live, no_auth=no_auth)
+        app = make_app(live, opening=opening, no_auth=no_auth)
         app[keys.RELOADS]["settings"] = reload.of_settings(live, settings, load)
         _run(_serve(app, listening))
-    except (StartError, start.AccessRefused, DatabaseRefused, migrate.SchemaRefused) as error:
+    except (StartError, DatabaseRefused, migrate.SchemaRefused) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     return 0

@@ -20,6 +20,7 @@ from gfedge.access.audit import Act
 from gfedge.access.guard import DOOR, NO_AUTH, Door
 from gfedge.access.types import NewToken, Note
 from gfedge.auth import Who
+from gfedge.opening import StartError
 from gfedge.settings import Settings
 from gfedge.tasks import Tasks
 
@@ -46,7 +47,7 @@ OPEN = (
 )
 
 
-class AccessRefused(Exception):
+class AccessRefused(StartError):
     """Why the server cannot start; the text says what to do."""
 
 

@@ -34,9 +34,14 @@ REPEATED = ("allowed_host", "cors_origin")
 def run(args: argparse.Namespace) -> int:
     """Serve until a signal ends it."""
     settings = load(args)
-    from gfedge.process import serve
+    from gfedge import logs
+    from gfedge.opening import opened_meanwhile
 
-    return serve(settings, loader(args), no_auth=args.insecure_no_auth)
+    logs.begin(settings.log_level, settings.log_format)
+    with opened_meanwhile(settings) as opening:
+        from gfedge.process import serve
+
+        return serve(settings, loader(args), opening, no_auth=args.insecure_no_auth)
 
 
 def loader(args: argparse.Namespace) -> Callable[[], Settings]:

@@ -12,7 +12,6 @@ from typing import Any
 from urllib.parse import quote
 
 import msgspec
-import yaml
 
 from gfedge import errors
 from gfedge.monitoring.board_types import DashboardLink, GrafanaState
@@ -91,26 +90,26 @@ def _link(found: Found, base: str) -> DashboardLink:
 
 def provisioning(address: str, interval_seconds: float) -> str:
     """A file that Grafana takes under `provisioning/datasources` and under `provisioning/dashboards`."""
-    return yaml.safe_dump(
+    return _yaml(
         {
             "apiVersion": 1,
             "datasources": [_datasource(address, interval_seconds)],
             "providers": [_provider()],
-        },
-        sort_keys=False,
-    )
+        }
+    ).decode()
+
+
+def _yaml(value: dict[str, Any]) -> bytes:
+    return msgspec.yaml.encode(value)
 
 
 def archive(address: str, interval_seconds: float) -> bytes:
     """All of Grafana's folder `provisioning` as a tar.gz: the data source, the provider and the dashboards."""
     files = {
-        "datasources/gfedge.yaml": yaml.safe_dump(
-            {"apiVersion": 1, "datasources": [_datasource(address, interval_seconds)]},
-            sort_keys=False,
-        ).encode(),
-        "dashboards/gfedge.yaml": yaml.safe_dump(
-            {"apiVersion": 1, "providers": [_provider()]}, sort_keys=False
-        ).encode(),
+        "datasources/gfedge.yaml": _yaml(
+            {"apiVersion": 1, "datasources": [_datasource(address, interval_seconds)]}
+        ),
+        "dashboards/gfedge.yaml": _yaml({"apiVersion": 1, "providers": [_provider()]}),
         **{
             f"dashboards/gfedge/{uid}.json": msgspec.json.format(msgspec.json.encode(board))
             for uid, board in shipped().items()
