@@ -23,10 +23,12 @@ from gfedge import (
 )
 from gfedge.access import guard, start
 from gfedge.access import routes as access_routes
+from gfedge.ai import generating_routes as generating
 from gfedge.ai import replay_routes as replay
 from gfedge.ai import routes as ai
+from gfedge.ai import sheet_routes as sheets
+from gfedge.ai.intake import Intake
 from gfedge.ai.queue import JobQueue
-from gfedge.ai.requests import Intake
 from gfedge.ai.shadow import Watcher
 from gfedge.ai.store import TELLERS as AI_TELLERS
 from gfedge.ai.warm import Warm
@@ -124,6 +126,8 @@ def routes() -> list[Route]:
         *dashboard.routes(),
         *docs.routes(),
         *ai.routes(),
+        *generating.routes(),
+        *sheets.routes(),
         *replay.routes(),
         *assets.routes(),
         *registry.routes(),

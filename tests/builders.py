@@ -253,6 +253,13 @@ max_batch = 16
 [pipeline]
 size = {SIZE}
 channels = 4
+
+[styles]
+handheld = {{palette = ["#0f380f", "#306230", "#8bac0f", "#9bbc0f"]}}
+royal = {{words = "blue", outline = "#ff00ff"}}
+
+[vocabulary]
+documented = ["dragon", "potion"]
 """
 
 

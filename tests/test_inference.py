@@ -432,7 +432,9 @@ def test_velocities_do_not_depend_on_the_batch_by_one_bit(sprite: ModelFolder) -
         for i, (one, two) in enumerate(itertools.permutations(builders.WORDS[1:-1], 2))
     ]
     jobs = [GenerateJob(request, quiet, Cancel(), None) for request in requests]
-    batch = [Sample(job, 0, step=i % 20) for i, job in enumerate(jobs)]
+    batch = [Sample(job, 0) for job in jobs]
+    for i, sample in enumerate(batch):
+        sample.query = sample.asked(builders.SIZE)._replace(time=np.float32(1 - i % 20 / 20))
     together = velocity(model, batch)
     for i, sample in enumerate(batch):
         assert np.array_equal(velocity(model, [sample])[0], together[i])

@@ -109,10 +109,10 @@ def test_memory_that_is_full_refuses_work() -> None:
 def test_work_is_counted_in_megapixels_and_a_lone_job_is_always_taken() -> None:
     turns = lined_up()
     door = admission(turns, max_queued_megapixels=10)
-    door.at_its_price(waiting("x", price=50).submission, None)
+    door.at_its_price(waiting("x", price=50).submission.price, None)
     turns.add(waiting("0", price=9))
-    door.at_its_price(waiting("x", price=1).submission, None)
-    refusal = refused(lambda: door.at_its_price(waiting("x", price=2).submission, None))
+    door.at_its_price(waiting("x", price=1).submission.price, None)
+    refusal = refused(lambda: door.at_its_price(waiting("x", price=2).submission.price, None))
     assert refusal.code == "too_much_work"
 
 
@@ -121,8 +121,8 @@ def test_a_job_that_would_start_too_late_is_refused_at_once() -> None:
     door = admission(turns)
     for second in range(20):
         door.drain.ended(5, 2.0 * second)
-    assert refused(lambda: door.at_its_price(waiting("x").submission, 9.0)).code == "too_late"
-    door.at_its_price(waiting("x").submission, 11.0)
+    assert refused(lambda: door.at_its_price(waiting("x").submission.price, 9.0)).code == "too_late"
+    door.at_its_price(waiting("x").submission.price, 11.0)
 
 
 def test_retry_after_follows_the_rate_that_was_measured() -> None:

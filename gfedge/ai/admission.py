@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import math
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 
 import psutil
@@ -80,8 +80,8 @@ class Admission:
         self._most_memory = settings.max_memory or int(MEMORY_SHARE * _memory_of_machine())
         self.drain = Drain()
 
-    def at_the_door(self, requester: str, *, by_token: bool) -> None:
-        """Refuses before the body is read: memory, the length of the queue, one token's share of it."""
+    def at_the_door(self, requester: str, *, by_token: bool, count: int = 1) -> None:
+        """Refuses before the body is read: memory, the length of the queue, one token's share of it; or `count` jobs."""
         if (used := self._resident()) > self._most_memory:
             raise errors.Unavailable(
                 f"the server holds {used >> 20} MiB of memory already (setting max_memory): try again later",
@@ -89,9 +89,10 @@ class Admission:
                 headers=self._later(),
             )
         waiting = self._waiting()
-        if waiting >= self._settings.max_queue:
+        if waiting + count > self._settings.max_queue:
+            more = f", and {count} more are too many" if count > 1 else ""
             raise errors.TooBusy(
-                f"{waiting} jobs are waiting already (setting max_queue): try again later",
+                f"{waiting} jobs are waiting already{more} (setting max_queue): try again later",
                 headers=self._later(),
             )
         mine = self._turns.of(requester) if by_token else 0
@@ -102,13 +103,13 @@ class Admission:
                 headers=self._later(),
             )
 
-    def at_its_price(self, job: Submission, timeout: float | None) -> None:
+    def at_its_price(self, price: float, timeout: float | None) -> None:
         """Refuses what would cost too much on top of what waits, and what would start too late for its client."""
         queued, most = self._turns.price, self._settings.max_queued_megapixels
-        if queued and queued + job.price > most:
+        if queued and queued + price > most:
             raise errors.TooBusy(
                 f"work of {queued:.0f} megapixels x steps is waiting already, {most} is what is taken "
-                f"(setting max_queued_megapixels), and this is {job.price:.1f} more: try again later",
+                f"(setting max_queued_megapixels), and this is {price:.1f} more: try again later",
                 code="too_much_work",
                 headers=self._later(),
             )
@@ -119,6 +120,18 @@ class Admission:
                 code="too_late",
                 headers=self._later(),
             )
+
+    def all_of(self, batch: Sequence[Submission], timeout: float | None) -> None:
+        """Refuses a batch of which not every job can be taken."""
+        count, most = len(batch), self._settings.max_queue
+        if count > most:
+            raise errors.Invalid(
+                f"prompts: {count} jobs are more than may ever wait here ({most}, setting max_queue)",
+                code="batch_too_large",
+                field="prompts",
+            )
+        self.at_the_door(batch[0].requester, by_token=False, count=count)
+        self.at_its_price(sum(job.price for job in batch), timeout)
 
     @contextlib.asynccontextmanager
     async def held(self, requester: str) -> AsyncIterator[None]:

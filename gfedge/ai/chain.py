@@ -51,12 +51,30 @@ def _asset(node: Node, around: _Around) -> str:
 
 def _job(node: Node, around: _Around) -> str:
     params = node.get("params", {})
-    what = f'"{params["prompt"]}"' if "prompt" in params else f"scale {params.get('scale')}"
+    what = _asked(params)
     seed = f", seed {node['seed']}" if node.get("seed") is not None else ""
     models = ", ".join(model["id"] for model in around.before("model_version")) or "no model"
     inputs = "".join(f", from asset {asset['id']}" for asset in around.before("asset"))
     inputs += "".join(f", as job {job['id']} before it" for job in around.before("job"))
     return f"job {node['id']} ({node.get('status')}) ran {node.get('pipeline')} {what}{seed} on {models}{inputs}"
+
+
+def _asked(params: dict[str, Any]) -> str:
+    """What a job was asked for, in few words."""
+    if "assets" in params:
+        return f"of {len(params['assets'])} pictures"
+    if "prompt" not in params:
+        return f"scale {params.get('scale')}"
+    said = f'"{params["prompt"]}"'
+    if params.get("style"):
+        said += f" in style {params['style']}"
+    if params.get("mask"):
+        return f"{said} into the masked part of a picture"
+    return (
+        f"{said} over a picture, strength {params['strength']:g}"
+        if params.get("init_image")
+        else said
+    )
 
 
 def _run(node: Node, around: _Around) -> str:

@@ -15,8 +15,9 @@ from gfedge.ai import metadata
 from gfedge.ai.budget import Budget
 from gfedge.ai.feed import Feed, Picture
 from gfedge.ai.live import Live, Outcome
-from gfedge.ai.pipelines import PIPELINES, Work
+from gfedge.ai.pipelines import PIPELINES
 from gfedge.ai.types import JobError
+from gfedge.ai.work import Work
 from gfedge.assets.assets import Assets
 from gfedge.assets.types import AssetRow
 from gfedge.inference.types import Cancelled, EngineError, ImageError, Pixels, PoisonousJob
@@ -56,6 +57,7 @@ class Executor:
         outcome.measures = {**work.measures, "peak_memory_bytes": peak_memory_bytes()}
         outcome.surroundings = {"gfedge": __version__, **self._engine.surroundings}
         outcome.unknown_words, outcome.dropped_words = work.unknown_words, work.dropped_words
+        outcome.suggestions = work.suggestions
         return outcome
 
     async def _execute(self, live: Live, work: Work) -> list[AssetRow]:

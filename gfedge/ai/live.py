@@ -28,6 +28,7 @@ class Outcome:
     """Metrics of the run besides its timings."""
     unknown_words: tuple[str, ...] = ()
     dropped_words: tuple[str, ...] = ()
+    suggestions: dict[str, tuple[str, ...]] = field(default_factory=dict)
     error: JobError | None = None
     surroundings: dict[str, str] = field(default_factory=dict)
 
@@ -118,6 +119,7 @@ def ended(live: Live, outcome: Outcome) -> EndedJob:
         outputs=[Output.of(row) for row in outcome.outputs],
         unknown_words=list(outcome.unknown_words),
         dropped_words=list(outcome.dropped_words),
+        suggestions={word: list(near) for word, near in outcome.suggestions.items()},
         measures=outcome.measures,
         error=outcome.error,
         surroundings=outcome.surroundings,

@@ -11,6 +11,8 @@ from gfedge import __version__
 from gfedge.ai.types import Submission
 
 CHUNK = "gfedge"
+SAMPLERS = {"euler": "Euler", "heun": "Heun", "dpmpp_2m": "DPM++ 2M"}
+"""As stable-diffusion-webui calls them."""
 
 
 Short = Annotated[str, Meta(max_length=400)]
@@ -50,11 +52,15 @@ def parameters(job: Submission, width: int, height: int, index: int) -> str:
     if job.kind == "generate":
         values = {
             "Steps": job.params.get("steps"),
-            "Sampler": "Euler",
+            "Sampler": SAMPLERS.get(str(job.params.get("sampler")), "Euler"),
             "CFG scale": job.params.get("guidance_scale"),
             "Seed": None if job.seed is None else job.seed + index,
             "Size": f"{width}x{height}",
+            "Denoising strength": job.params.get("strength"),
+            "Tiling": True if job.params.get("tileable") else None,
         }
+    elif job.kind == "sheet":
+        values = {"Size": f"{width}x{height}"}
     else:
         values = {"Postprocess upscale by": job.params.get("scale"), "Size": f"{width}x{height}"}
     for name, ref in (("Model", job.model), ("Postprocess upscaler", job.upscaler)):

@@ -11,7 +11,7 @@ import logging
 import os
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from functools import partial
 
 from gfedge import errors, metrics
@@ -147,20 +147,47 @@ class JobQueue:
             return await self._durable(earlier), True
         async with self.admission.held(submission.requester):
             self.admission.at_the_door(submission.requester, by_token=False)
-            self.admission.at_its_price(submission, client.wanted_seconds)
+            self.admission.at_its_price(submission.price, client.wanted_seconds)
         live = self._remember(submission)
         live.image, live.client = image, client
         if client.waits:
             self._db.defer(store.submission_row(submission))
         else:
             await self._insert(live)
+        self._take(live)
+        self._dispatch()
+        return live, False
+
+    async def submit_all(
+        self, submissions: Sequence[Submission], client: Client
+    ) -> tuple[list[Live | EndedJob], bool]:
+        """Takes all of a batch, durably, or none of it; gives the earlier jobs where their keys find them."""
+        first = submissions[0]
+        found = [self._keys.find(s.idempotency_key, s.request_digest) for s in submissions]
+        if all(found):
+            return [await self._durable(job_id) for job_id in found if job_id], True
+        async with self.admission.held(first.requester):
+            self.admission.all_of(submissions, client.wanted_seconds)
+        lives = [self._remember(submission) for submission in submissions]
+        try:
+            await self._db.insert(*(store.submission_row(one) for one in submissions))
+        except BaseException:
+            for live in lives:
+                self._forget(live)
+            raise
+        for live in lives:
+            live.client, live.durable = client, True
+            self._take(live)
+        self._dispatch()
+        return list(lives), False
+
+    def _take(self, live: Live) -> None:
+        """An acknowledged job waits for its turn."""
         live.acknowledged.set_result(None)
-        for row in submission.inputs:
+        for row in live.submission.inputs:
             self._assets.remember(row)
         self._pending.add(live)
         self.feed.queued(live, len(self._pending))
-        self._dispatch()
-        return live, False
 
     async def _insert(self, live: Live) -> None:
         try:

@@ -1,47 +1,30 @@
-"""From an HTTP request to a submission: the picture and the options of each of the forms that clients may send."""
+"""What HTTP requests say: their headers, and the picture and the options of each of the forms that clients may send."""
 
 from __future__ import annotations
 
 import asyncio
-import base64
 import binascii
-import hashlib
 import re
-import secrets
-import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 
 import msgspec
 from aiohttp import BodyPartReader, web
 from aiohttp.http_exceptions import HttpProcessingError
 
-from gfedge import auth, errors, inference, keys, wire
-from gfedge.ai import trace
-from gfedge.ai.metadata import Origin
-from gfedge.ai.pipelines import PIPELINES, generate_price, superres_price
-from gfedge.ai.types import GenerateParams, Kind, Priority, Submission, SuperresBody, SuperresParams
-from gfedge.assets.assets import Assets
-from gfedge.assets.types import AssetRow
-from gfedge.db import new_id
-from gfedge.inference.types import ImageError, ImageTooLarge, ModelFolder, Pixels
-from gfedge.registry.registry import Registry
-from gfedge.registry.versions import reference
-from gfedge.settings import Settings
-from gfedge.tracking.experiments import Experiments
+from gfedge import auth, errors, keys, wire
+from gfedge.ai.pictures import from_base64
+from gfedge.ai.types import Priority, SuperresBody, SuperresParams
 
 IMAGE_TYPES = ("image/png", "image/jpeg", "image/webp", "application/octet-stream")
 MAX_PARTS = 32
 """Parts of a form; it has a file and a few options."""
 MAX_TIMEOUT = 86_400
 """Seconds of the longest X-Request-Timeout."""
-KEPT_PIXELS = 1 << 18
-"""Decoded pictures up to this size wait in memory with their jobs; larger ones are decoded again."""
 _key = re.compile(r"[\x21-\x7e]{1,200}")
 _wait = re.compile(r"(?:^|[,;\s])wait\s*=\s*\"?(\d{1,15})\"?\s*(?=$|[,;])", re.IGNORECASE)
 _seconds = re.compile(r"[0-9]{1,6}(\.[0-9]{1,3})?")
 _urgency = re.compile(r"(?:^|,)\s*u\s*=\s*([0-7])\s*(?=$|,)")
 _quality = re.compile(r"\bq\s*=\s*([01](?:\.\d{0,3})?)")
-_data_url = re.compile(r"data:[^,]{0,100},")
 
 
 def idempotency_key(request: web.Request) -> str | None:
@@ -188,191 +171,6 @@ def _from_json(body: SuperresBody) -> tuple[SuperresParams, bytes | None, str]:
     if body.asset:
         return params, None, body.asset
     try:
-        return params, _bytes(body.image), ""
+        return params, from_base64(body.image), ""
     except (binascii.Error, ValueError):
         raise errors.Invalid("image: not base64", field="image") from None
-
-
-def _bytes(text: str) -> bytes:
-    """Base64 as people send it: a data: URL or not, with line breaks or without."""
-    return base64.b64decode("".join(_data_url.sub("", text, count=1).split()), validate=True)
-
-
-class Intake:
-    """Checks requests against the models and limits, and makes submissions of them."""
-
-    def __init__(
-        self, settings: Settings, registry: Registry, experiments: Experiments, assets: Assets
-    ) -> None:
-        self._settings = settings
-        self._registry = registry
-        self._experiments = experiments
-        self._assets = assets
-        self._decoding = asyncio.Semaphore(2)  # decoded pictures are large
-
-    async def generate(self, request: web.Request, asked: GenerateParams) -> Submission:
-        await self._registry.opened()
-        pipeline = PIPELINES["generate"]
-        job_id = new_id()
-        model = self._registry.find(asked.model or pipeline.model, "generate", job_id=job_id)
-        params = pipeline.prepare(asked, model, self._settings)
-        assert isinstance(params, GenerateParams)
-        upscaler = None
-        if params.scale > 1:
-            upscaler = self._registry.find(PIPELINES["superres"].model, "superres", "scale", job_id)
-        seed = secrets.randbits(32) if params.seed in (None, -1) else params.seed
-        price = generate_price(params, int(model.pipeline["size"]))
-        return await self._submission(
-            request,
-            "generate",
-            asked,
-            params,
-            job_id=job_id,
-            price=price,
-            seed=seed,
-            model=model,
-            upscaler=upscaler,
-        )
-
-    async def superres(self, request: web.Request) -> tuple[Submission, Pixels | None]:
-        """The submission, and its picture decoded where that came with the request and is small."""
-        asked, data, sha256 = await picture(request)
-        await self._registry.opened()
-        pipeline = PIPELINES["superres"]
-        model, job_id = None, new_id()
-        if pipeline.needs_model(asked):
-            model = self._registry.find(asked.model or pipeline.model, "superres", job_id=job_id)
-        params = pipeline.prepare(asked, model, self._settings)
-        assert isinstance(params, SuperresParams)
-        most = self._settings.max_pixels
-        if model is not None:
-            most = min(most, int(model.limits.get("max_pixels", most)))
-        pixels = None
-        if data is None:
-            image = await self._known(sha256)
-            self._check_size(image.width, image.height, params.scale or 4, most)
-        else:
-            image, pixels = await self._take(data, params.scale or 4, most)
-        submission = await self._submission(
-            request,
-            "superres",
-            asked,
-            params,
-            job_id=job_id,
-            price=superres_price(params, image),
-            model=model,
-            inputs=[image],
-        )
-        return submission, pixels if image.width * image.height <= KEPT_PIXELS else None
-
-    async def recognise(self, request: web.Request) -> tuple[AssetRow, str] | Origin:
-        """What is known of a picture that a client sends."""
-        _, data, _ = await picture(request)
-        if data is None:
-            raise errors.BadRequest("send the picture itself", code="no_file")
-        try:
-            async with self._decoding:
-                return await trace.recognise(data, self._assets, self._settings.max_pixels)
-        except ImageError as error:
-            raise _refusal(error) from None
-
-    def _check_size(self, width: int, height: int, scale: int, most: int) -> None:
-        """Refuses pictures that are too large to read or would become too large."""
-        if width * height > most:
-            raise errors.TooLarge(
-                f"the picture has {width}x{height} pixels, more than the {most} that are taken (setting "
-                "max_pixels, and the model's limit)",
-                code="too_many_pixels",
-            )
-        if width * height * scale**2 > self._settings.max_output_pixels:
-            raise errors.TooLarge(
-                f"{width * scale}x{height * scale} pixels are more than the {self._settings.max_output_pixels} "
-                "that this server makes (setting max_output_pixels): take a smaller scale",
-                code="too_many_pixels",
-            )
-
-    async def _known(self, sha256: str) -> AssetRow:
-        if (row := await self._assets.hold(sha256)) is None:
-            raise errors.Invalid(
-                f"asset {sha256!r} is not here", code="asset_not_found", field="asset"
-            )
-        return row
-
-    async def _take(self, data: bytes, scale: int, most: int) -> tuple[AssetRow, Pixels]:
-        """Checks a picture and makes it durable, before the job that needs it is acknowledged."""
-        try:
-            async with self._decoding:
-                row, new, pixels = await asyncio.to_thread(self._examine, data, scale, most)
-        except ImageError as error:
-            raise _refusal(error) from None
-        return await self._assets.known(row, new), pixels
-
-    def _examine(self, data: bytes, scale: int, most: int) -> tuple[AssetRow, bool, Pixels]:
-        media_type, width, height = inference.png.probe(data)
-        self._check_size(width, height, scale, most)
-        pixels = inference.png.decode(data, most)
-        height, width = pixels.shape[:2]
-        row, new = self._assets.put(
-            data,
-            pixels_sha256=inference.png.pixels_sha256(pixels),
-            media_type=media_type,
-            width=width,
-            height=height,
-        )
-        return row, new, pixels
-
-    async def _submission(
-        self,
-        request: web.Request,
-        kind: Kind,
-        asked: GenerateParams | SuperresParams,
-        params: GenerateParams | SuperresParams,
-        *,
-        job_id: str,
-        model: ModelFolder | None,
-        price: float,
-        seed: int | None = None,
-        upscaler: ModelFolder | None = None,
-        inputs: Sequence[AssetRow] = (),
-    ) -> Submission:
-        """`asked` is the request as it came, `params` what it means with all defaults."""
-        experiment = await self._experiment(kind, asked.experiment)
-        kept = msgspec.to_builtins(params)
-        for field in ("seed", "model", "experiment"):
-            kept.pop(field, None)
-        return Submission(
-            id=job_id,
-            kind=kind,
-            params=kept,
-            seed=seed,
-            model=reference(model) if model else None,
-            upscaler=reference(upscaler) if upscaler else None,
-            inputs=list(inputs),
-            experiment_id=experiment,
-            run_id=new_id(),
-            requester=requester(request),
-            priority=priority(request),
-            price=price,
-            idempotency_key=idempotency_key(request),
-            request_digest=_digest(kind, asked, [row.sha256 for row in inputs]),
-            created_at=time.time(),
-        )
-
-    async def _experiment(self, kind: Kind, name: str | None) -> str:
-        """Id of the experiment that a job belongs to; `ai-generate` and `ai-superres` are the server's own."""
-        own = {f"ai-{k}" for k in PIPELINES}
-        name = name or f"ai-{kind}"
-        return (await self._experiments.named(name, name if name in own else "user")).id
-
-
-def _refusal(error: ImageError) -> errors.ApiError:
-    """What a client is told about a picture that cannot be read."""
-    if isinstance(error, ImageTooLarge):
-        return errors.TooLarge(str(error), code="too_many_pixels")
-    return errors.Invalid(str(error), code="bad_image")
-
-
-def _digest(kind: Kind, asked: GenerateParams | SuperresParams, inputs: Sequence[str]) -> str:
-    """What makes two requests the same, for Idempotency-Key."""
-    text = msgspec.json.encode([kind, asked, inputs])
-    return hashlib.sha256(text).hexdigest()

@@ -8,10 +8,10 @@ from aiohttp import web
 
 from gfedge import auth, errors, examples, keys, sockets
 from gfedge.ai import feed, requests, trace
+from gfedge.ai.intake import Asker, Intake
 from gfedge.ai.live import Client, Live
 from gfedge.ai.metadata import Origin
 from gfedge.ai.queue import JobQueue
-from gfedge.ai.requests import Intake
 from gfedge.ai.types import (
     GenerateParams,
     Job,
@@ -40,6 +40,17 @@ BUSY = {
     500: ("internal", "engine_error", "out_of_memory"),
     503: ("memory_full",),
 }
+OF_GENERATE = (
+    "model_not_found",
+    "model_of_other_kind",
+    "model_gone",
+    "unknown_style",
+    "asset_not_found",
+    "bad_image",
+    "mask_of_other_size",
+    "empty_mask",
+    "empty_palette_image",
+)
 HEADERS = {
     "Prefer": "`wait=30`: answer when the job has ended, or after so many seconds.",
     "Idempotency-Key": "A retry with the same key gets the first job.",
@@ -53,6 +64,8 @@ FAILED_STATUS = {
     "cancelled": 409,
     "bad_image": 422,
     "model_gone": 422,
+    "empty_mask": 422,
+    "empty_palette_image": 422,
     "too_many_pixels": 413,
     "expired": 504,
     "disk_full": 507,
@@ -70,7 +83,7 @@ def routes() -> list[Route]:
             about=WAITING,
             headers=HEADERS,
             also=(200,),
-            fails={**BUSY, 422: ("model_not_found", "model_of_other_kind", "model_gone")},
+            fails={**BUSY, 413: ("too_many_pixels",), 422: OF_GENERATE},
             summary="Turn a prompt into pictures",
             body=GenerateParams,
             reply=Job,
@@ -180,13 +193,13 @@ def routes() -> list[Route]:
 
 async def generate(request: web.Request, body: GenerateParams) -> web.StreamResponse:
     await admit(request)
-    submission = await request.app[INTAKE].generate(request, body)
-    return await _submit(request, submission)
+    submission = await request.app[INTAKE].generate(Asker.of(request), body)
+    return await submit(request, submission)
 
 
 async def superres(request: web.Request) -> web.StreamResponse:
     await admit(request)
-    return await _submit(request, *await request.app[INTAKE].superres(request))
+    return await submit(request, *await request.app[INTAKE].superres(request))
 
 
 async def list_jobs(request: web.Request, query: JobQuery) -> JobPage:
@@ -257,7 +270,7 @@ async def admit(request: web.Request) -> None:
     )
 
 
-async def _submit(
+async def submit(
     request: web.Request, submission: Submission, image: Pixels | None = None
 ) -> web.StreamResponse:
     """Answers as the client prefers: at once, when the job is done, or with the picture."""

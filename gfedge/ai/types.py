@@ -8,17 +8,19 @@ import msgspec
 from msgspec import Meta
 
 from gfedge.assets.types import AssetRow, Output
+from gfedge.inference.types import Sampler
 from gfedge.registry.types import ModelRef, ModelReference
 from gfedge.tracking.types import ListQuery, Name
 from gfedge.wire import Page
 
-Kind = Literal["generate", "superres"]
+Kind = Literal["generate", "superres", "sheet"]
 Priority = Literal["interactive", "batch"]
 PRIORITIES: tuple[Priority, ...] = ("interactive", "batch")
 """The first goes before the second."""
 Status = Literal["queued", "running", "succeeded", "failed", "cancelled"]
 ENDED = ("succeeded", "failed", "cancelled")
 
+FRAME_NAME = r"^[A-Za-z0-9_][A-Za-z0-9_. -]*$(?!\n)"
 MAX_SEED = 2**63 - 1
 Seed = Annotated[
     int, Meta(ge=-1, le=MAX_SEED, description="Absent or -1 draws one; the job says which.")
@@ -38,16 +40,38 @@ Background = Annotated[
 ]
 
 
-class GenerateParams(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    """What to generate. Absent values come from the model's own defaults."""
+Sha256 = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$(?!\n)", description="Digest of an asset.")]
+Picture = Annotated[
+    str,
+    Meta(description="sha256 of an asset, or a picture's bytes in base64 (a data: URL is fine)."),
+]
+Strength = Annotated[
+    float, Meta(gt=0, le=1, description="How much may change: 0.2 is little, 1 everything.")
+]
+Prompt = Annotated[str, Meta(min_length=1, description="What the picture shows: `a red dragon`.")]
 
-    prompt: Annotated[
-        str, Meta(min_length=1, description="What the picture shows: `a red dragon`.")
-    ]
+
+class Outline(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
+    """A line around what is visible, drawn before upscaling."""
+
+    colour: Colour = "#000000"
+    width: Annotated[int, Meta(ge=1, le=8, description="In pixels of the sprite.")] = 1
+
+
+class GenerateOptions(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """How to generate. Absent values come from the style, then from the model's own defaults."""
+
     negative_prompt: Annotated[str, Meta(description="What it should not show.")] = ""
+    style: Annotated[
+        str, Meta(max_length=64, description="One of the model's styles (`/ai/vocabulary`).")
+    ] = ""
     seed: Seed | None = None
     n: Annotated[int, Meta(ge=1, description="Pictures; picture i has the seed plus i.")] = 1
     steps: Annotated[int, Meta(ge=1, description="Sampling steps.")] | None = None
+    sampler: Annotated[
+        Sampler | None,
+        Meta(description="heun runs the model twice a step; dpmpp_2m does well with few."),
+    ] = None
     guidance_scale: (
         Annotated[
             float,
@@ -55,14 +79,72 @@ class GenerateParams(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
         ]
         | None
     ) = None
+    init_image: Annotated[Picture, Meta(description="A picture to start from.")] = ""
+    strength: Strength | None = None
+    mask: Annotated[
+        Picture,
+        Meta(
+            description="White where `init_image` is drawn anew; black or nothing stays as it is."
+        ),
+    ] = ""
+    tileable: Annotated[
+        bool, Meta(description="A texture that repeats: its edges meet (see `seam_score`).")
+    ] = False
+    outline: Outline | None = None
     scale: Annotated[
         Literal[1, 2, 3, 4, 8], Meta(description="Upscaling after generating, in the same job.")
     ] = 1
     palette: Annotated[
         Palette | None, Meta(description="Number of colours, or the colours themselves.")
     ] = None
+    palette_image: Annotated[
+        Picture, Meta(description="A picture whose colours are taken: as many as `palette` says.")
+    ] = ""
     background: Background = "transparent"
     model: ModelReference | None = None
+    experiment: Name | None = None
+
+
+class GenerateParams(GenerateOptions, kw_only=True, forbid_unknown_fields=True):
+    """What to generate."""
+
+    prompt: Prompt
+
+
+class GenerateBatch(GenerateOptions, kw_only=True, forbid_unknown_fields=True):
+    """Many prompts with the same options: a job for each."""
+
+    prompts: Annotated[list[Prompt], Meta(min_length=1, max_length=1000)]
+
+
+class VariationParams(GenerateOptions, kw_only=True, forbid_unknown_fields=True):
+    """Variations of a picture. What is absent is as in the job that made the picture, if one here did."""
+
+    init_image: Annotated[Picture, Meta(min_length=1, description="The picture to vary.")]
+    prompt: Prompt | None = None
+    n: Annotated[int, Meta(ge=1, description="Pictures; picture i has the seed plus i.")] = 4
+
+
+class SheetParams(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """Which pictures to put on one sheet, and how. Pictures of one size stand in a grid, others on shelves."""
+
+    assets: Annotated[list[Sha256], Meta(min_length=1, max_length=1024)]
+    names: Annotated[
+        list[Annotated[str, Meta(min_length=1, max_length=100, pattern=FRAME_NAME)]] | None,
+        Meta(description="One for each picture, all different; absent: sprite-0, sprite-1, …"),
+    ] = None
+    name: Annotated[
+        str,
+        Meta(
+            min_length=1,
+            max_length=100,
+            pattern=FRAME_NAME,
+            description="The file's, without .png.",
+        ),
+    ] = "sheet"
+    columns: Annotated[int, Meta(ge=1, le=1024)] | None = None
+    padding: Annotated[int, Meta(ge=0, le=64, description="Empty pixels between pictures.")] = 0
+    power_of_two: Annotated[bool, Meta(description="Sides of 2, 4, 8, … pixels.")] = False
     experiment: Name | None = None
 
 
@@ -147,6 +229,16 @@ class Job(msgspec.Struct, kw_only=True):
     dropped_words: Annotated[
         list[str], Meta(description="Words of the prompt beyond those that the model can read.")
     ]
+    suggestions: Annotated[
+        dict[str, list[str]],
+        Meta(description="For unknown words, known ones that are spelled alike."),
+    ] = {}
+    measures: Annotated[
+        dict[str, float],
+        Meta(
+            description="What was measured besides the times: `seam_score` is about 1 without a seam."
+        ),
+    ] = {}
     error: JobError | None
     replay_of: Annotated[str | None, Meta(description="The job that this one ran again.")] = None
     shadow_of: Annotated[
@@ -211,6 +303,7 @@ class EndedJob(Submission, kw_only=True, frozen=True):
     measures: dict[str, float]
     """Metrics of the run besides the timings."""
     error: JobError | None
+    suggestions: dict[str, list[str]] = {}
     surroundings: dict[str, str] = {}
     """What the result may depend on besides the request: device, threads, libraries, processor."""
 
@@ -237,6 +330,12 @@ class JobRow(msgspec.Struct, kw_only=True, frozen=True):
     idempotency_key: str | None
     created_at: float
     record: EndedJob
+
+
+class Batch(msgspec.Struct, kw_only=True):
+    """The jobs of a batch, in the order of its prompts."""
+
+    jobs: list[Job]
 
 
 class JobPage(Page, kw_only=True):

@@ -11,9 +11,9 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from gfedge.inference import engine, isolated, likeness, palette, png
+    from gfedge.inference import drawing, engine, isolated, likeness, palette, png, seams, words
 
-__all__ = ["engine", "isolated", "likeness", "palette", "png"]
+__all__ = ["drawing", "engine", "isolated", "likeness", "palette", "png", "seams", "words"]
 
 
 def __getattr__(name: str) -> ModuleType:

@@ -1,10 +1,10 @@
 """The sprite sampler: rectified flow with classifier-free guidance, batched step by step over all requests.
 
 The lane holds images of different requests at different steps; each graph call takes some of them one step further,
-every one with its own time, words, seed and guidance. So a new request joins at the next step and a finished or
-cancelled one leaves at once. Sampler: Euler on dx/dt = v over a uniform grid from t = 1 (noise) to 0 (picture), Liu et
-al. 2022, "Flow Straight and Fast"; guidance u + g (c - u), Ho and Salimans 2022, with the negative prompt in the
-unconditional half.
+every one with its own sampler, time, words, seed and guidance. So a new request joins at the next step and a finished or
+cancelled one leaves at once. Guidance u + g (c - u), Ho and Salimans 2022, with the negative prompt in the unconditional
+half. From a picture: it starts as that picture with noise (Meng et al. 2022, SDEdit); what a mask keeps is put back
+after every step as it is at that time (Lugmayr et al. 2022, RePaint, without its going back).
 """
 
 from __future__ import annotations
@@ -19,14 +19,23 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
+from gfedge.inference.drawing import composed
 from gfedge.inference.jobs import Job, careful
 from gfedge.inference.lanes import ModelLane, Place, Unit, distinct
+from gfedge.inference.latents import Latent, to_latent, to_pixels
+from gfedge.inference.samplers import (
+    SAMPLERS,
+    Query,
+    Way,
+    evaluations,
+    rolled,
+    rolled_back,
+    seamless,
+    times_of,
+)
 from gfedge.inference.sessions import Model, Tensors, is_out_of_memory
 from gfedge.inference.types import Cancel, GenerateRequest, ModelFolder, OnPreview, Pixels, Progress
 from gfedge.inference.words import Encoded, Vocabulary
-
-Latent = NDArray[np.float32]
-"""One image on its way: float32 [4, size, size], premultiplied RGBA in -1..1."""
 
 CPU_SHARE = 16
 """Images in one graph call on a CPU, where larger batches only make steps longer (measured)."""
@@ -45,16 +54,19 @@ class GenerateJob(Job):
         super().__init__(progress, cancel)
         self.request = request
         self.on_preview = on_preview
-        self.units = request.n * request.steps
-        self.times = np.linspace(1, 0, request.steps + 1, dtype=np.float32)
+        self.times = times_of(request.steps, request.strength)
+        steps = len(self.times) - 1
+        self.units = request.n * evaluations(request.sampler, steps, tileable=request.tileable)
         self.images: dict[int, Pixels] = {}
         self.prompts: tuple[Encoded, Encoded] | None = None
+        self.suggestions: dict[str, tuple[str, ...]] = {}
 
     def encoded(self, vocabulary: Vocabulary) -> tuple[Encoded, Encoded]:
         """The prompt and the negative prompt as ids."""
         if self.prompts is None:
             request = self.request
             both = (vocabulary.encode(request.prompt), vocabulary.encode(request.negative_prompt))
+            self.suggestions = {word: vocabulary.nearest(word) for word in both[0].unknown}
             self.prompts = both
         return self.prompts
 
@@ -66,51 +78,102 @@ class GenerateJob(Job):
     def finish(self, index: int, pixels: Pixels) -> None:
         """Put an image in its place; settle the job with the last one."""
         with self.lock:
-            self.images[index] = pixels
+            self.images[index] = self.kept_in(pixels)
             complete = len(self.images) == self.request.n
         if complete:
             assert self.prompts is not None
             prompt, _ = self.prompts
-            images = [self.images[i] for i in range(self.request.n)]
             self.settle(
-                self.result(images, unknown_words=prompt.unknown, dropped_words=prompt.dropped)
+                self.result(
+                    [self.images[i] for i in range(self.request.n)],
+                    unknown_words=prompt.unknown,
+                    suggestions=self.suggestions,
+                    dropped_words=prompt.dropped,
+                )
             )
+
+    def kept_in(self, pixels: Pixels) -> Pixels:
+        """The pixels that the mask keeps, just as they were."""
+        if not self.request.mask:
+            return pixels
+        given = np.frombuffer(self.request.init_image, np.uint8).reshape(pixels.shape)
+        return composed(pixels, given, self.request.mask)
+
+    def way(self, index: int, size: int) -> Way:
+        """How image `index` is sampled: from noise of its own stream, whatever batch it runs in."""
+        request = self.request
+        stream = np.random.Generator(np.random.Philox(request.seed + index))
+        noise = stream.standard_normal((4, size, size), dtype=np.float32)
+        x, after = noise, unchanged
+        if request.init_image:
+            given = to_latent(np.frombuffer(request.init_image, np.uint8).reshape(size, size, 4))
+            x = between(given, noise, self.times[0])
+            if request.mask:
+                mask = np.frombuffer(request.mask, np.uint8).reshape(size, size)
+                after = partial(kept, given, noise, mask)
+        way = SAMPLERS[request.sampler](x, self.times, after)
+        return seamless(way, self.times[-2], stream) if request.tileable else way
+
+
+def check_pictures(request: GenerateRequest, size: int) -> None:
+    """Raises ValueError for an init image or a mask that does not fit the model."""
+    area = size * size
+    if len(request.init_image) not in (0, 4 * area) or len(request.mask) not in (0, area):
+        raise ValueError(f"init_image has {size}x{size} RGBA pixels and mask {size}x{size} values")
+    if not request.init_image and (request.mask or request.strength < 1):
+        raise ValueError("mask and strength go with an init_image")
+
+
+def between(picture: Latent, noise: Latent, t: np.float32) -> Latent:
+    """What a picture is at time t of the flow."""
+    return (1 - t) * picture + t * noise
+
+
+def unchanged(x: Latent, t: np.float32) -> Latent:
+    return x
+
+
+def kept(
+    picture: Latent, noise: Latent, mask: NDArray[np.uint8], x: Latent, t: np.float32
+) -> Latent:
+    """x where the mask draws anew, and the picture as it is at time t elsewhere."""
+    return np.where(mask, x, between(picture, noise, t))
 
 
 @dataclass(eq=False)
 class Sample:
-    """One image of a job at one of its steps."""
+    """One image of a job on its way."""
 
     job: GenerateJob
     index: int
-    step: int = 0
-    x: Latent | None = None
+    way: Way | None = None
+    query: Query | None = None
+    """What it asks next."""
+    end: Latent | None = None
     alone: bool = False
     """Its last call failed in company: the next one is made for it alone, to see whose fault it was."""
 
-    def latent(self, size: int) -> Latent:
-        """Where the image is; at first noise of its own stream, whatever batch it runs in."""
-        if self.x is None:
-            stream = np.random.Generator(np.random.Philox(self.job.request.seed + self.index))
-            self.x = stream.standard_normal((4, size, size), dtype=np.float32)
-        return self.x
+    def asked(self, size: int) -> Query:
+        """Where the velocity is wanted."""
+        if self.query is None:
+            self.way = self.job.way(self.index, size)
+            self.query = next(self.way)
+        return self.query
 
-    @property
-    def time(self) -> np.float32:
-        now: np.float32 = self.job.times[self.step]
-        return now
-
-    def advance(self, velocity: Latent) -> None:
-        """One Euler step along [4, size, size] of velocity."""
-        assert self.x is not None
-        now, then = self.job.times[self.step : self.step + 2]
+    def advance(self, seen: Latent) -> None:
+        """Goes on with the velocity [4, size, size] of what the net saw."""
+        assert self.query is not None
+        assert self.way is not None
+        velocity = rolled_back(seen, self.query.shift)
         if self.job.on_preview is not None:
-            careful(self.job.on_preview, self.index, partial(estimate, self.x, now, velocity))
-        self.x = self.x + (then - now) * velocity
-        self.step += 1
+            careful(self.job.on_preview, self.index, partial(estimate, self.query, velocity))
+        try:
+            self.query = self.way.send(velocity)
+        except StopIteration as end:
+            self.end = end.value
 
     def finished(self) -> bool:
-        return self.step == self.job.request.steps
+        return self.end is not None
 
 
 class DenoiseLane(ModelLane[GenerateJob]):
@@ -170,8 +233,8 @@ class DenoiseLane(ModelLane[GenerateJob]):
         for job in jobs:
             job.tell()
         for sample in batch:
-            if sample.finished() and sample.x is not None and not sample.job.over():
-                sample.job.finish(sample.index, to_pixels(sample.x))
+            if sample.end is not None and not sample.job.over():
+                sample.job.finish(sample.index, to_pixels(sample.end))
 
     def _put_back(self, batch: list[Sample]) -> None:
         with self.lock:
@@ -215,30 +278,20 @@ def feed(model: Model, batch: list[Sample], guided: list[int]) -> Tensors:
     size = model.folder.pipeline["size"]
     prompts = [sample.job.encoded(model.vocabulary) for sample in batch]
     texts = [prompt for prompt, _ in prompts] + [prompts[i][1] for i in guided]
-    samples = batch + [batch[i] for i in guided]
-    if len(samples) == 1:
+    asked = [sample.asked(size) for sample in batch]
+    asked += [asked[i] for i in guided]
+    if len(asked) == 1:
         # A single row takes another path through the matrix product and differs in the last bits (measured:
         # 4e-6 on ONNX Runtime 1.31, where two rows and more agree): an image alone is run twice over.
-        samples, texts = samples * 2, texts * 2
+        asked, texts = asked * 2, texts * 2
     return {
-        "x": np.stack([sample.latent(size) for sample in samples]),
-        "t": np.array([sample.time for sample in samples], np.float32),
+        "x": np.stack([rolled(query.x, query.shift) for query in asked]),
+        "t": np.array([query.time for query in asked], np.float32),
         "words": np.stack([text.words for text in texts]),
         "subwords": np.stack([text.subwords for text in texts]),
     }
 
 
-def estimate(x: Latent, now: np.float32, velocity: Latent) -> Pixels:
+def estimate(query: Query, velocity: Latent) -> Pixels:
     """The picture at the end of a straight way from here."""
-    return to_pixels(x - now * velocity)
-
-
-def to_pixels(x: Latent) -> Pixels:
-    """Premultiplied RGBA in -1..1 as straight-alpha pixels: alpha is hard at one half, colours under none are 0."""
-    values = (np.clip(x, -1, 1) + 1) / 2
-    visible = values[3] > 0.5
-    colours = np.clip(values[:3] / np.maximum(values[3], np.float32(0.5)), 0, 1) * visible
-    out = np.empty((*visible.shape, 4), np.uint8)
-    out[..., :3] = np.rint(colours * 255).transpose(1, 2, 0)
-    out[..., 3] = visible * np.uint8(255)
-    return out
+    return to_pixels(query.x - query.time * velocity)

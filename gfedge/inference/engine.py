@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from gfedge.inference.denoise import DenoiseLane, GenerateJob
+from gfedge.inference.denoise import DenoiseLane, GenerateJob, check_pictures
 from gfedge.inference.device import closer_look, first_look, on_cpu, surroundings
 from gfedge.inference.jobs import Job
 from gfedge.inference.lanes import Lane, ModelLane, Place, Unit, settle_loads
@@ -112,8 +112,11 @@ class Engine:
         """Sample `request.n` sprites, uint8 [size, size, 4] each. Raises ValueError for a request that makes no sense."""
         if model.kind != "generate":
             raise ValueError(f"{model.name}/{model.version} is a {model.kind} model")
-        if request.n < 1 or request.steps < 1 or request.seed < 0:
-            raise ValueError("n and steps must be at least 1, and the seed not negative")
+        if request.n < 1 or request.steps < 1 or request.seed < 0 or not 0 < request.strength <= 1:
+            raise ValueError(
+                "n, steps at least 1, the seed not negative, strength above 0 and at most 1"
+            )
+        check_pictures(request, int(model.pipeline["size"]))
         job = GenerateJob(request, progress, cancel, on_preview)
         self._add(key_of(model), partial(self._lane_of, model), job)
         return job.future

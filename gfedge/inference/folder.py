@@ -19,6 +19,7 @@ from gfedge.inference.types import Kind, ModelFolder, ModelRefused
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 SHA256 = re.compile(r"[0-9a-f]{64}")
+COLOUR = re.compile(r"#[0-9a-fA-F]{6}")
 LIBRARY_KEY = re.compile(r"custom.?op|op.?librar")
 LIBRARY_FILE = re.compile(r"\.(so|dll|dylib|pyd)(\.|$)", re.IGNORECASE)
 DOMAINS = frozenset({"", "ai.onnx.ml", "com.microsoft"})
@@ -118,6 +119,8 @@ def _read(path: Path) -> ModelFolder:
         training=training,
         dataset=dataset,
         metrics=_metrics(table),
+        styles=_styles(table),
+        vocabulary=_vocabulary(table),
         golden=_golden(table, files),
     )
 
@@ -177,6 +180,43 @@ def _metrics(table: dict[str, Any]) -> dict[str, float]:
         if type(value) not in (int, float):
             raise ModelRefused(f"[metrics] {name:.80} in model.toml must be a number")
     return {name: float(value) for name, value in metrics.items()}
+
+
+def _styles(table: dict[str, Any]) -> dict[str, Any]:
+    """[styles] of a generate model: by name, `words` that join the prompt, and a `palette` and `outline` by default."""
+    styles = _table(table, "styles")
+    for name, style in styles.items():
+        known = isinstance(style, dict) and style.keys() <= {"words", "palette", "outline"}
+        if not NAME.fullmatch(name) or not known:
+            raise ModelRefused(
+                f"[styles] {name:.80}: small letters as its name, and a table of words, palette and outline"
+            )
+        _check_style(name, style)
+    return styles
+
+
+def _check_style(name: str, style: dict[str, Any]) -> None:
+    palette, outline = style.get("palette", 16), style.get("outline", "#000000")
+    if not isinstance(style.get("words", ""), str):
+        raise ModelRefused(f"[styles] {name}: words must be a text")
+    if not (type(palette) is int and 2 <= palette <= 256) and not _are_colours(palette):
+        raise ModelRefused(f"[styles] {name}: palette is 2 to 256, or so many colours as #rrggbb")
+    if not _are_colours([outline]):
+        raise ModelRefused(f"[styles] {name}: outline is a colour as #rrggbb")
+
+
+def _are_colours(values: Any) -> bool:
+    if not isinstance(values, list) or not 1 <= len(values) <= 256:
+        return False
+    return all(isinstance(value, str) and COLOUR.fullmatch(value) for value in values)
+
+
+def _vocabulary(table: dict[str, Any]) -> dict[str, Any]:
+    vocabulary = _table(table, "vocabulary")
+    words = vocabulary.get("documented", [])
+    if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
+        raise ModelRefused("[vocabulary] documented in model.toml must be a list of words")
+    return vocabulary
 
 
 def _golden(table: dict[str, Any], files: dict[str, str]) -> dict[str, Any]:

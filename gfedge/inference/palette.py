@@ -45,6 +45,14 @@ def quantise(pixels: Pixels, palette: int | list[Colour]) -> Pixels:
     return out
 
 
+def learned(pixels: Pixels, count: int) -> list[Colour]:
+    """At most `count` colours of a picture, those that it has most use for. Raises ValueError where nothing is visible."""
+    visible = pixels[..., 3] > 0
+    if not visible.any():
+        raise ValueError("the picture shows nothing: no palette can be learned from it")
+    return _median_cut(pixels, visible, count)
+
+
 def _median_cut(pixels: Pixels, visible: NDArray[np.bool_], count: int) -> list[Colour]:
     """At most `count` colours of the opaque pixels, or of the visible ones if none is opaque."""
     opaque = pixels[..., 3] == 255

@@ -13,6 +13,7 @@ if TYPE_CHECKING:  # numpy is imported where it works, see the package
     from numpy.typing import NDArray
 
 Kind = Literal["generate", "superres"]
+Sampler = Literal["euler", "heun", "dpmpp_2m"]
 Pixels: TypeAlias = "NDArray[np.uint8]"
 """A picture: uint8 [height, width, 4], straight-alpha RGBA."""
 
@@ -110,6 +111,10 @@ class ModelFolder:
     dataset: dict[str, Any] = field(default_factory=dict)
     metrics: dict[str, float] = field(default_factory=dict)
     """What its makers measured, by name."""
+    styles: dict[str, Any] = field(default_factory=dict)
+    """Of a generate model: what each style adds to a request, by its name."""
+    vocabulary: dict[str, Any] = field(default_factory=dict)
+    """Of a generate model: `documented`, the words that its evaluation found it draws."""
     golden: dict[str, Any] = field(default_factory=dict)
     """What a new version is compared on besides the inputs that come with gfedge."""
     bytes: int = 0
@@ -153,6 +158,15 @@ class GenerateRequest:
     n: int = 1
     steps: int = 20
     guidance_scale: float = 2.5
+    sampler: Sampler = "euler"
+    tileable: bool = False
+    """A texture whose edges meet."""
+    init_image: bytes = b""
+    """What to start from: uint8 [size, size, 4] straight-alpha RGBA, of the model's size; none is noise alone."""
+    strength: float = 1.0
+    """How much of it becomes noise first, above 0; with 1 nothing of it is left but where the mask keeps it."""
+    mask: bytes = b""
+    """uint8 [size, size]: what is drawn anew; where it is 0, the pixels of `init_image` stay."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -177,6 +191,8 @@ class Result:
     tiles: int = 0
     unknown_words: tuple[str, ...] = ()
     """Words of the prompt that the model has never seen; they act through their sub-words alone."""
+    suggestions: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """For unknown words, the nearest known ones by spelling."""
     dropped_words: tuple[str, ...] = ()
     """Words of the prompt that had no effect: those beyond the model's length, or all if none of them says anything."""
 

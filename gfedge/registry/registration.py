@@ -22,7 +22,7 @@ from gfedge.tracking import store as tracking
 if TYPE_CHECKING:
     from gfedge.registry.registry import Registry
 
-DEFINING = ("kind", "inputs", "defaults", "limits", "pipeline")
+DEFINING = ("kind", "inputs", "defaults", "limits", "pipeline", "styles")
 """What a manifest says of how the files are used: with other values the same files are another version."""
 _plain = re.compile(r"[A-Za-z0-9._-]+/[A-Za-z0-9._-]+")
 
