@@ -551,3 +551,18 @@ async def test_sheets_refuse_what_is_missing_doubled_or_too_large(serving: Servi
     ):
         await client.refused("POST", SHEETS, status, code, json=body)
     assert (await sheet(client, assets=[asset] * 4))["inputs"] == [asset]
+
+
+async def test_a_batch_lives_through_a_kill(process: Callable[..., Process]) -> None:
+    server = process()
+    server.start()
+    async with connected(server.address) as api:
+        body = {"prompts": [f"red {builders.SLOW}", "dragon", "sword"], "seed": 1, "steps": 9}
+        first = await batch(api, 202, "night", **body)
+    server.kill()
+    server.start()
+    async with connected(server.address) as api:
+        again = await batch(api, 200, "night", wait=True, **body)
+        assert [job["id"] for job in again["jobs"]] == [job["id"] for job in first["jobs"]]
+        assert {job["status"] for job in again["jobs"]} == {"succeeded"}
+        assert len((await api.get(JOBS))["jobs"]) == 3
