@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, get_args
 
@@ -11,7 +11,7 @@ import builders
 import numpy as np
 import pytest
 import yaml
-from conftest import JOBS, Api, Serving
+from conftest import JOBS, Api, Process, Serving, connected
 
 from gfedge.inference import drawing, palette, png, seams
 from gfedge.inference.engine import Engine
