@@ -41,6 +41,12 @@ def who(request: web.Request) -> Who:
     return request[WHO]
 
 
+def own_key(request: web.Request, key: str) -> str:
+    """An Idempotency-Key as it is kept: each token has its own, so that nobody meets the jobs of another by guessing."""
+    token_id = who(request).token_id
+    return f"{token_id} {key}" if token_id else key
+
+
 STILL: web.AppKey[Callable[[Who], bool]] = web.AppKey("still")
 
 

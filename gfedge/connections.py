@@ -9,10 +9,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
 from aiohttp import web
+from aiohttp._websocket.reader import WebSocketReader
 from aiohttp.web_protocol import RequestHandler
 
 from gfedge import errors, wire
@@ -27,6 +29,10 @@ LONGEST_LINE = 64 << 10
 SPARE_FILES = 64
 """Open files that are not connections: the database, models, pictures."""
 MOST_FILES = 1 << 16
+MOST_PIECES = 1024
+"""Frames of one message of a client."""
+EXTENDED = {126: 2, 127: 8}
+"""Bytes that a frame's length takes more, by what its second byte says."""
 
 
 class Protocol(RequestHandler):
@@ -64,10 +70,63 @@ class Protocol(RequestHandler):
         else:
             super().log_exception(*args, exc_info=exc_info, **options)
 
+    def set_parser(
+        self, parser: WebSocketReader, data_received_cb: Callable[[], None] | None = None
+    ) -> None:
+        frames: Any = Frames(parser)
+        super().set_parser(frames, data_received_cb)
+
     @property
     def idle(self) -> bool:
         """Whether it waits for a request, or for the rest of a head."""
         return self._current_request is None and not self._messages
+
+
+class Frames:
+    """Looks over the frames of a WebSocket before aiohttp reads them, which takes unmasked ones (RFC 6455, 5.1) and
+    messages in any number of pieces. One of those becomes a frame that every reader refuses, with 1002."""
+
+    REFUSED = b"\x8f\x80\0\0\0\0"
+    """A masked frame of an opcode that there is not."""
+
+    def __init__(self, parser: WebSocketReader) -> None:
+        self._parser = parser
+        self._held = b""
+        """The head of a frame, as far as it came."""
+        self._left = 0
+        """Bytes of a frame that are still to come after its head."""
+        self._pieces = 0
+
+    def feed_data(self, data: bytes) -> tuple[bool, bytes]:
+        data, self._held = self._held + data, b""
+        at = min(self._left, len(data))
+        self._left -= at
+        while at < len(data):
+            size = 2 if len(data) < at + 2 else 2 + EXTENDED.get(data[at + 1] & 0x7F, 0)
+            if len(data) < at + size:
+                data, self._held = data[:at], data[at:]
+                break
+            if not self._takes(*data[at : at + 2]):
+                return self._parser.feed_data(data[:at] + self.REFUSED)
+            whole = size + 4 + _length(data[at + 1 : at + size])
+            step = min(whole, len(data) - at)
+            self._left = whole - step
+            at += step
+        return self._parser.feed_data(data)
+
+    def feed_eof(self) -> None:
+        self._parser.feed_eof()
+
+    def _takes(self, kind: int, length: int) -> bool:
+        """Whether a frame with these first two bytes may follow those before it."""
+        if not kind & 8:  # control frames may come between the pieces
+            self._pieces = 0 if kind & 0x80 else self._pieces + 1
+        return bool(length & 0x80) and self._pieces <= MOST_PIECES
+
+
+def _length(head: bytes) -> int:
+    """Bytes of a frame's content, after the mask."""
+    return int.from_bytes(head[1:], "big") if head[1:] else head[0] & 0x7F
 
 
 class Server(web.Server):

@@ -83,6 +83,8 @@ async def _read(ws: web.WebSocketResponse, client: Client) -> None:
             await _take(client, said)
             said = await ws.receive()
         code = ws.close_code or 1000
+    except ConnectionError:
+        log.debug("a client of %s went away while a ping of it was answered", client.stream.name)
     finally:
         client.leave(code)
 

@@ -205,6 +205,28 @@ async def test_a_scope_opens_its_step_of_the_ladder_and_those_below(lan: Lan, sc
             assert f'scope="{needed}"' in headers["WWW-Authenticate"]
 
 
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/api/v1/ai/generate", {"prompt": "red dragon"}),
+        ("/api/v1/ml-platform/training-jobs", {"backend": "external"}),
+    ],
+)
+async def test_each_token_has_its_own_idempotency_keys(
+    lan: Lan, path: str, body: dict[str, Any]
+) -> None:
+    """Who guesses a key meets neither the job of another nor a conflict with it."""
+    mine, others = (await lan.token("run"))[0], (await lan.token("run"))[0]
+    headers = {"Idempotency-Key": "texture-1"}
+    made = [await lan.asked("POST", path, who, json=body, headers=headers) for who in (mine, others)]
+    assert [status for status, _, _ in made] == [202, 202], made
+    assert made[0][1]["id"] != made[1][1]["id"]
+    assert "Idempotent-Replayed" not in made[1][2]
+    again = await lan.asked("POST", path, mine, json=body, headers=headers)
+    assert again[1]["id"] == made[0][1]["id"]
+    assert again[2]["Idempotent-Replayed"] == "true"
+
+
 async def test_a_revoked_token_is_refused_at_once(lan: Lan) -> None:
     text, token_id = await lan.token("read")
     assert (await lan.asked("GET", "/metrics", text))[0] == 200

@@ -88,17 +88,26 @@ def test_other_formats(format: str, options: dict[str, object], media_type: str)
             assert np.array_equal(made, pixels)
 
 
+STORED_AS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_90,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_270,
+}
+"""How a camera that writes this EXIF orientation stores an upright picture."""
+
+
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_exif_turns_the_picture_upright(orientation: int) -> None:
     upright = np.zeros((24, 16, 4), np.uint8)
     upright[:8, :8] = (255, 0, 0, 255)
     upright[..., 3] = 255
-    turn = png.TURNS.get(orientation)
-    inverse = {Image.Transpose.ROTATE_90: Image.Transpose.ROTATE_270}
-    inverse |= {there: back for back, there in inverse.items()}
     stored = Image.fromarray(upright)
-    if turn is not None:
-        stored = stored.transpose(inverse.get(turn, turn))
+    if orientation in STORED_AS:
+        stored = stored.transpose(STORED_AS[orientation])
     exif = Image.Exif()
     exif[0x0112] = orientation
     out = io.BytesIO()

@@ -28,13 +28,14 @@ _quality = re.compile(r"\bq\s*=\s*([01](?:\.\d{0,3})?)")
 
 
 def idempotency_key(request: web.Request) -> str | None:
+    """The key of a request, in the name of its token."""
     key = request.headers.get("Idempotency-Key")
     if key is not None and not _key.fullmatch(key):
         raise errors.BadRequest(
             "Idempotency-Key: 1 to 200 visible ASCII characters without spaces (a UUID is good)",
             code="bad_idempotency_key",
         )
-    return key
+    return None if key is None else auth.own_key(request, key)
 
 
 def wait_seconds(request: web.Request) -> float | None:

@@ -49,15 +49,15 @@ MAX_JPEG_HEADER_BYTES = 8 << 20
 MARKER = re.compile(rb"\xff{1,64}([^\xff])", re.DOTALL)
 """A JPEG marker with its fill bytes, which are stepped over one by one too."""
 TURNS = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
+    2: (slice(None), slice(None, None, -1), False),
+    3: (slice(None, None, -1), slice(None, None, -1), False),
+    4: (slice(None, None, -1), slice(None), False),
+    5: (slice(None), slice(None), True),
+    6: (slice(None, None, -1), slice(None), True),
+    7: (slice(None, None, -1), slice(None, None, -1), True),
+    8: (slice(None), slice(None, None, -1), True),
 }
-"""What undoes each EXIF orientation."""
+"""What undoes each EXIF orientation: the order of rows and of columns, then whether they change places."""
 
 
 def probe(data: bytes) -> tuple[str, int, int]:
@@ -147,12 +147,12 @@ def decode(data: bytes, max_pixels: int) -> Pixels:
     try:
         with Image.open(io.BytesIO(data), formats=[name]) as image:
             _check_size(*image.size, max_pixels)
-            turn = TURNS.get(_orientation(image))
+            turn = _orientation(image)
             image.load()
             if media_type == "image/png":
                 _scale_colour_key(image, bit_depth=data[24], colour_type=data[25])
-            upright = image.transpose(turn) if turn is not None else image
-            return _to_rgba(upright)
+            pixels = _to_rgba(image)
+        return _upright(pixels, turn)
     except ImageError:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
@@ -185,10 +185,22 @@ def _scale_colour_key(image: Image.Image, bit_depth: int, colour_type: int) -> N
         image.info["transparency"] = tuple(value >> 8 for value in key)
 
 
+def _upright(pixels: Pixels, orientation: int) -> Pixels:
+    if orientation not in TURNS:
+        return pixels
+    rows, columns, swapped = TURNS[orientation]
+    turned = pixels[rows, columns]
+    return np.ascontiguousarray(turned.swapaxes(0, 1) if swapped else turned)
+
+
 def _to_rgba(image: Image.Image) -> Pixels:
-    if image.mode.startswith(("I", "F")):
-        return _from_deep_grey(image)
-    return np.array(image if image.mode == "RGBA" else image.convert("RGBA"))
+    """Band by band: Pillow's conversion and its way to numpy take three more pictures of room at once."""
+    out = np.empty((image.height, image.width, 4), np.uint8)
+    for band in bands(out):
+        part = image.crop((0, band.start, image.width, band.stop))
+        deep = part.mode.startswith(("I", "F"))
+        out[band] = _from_deep_grey(part) if deep else np.asarray(part.convert("RGBA"))
+    return out
 
 
 def _from_deep_grey(image: Image.Image) -> Pixels:

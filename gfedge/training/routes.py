@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 from aiohttp import hdrs, web
 
-from gfedge import errors, keys, sockets
+from gfedge import auth, errors, keys, sockets
 from gfedge.training import entry_points
 from gfedge.training.jobs import TrainingJobs
 from gfedge.training.live import Live
@@ -135,7 +135,8 @@ async def create_training_job(request: web.Request, body: TrainingCreate) -> web
         raise errors.Invalid(
             f"Idempotency-Key: 1 to {MAX_KEY} printable characters", field=key[:20]
         )
-    record, replayed = await request.app[JOBS].create(body, key)
+    kept = None if key is None else auth.own_key(request, key)
+    record, replayed = await request.app[JOBS].create(body, kept)
     job = await request.app[JOBS].get(record.id)
     secret = request.app[SECRETS].of(record.id) if record.backend == "external" else ""
     headers = {"Location": job.url}
