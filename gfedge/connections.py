@@ -29,6 +29,8 @@ LONGEST_LINE = 64 << 10
 SPARE_FILES = 64
 """Open files that are not connections: the database, models, pictures."""
 MOST_FILES = 1 << 16
+STALLS = 3
+"""Times `body_timeout` in which a client must take something of an answer."""
 MOST_PIECES = 1024
 """Frames of one message of a client."""
 EXTENDED = {126: 2, 127: 8}
@@ -38,7 +40,42 @@ EXTENDED = {126: 2, 127: 8}
 class Protocol(RequestHandler):
     """A connection. What is no HTTP is not echoed or logged, as aiohttp would: it may hold a token."""
 
-    __slots__ = ()
+    __slots__ = ("_look_later", "stall_seconds")
+
+    def __init__(self, *args: Any, stall_seconds: float, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.stall_seconds = stall_seconds
+        self._look_later: asyncio.TimerHandle | None = None
+
+    def pause_writing(self) -> None:
+        """The client does not take what is sent to it: it may not hold a connection for ever."""
+        super().pause_writing()
+        self._look(None)
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._stop_looking()
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        self._stop_looking()
+        super().connection_lost(exc)
+
+    def _look(self, waited: int | None) -> None:
+        """Cuts off a client that has taken nothing of the `waited` bytes since the last look."""
+        transport = self.transport
+        if transport is None:
+            return
+        waiting = transport.get_write_buffer_size()
+        if waited is not None and waiting >= waited:
+            transport.abort()
+            return
+        loop = asyncio.get_running_loop()
+        self._look_later = loop.call_later(self.stall_seconds, self._look, waiting)
+
+    def _stop_looking(self) -> None:
+        if self._look_later is not None:
+            self._look_later.cancel()
+            self._look_later = None
 
     def handle_error(
         self,
@@ -132,15 +169,24 @@ def _length(head: bytes) -> int:
 class Server(web.Server):
     """The listening side: makes a Protocol of every connection, and counts them."""
 
-    def __init__(self, *args: Any, limit: int, limit_per_address: int, **options: Any) -> None:
+    def __init__(
+        self,
+        *args: Any,
+        limit: int,
+        limit_per_address: int,
+        stall_seconds: float,
+        **options: Any,
+    ) -> None:
         super().__init__(*args, **options)
         self._limit = limit
+        self._stall_seconds = stall_seconds
         self._limit_per_address = limit_per_address
         self._open: dict[RequestHandler, str] = {}
         self._counts: Counter[str] = Counter()
 
     def __call__(self) -> RequestHandler:
-        return Protocol(self, loop=self._loop, **self._kwargs)
+        stall = self._stall_seconds
+        return Protocol(self, loop=self._loop, stall_seconds=stall, **self._kwargs)
 
     def connection_made(self, handler: RequestHandler, transport: asyncio.Transport) -> None:
         super().connection_made(handler, transport)
@@ -205,6 +251,7 @@ class Runner(web.AppRunner):
             request_factory=made.request_factory,
             limit=max(8, min(self._settings.max_connections, _file_limit() - SPARE_FILES)),
             limit_per_address=self._settings.max_connections_per_address,
+            stall_seconds=STALLS * self._settings.body_timeout,
             **options,
         )
 

@@ -364,6 +364,113 @@ async def test_aborted_clients_leave_nothing_in_the_log(
     assert not [r for r in caplog.records if r.levelno >= logging.ERROR]
 
 
+async def test_a_client_that_takes_nothing_of_its_answers_is_cut_off(raw: Raw) -> None:
+    """It holds a connection and a buffer: neither for ever."""
+    ask = f"GET /openapi.json HTTP/1.1\r\n{HEAD}{raw.auth}\r\n".encode()
+    with socket.socket() as peer:
+        peer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        peer.connect(("127.0.0.1", raw.port))
+        peer.setblocking(False)
+        async with asyncio.timeout(60 * BODY):
+            with pytest.raises(ConnectionError):
+                while True:  # until the connection is reset
+                    await asyncio.sleep(BODY / 3)
+                    try:
+                        peer.send(ask * 10)
+                    except BlockingIOError:
+                        continue
+
+
+# -- websockets -------------------------------------------------------------------------------------
+
+
+def frame(first: int, content: bytes = b"", mask: bool = True) -> bytes:
+    """A frame of a client; `first` is its first byte: FIN, reserved bits and opcode."""
+    size = len(content)
+    head = bytes([size]) if size < 126 else b"\x7e" + struct.pack(">H", size)
+    if not mask:
+        return bytes([first]) + head + content
+    return bytes([first, head[0] | 0x80]) + head[1:] + bytes(4) + content
+
+
+ENDLESS = frame(0x01, b"x") + frame(0x00) * 5000
+FRAMES = {
+    "unmasked": (frame(0x81, b"{}", mask=False), 1002),
+    "unmasked, after a good one": (frame(0x81, b"{}") + frame(0x81, b"{}", mask=False), 1002),
+    "unmasked and long": (frame(0x81, b" " * 500, mask=False), 1002),
+    "a claim of 100 MB": (b"\x81\xff" + struct.pack(">Q", 100 << 20) + bytes(1000), 1009),
+    "a claim of 2^64": (b"\x81\xff" + b"\xff" * 8 + bytes(1000), 1009),
+    "packed": (frame(0xC1, zlib.compress(bytes(1 << 20))), 1002),
+    "reserved bit": (frame(0x91, b"{}"), 1002),
+    "unknown opcode": (frame(0x83, b"{}"), 1002),
+    "no UTF-8": (frame(0x81, b"\xff\xfe"), 1007),
+    "a long ping": (frame(0x89, b"x" * 200), 1002),
+    "a ping in pieces": (frame(0x09, b"x"), 1002),
+    "the middle first": (frame(0x00, b"x"), 1002),
+    "two beginnings": (frame(0x01, b"x") + frame(0x01, b"y"), 1002),
+    "pieces without end": (ENDLESS, 1002),
+    "large pieces without end": (frame(0x01, b"x") + frame(0x00, b"x" * 1000) * 100, 1009),
+    "a close of one byte": (frame(0x88, b"x"), 1002),
+    "a close with a code that there is not": (frame(0x88, struct.pack(">H", 1005)), 1002),
+}
+
+
+@pytest.mark.parametrize("first", [0, 1, 2, 5])
+@pytest.mark.parametrize("what", FRAMES)
+async def test_a_hostile_frame_closes_its_websocket(raw: Raw, what: str, first: int) -> None:
+    """Also where its first bytes come by themselves."""
+    sent, code = FRAMES[what]
+    async with websocket(raw) as (reader, writer):
+        answer = asyncio.ensure_future(all_of(reader))
+        for byte in sent[:first]:
+            writer.write(bytes([byte]))
+            await asyncio.sleep(0.001)
+        writer.write(sent[first:])
+        found = await asyncio.wait_for(answer, 20)
+    if b"\x88" in found[-130:]:  # a reset, where much was left unread, may swallow it
+        assert struct.pack(">H", code) in found[-130:]
+
+
+async def all_of(reader: asyncio.StreamReader) -> bytes:
+    found = bytearray()
+    try:
+        while more := await reader.read(1 << 16):
+            found += more
+    except ConnectionError:
+        pass
+    return bytes(found)
+
+
+async def test_good_frames_pass_in_any_pieces(raw: Raw) -> None:
+    """Split anywhere, with a ping between: the answer is that to the message as a whole."""
+    sent = frame(0x01, b'{"top') + frame(0x89, b"still there?") + frame(0x80, b'ics": ["a:1"]}')
+    sent += frame(0x81, b'{"topics": ["a:1"]' + b" " * 300 + b"}")
+    for size in (1, 3, 7, len(sent)):
+        answer = bytearray()
+        async with websocket(raw) as (reader, writer):
+            for at in range(0, len(sent), size):
+                writer.write(sent[at : at + size])
+                await asyncio.sleep(0)
+            async with asyncio.timeout(20):
+                while answer.count(b"bad_topic") < 2:
+                    assert (more := await reader.read(1 << 16))
+                    answer += more
+        assert b"still there?" in answer
+
+
+@asynccontextmanager
+async def websocket(raw: Raw) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+    reader, writer = await raw.open()
+    head = f"GET /api/v1/ml-platform/ws/ai-jobs HTTP/1.1\r\n{HEAD}{raw.auth}Upgrade: websocket\r\n"
+    head += "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+    writer.write(f"{head}Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n".encode())
+    assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 101")
+    try:
+        yield reader, writer
+    finally:
+        await closed(writer)
+
+
 # -- bodies -----------------------------------------------------------------------------------------
 
 MALFORMED = {
