@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -144,13 +145,14 @@ def test_a_model_that_is_refused_fails_its_call_alone(
 def test_a_death_ends_the_job_that_caused_it_and_no_other(
     isolated: Callable[..., IsolatedEngine], sprite: ModelFolder, fault: str
 ) -> None:
-    engine = isolated(fault=f"{fault}@666")
+    engine = isolated(replace(OPTIONS, fault=f"{fault}@666"))
     before = [generating(engine, sprite, seed=seed, steps=50) for seed in range(4)]
     poison = generating(engine, sprite, seed=666)
     after = [generating(engine, sprite, seed=seed) for seed in range(4, 8)]
     with pytest.raises(PoisonousJob, match="twice"):
         poison.result(60)
     assert [len(future.result(60).images) for future in [*before, *after]] == [1] * 8
+    assert generating(engine, sprite).result(60).images
     assert engine.restarts == 2
 
 
@@ -169,7 +171,7 @@ def test_a_process_that_is_killed_once_costs_nobody_anything(
 def test_a_process_that_hangs_is_killed(
     isolated: Callable[..., IsolatedEngine], sprite: ModelFolder
 ) -> None:
-    engine = isolated(fault="hang@666", hang_seconds=2.0)
+    engine = isolated(replace(OPTIONS, fault="hang@666"), hang_seconds=2.0)
     generating(engine, sprite).result(30)
     with pytest.raises(PoisonousJob):
         generating(engine, sprite, seed=666).result(60)
@@ -234,44 +236,59 @@ async def test_a_server_with_isolated_inference_survives_it(
     assert server.stop() == 0
 
 
-class LostSession:
-    """An ONNX Runtime session on a GPU that fell off the bus, as it would answer."""
+@pytest.fixture(params=["in the server", "apart"])
+def faulty(request: pytest.FixtureRequest) -> Iterator[Callable[..., Any]]:
+    """Starts an engine of either kind in which something goes wrong at the picture of seed 666."""
+    made: list[Any] = []
 
-    def run(self, *args: object) -> None:
-        raise RuntimeError("CUDA failure 719: unspecified launch failure ; GPU=0")
+    def start(fault: str, **more: Any) -> Any:
+        options = replace(OPTIONS, fault=f"{fault}@666", **more)
+        made.append(IsolatedEngine(options) if request.param == "apart" else Engine(options))
+        made[-1].start()
+        return made[-1]
 
-
-def losing(model: ModelFolder, **options: Any) -> Engine:
-    """An engine whose device is lost after the model was loaded."""
-    engine = Engine(EngineOptions(device="cpu", workers=2, **options))
-    engine.start()
-    engine.load(model).result(30)
-    assert engine.place is not None
-    for loaded in engine.place.sessions.models.values():
-        loaded.session = LostSession()
-    return engine
-
-
-def test_a_lost_device_is_told_and_jobs_fail(sprite: ModelFolder) -> None:
-    engine = losing(sprite)
-    try:
-        for _ in range(2):
-            with pytest.raises(EngineError, match="unspecified launch failure"):
-                generating(engine, sprite).result(30)
-        assert "the GPU was lost" in engine.device.note
-        assert engine.device.lost
-    finally:
+    yield start
+    for engine in made:
         engine.close()
 
 
-def test_where_it_is_set_the_cpu_takes_over_from_a_lost_device(sprite: ModelFolder) -> None:
-    engine = losing(sprite, cpu_fallback=True)
-    try:
-        with pytest.raises(EngineError):
-            generating(engine, sprite).result(30)
-        others = [generating(engine, sprite, seed=seed) for seed in range(6)]
-        assert all(future.result(30).images for future in others)
-        assert "running on CPU" in engine.device.note
-        assert engine.device.lost
-    finally:
-        engine.close()
+def test_what_a_graph_raises_ends_its_job_alone(
+    faulty: Callable[..., Any], sprite: ModelFolder
+) -> None:
+    engine = faulty("raise")
+    others = [generating(engine, sprite, seed=seed, steps=20) for seed in range(6)]
+    with pytest.raises(EngineError, match="as was asked for"):
+        generating(engine, sprite, seed=666, steps=20).result(60)
+    assert all(future.result(60).images for future in others)
+
+
+def test_a_batch_without_room_is_made_again_smaller(
+    faulty: Callable[..., Any], sprite: ModelFolder
+) -> None:
+    engine = faulty("memory")
+    expected = generating(engine, sprite, seed=665).result(60).images
+    many = generating(engine, sprite, seed=664, n=6).result(60)  # among them 666
+    assert len(many.images) == 6
+    np.testing.assert_array_equal(many.images[1], expected[0])
+
+
+def test_a_lost_device_is_told_and_jobs_fail(
+    faulty: Callable[..., Any], sprite: ModelFolder
+) -> None:
+    engine = faulty("lost")
+    with pytest.raises(EngineError, match="unspecified launch failure"):
+        generating(engine, sprite, seed=666).result(30)
+    assert "the GPU was lost" in engine.device.note
+    assert engine.device.lost
+
+
+def test_where_it_is_set_the_cpu_takes_over_from_a_lost_device(
+    faulty: Callable[..., Any], sprite: ModelFolder
+) -> None:
+    engine = faulty("lost", cpu_fallback=True)
+    with pytest.raises(EngineError):
+        generating(engine, sprite, seed=666).result(30)
+    others = [generating(engine, sprite, seed=seed) for seed in range(6)]
+    assert all(future.result(30).images for future in others)
+    assert "running on CPU" in engine.device.note
+    assert engine.device.lost

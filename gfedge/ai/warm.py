@@ -83,11 +83,11 @@ def _engine(settings: Settings) -> Engine:
         memory_bytes=settings.model_memory,
         gpu_memory_bytes=settings.gpu_memory,
         cudnn_search=settings.cudnn_search,
+        fault=os.environ.get("GFEDGE_FAULT", ""),
     )
     made: Engine
     if settings.isolate_inference:
-        fault = os.environ.get("GFEDGE_FAULT", "")
-        made = inference.isolated.IsolatedEngine(options, fault=fault)
+        made = inference.isolated.IsolatedEngine(options)
     else:
         made = inference.engine.Engine(options)
     made.start()

@@ -262,7 +262,7 @@ class DenoiseLane(ModelLane[GenerateJob]):
 def velocity(model: Model, batch: list[Sample]) -> Latent:
     """What the net says at each sample's place and time, guided: [n, 4, size, size]."""
     guided = [i for i, sample in enumerate(batch) if sample.job.guided]
-    found = model.run(feed(model, batch, guided))
+    found = model.run(feed(model, batch, guided), [sample.job.request.seed for sample in batch])
     conditional = found[: len(batch)]
     unconditional = found[len(batch) : len(batch) + len(guided)]
     out = conditional.copy()

@@ -89,12 +89,10 @@ class Call:
 class IsolatedEngine:
     """Runs requests on the models of this machine, in a supervised process."""
 
-    def __init__(
-        self, options: EngineOptions, *, hang_seconds: float = 120.0, fault: str = ""
-    ) -> None:
+    def __init__(self, options: EngineOptions, *, hang_seconds: float = 120.0) -> None:
         self.options = options
         self._hang_seconds = hang_seconds
-        self._begin = messages.Begin(options, fault)
+        self._begin = messages.Begin(options)
         self._numbers = itertools.count(1)
         self._calls: OrderedDict[int, Call] = OrderedDict()
         self._lock = threading.RLock()

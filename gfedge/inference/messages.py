@@ -43,7 +43,6 @@ class Begin(msgspec.Struct, tag=True):
     """The first message to the process."""
 
     options: EngineOptions
-    fault: str = ""
 
 
 class Load(msgspec.Struct, tag=True):

@@ -10,7 +10,7 @@ import logging
 import re
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from gfedge.inference.deadline import Deadline
 from gfedge.inference.device import SILENT, cuda_options, onnxruntime
+from gfedge.inference.faults import Fault
 from gfedge.inference.folder import external_files, graph_bytes
 from gfedge.inference.types import (
     Device,
@@ -102,13 +103,15 @@ class Model:
     deadline: Deadline = field(default_factory=lambda: Deadline(EngineOptions.run_seconds))
     lost: Callable[[str], None] = lambda reason: None
     """Called when the device no longer answers."""
+    fault: Fault = field(default_factory=Fault)
     load_seconds: float = 0.0
     users: int = 0
     used: float = 0.0
 
-    def run(self, feed: Tensors) -> NDArray[np.float32]:
+    def run(self, feed: Tensors, seeds: Collection[int] = ()) -> NDArray[np.float32]:
         """The graph's first output for inputs by role. Whatever ONNX Runtime raises goes up."""
         try:
+            self.fault.strike(seeds)
             output: NDArray[np.float32] = self.deadline.run(self.session, self._named(feed))
         except Exception as error:
             if is_device_lost(error):
@@ -169,6 +172,7 @@ class Sessions:
         """Until when a model is given up only where nothing else can be."""
         self.lock = threading.Lock()
         self.deadline = Deadline(options.run_seconds)
+        self.fault = Fault(options.fault)
         self.lost: Callable[[str], None] = lambda reason: None
 
     def keep(self, folder: ModelFolder, seconds: float) -> None:
@@ -246,7 +250,7 @@ class Sessions:
         started = time.perf_counter()
         try:
             model = open_model(folder, self.options, self.device)
-            model.deadline, model.lost = self.deadline, self.lost
+            model.deadline, model.lost, model.fault = self.deadline, self.lost, self.fault
             model.warm_up(self._warm_side(folder))
         except (
             Exception

@@ -84,6 +84,8 @@ class EngineOptions:
     gpu_memory_bytes: int = 0
     """CUDA arena limit; 0 leaves it to the provider."""
     cudnn_search: Literal["HEURISTIC", "EXHAUSTIVE", "DEFAULT"] = "HEURISTIC"
+    fault: str = ""
+    """For tests: what goes wrong (faults.py)."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,7 +12,6 @@ import os
 import signal
 import socket
 import sys
-import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -35,11 +34,10 @@ class Worker:
         self.line = line
         self.engine = Engine(begin.options)
         self.cancels: dict[int, Cancel] = {}
-        self.fault = begin.fault
 
     def run(self) -> None:
         self.engine.start()
-        self.line.send(messages.Ready(self.engine.device, self.engine.surroundings))
+        self.tell_device()
         while (order := self.line.order()) is not None:
             match order:
                 case messages.Load(id, model):
@@ -55,8 +53,12 @@ class Worker:
                         self.cancels[id].cancel()
         self.engine.close()
 
+    def tell_device(self) -> None:
+        """At the start, and when it was lost."""
+        self.told = self.engine.device
+        self.line.send(messages.Ready(self.told, self.engine.surroundings))
+
     def generate(self, order: messages.Generate) -> None:
-        commit_fault(self.fault, order.request.seed)
         cancel = self.cancels[order.id] = Cancel()
         preview = self.preview(order.id) if order.previews else None
         self.call(
@@ -100,6 +102,8 @@ class Worker:
     def ended(self, number: int, future: Future[Any]) -> None:
         self.cancels.pop(number, None)
         with contextlib.suppress(OSError):  # the server is gone, and this process follows
+            if self.engine.device != self.told:
+                self.tell_device()
             self.line.send(self.outcome(number, future))
 
     def outcome(self, number: int, future: Future[Any]) -> messages.Done | messages.Failed:
@@ -114,21 +118,6 @@ class Worker:
         return messages.Done(
             number, loaded, None, [messages.share(one) for one in found.images], facts
         )
-
-
-def commit_fault(fault: str, seed: int) -> None:
-    """For tests: `segv@7` lets the process die where a picture of seed 7 is asked for; also exit, hang and oom."""
-    kind, _, wanted = fault.partition("@")
-    if not kind or wanted != str(seed):
-        return
-    if kind == "segv":
-        os.kill(os.getpid(), signal.SIGSEGV)
-    elif kind == "exit":
-        os._exit(3)
-    elif kind == "hang":
-        threading.Event().wait()
-    elif kind == "oom":
-        os.kill(os.getpid(), signal.SIGKILL)  # as the system does it
 
 
 def confine() -> None:
