@@ -20,6 +20,7 @@ from aiohttp import web
 from gfedge import __version__, connections, keys, migrate, notify, reload
 from gfedge.access import start
 from gfedge.ai import routes as ai
+from gfedge.ai.suspects import write_down_crashes
 from gfedge.app import make_app
 from gfedge.db import Database, DatabaseRefused
 from gfedge.opening import StartError
@@ -78,6 +79,7 @@ async def _serve(app: web.Application, listening: socket.socket) -> None:
     _heed(app, tasks, stop)
     try:
         await runner.setup()
+        write_down_crashes(settings.data)
         await web.SockSite(runner, listening, ssl_context=tls).start()
         start.leave_note(app)
         log.info("gfedge %s on %s, data in %s", __version__, settings.address, settings.data)

@@ -218,7 +218,9 @@ async def test_each_token_has_its_own_idempotency_keys(
     """Who guesses a key meets neither the job of another nor a conflict with it."""
     mine, others = (await lan.token("run"))[0], (await lan.token("run"))[0]
     headers = {"Idempotency-Key": "texture-1"}
-    made = [await lan.asked("POST", path, who, json=body, headers=headers) for who in (mine, others)]
+    made = [
+        await lan.asked("POST", path, who, json=body, headers=headers) for who in (mine, others)
+    ]
     assert [status for status, _, _ in made] == [202, 202], made
     assert made[0][1]["id"] != made[1][1]["id"]
     assert "Idempotent-Replayed" not in made[1][2]

@@ -7,6 +7,7 @@ import hashlib
 import os
 import random
 import shutil
+import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -18,6 +19,9 @@ import builders
 import duckdb
 import pytest
 from conftest import JOBS, Api, Process, Serving, connected, eventually, start_server
+
+from gfedge.ai.suspects import Suspects
+from gfedge.db import new_id
 
 GENERATE, SUPERRES = "/api/v1/ai/generate", "/api/v1/ai/superres"
 ROUNDS = int(os.environ.get("GFEDGE_KILL_ROUNDS", "3"))
@@ -203,6 +207,77 @@ async def test_a_killed_server_cleans_up_what_it_half_wrote(
     assert not torn.exists()
     async with connected(server.address) as api:
         assert await api.bytes(f"/api/v1/assets/{sha256}")
+
+
+# -- jobs that end the server -------------------------------------------------------------------
+
+
+async def test_a_job_that_kills_the_server_twice_is_not_tried_again(
+    process: Callable[..., Process],
+) -> None:
+    """Those that ran beside it lose nothing but time, and nobody is blamed for a stop or a kill from outside."""
+    server = process(fault="segv@666", max_running=4)
+    server.start()
+    async with connected(server.address) as api:
+        others = [await api.submit(f"red {builders.SLOW}", seed=seed, steps=9) for seed in range(3)]
+        poison = await api.submit(seed=666)
+        behind = await api.submit(seed=7)
+    assert server.process is not None
+    assert server.process.wait(30) == -signal.SIGSEGV
+    server.launch()
+    assert server.process.wait(30) == -signal.SIGSEGV
+    assert "the server died by a fault in native code" in server.log.read_text()
+    assert "Segmentation fault" in (server.data / "crash.log").read_text()
+    server.start()
+    async with connected(server.address) as api:
+        failed = await api.until(poison["id"])
+        assert (failed["status"], failed["error"]["code"]) == ("failed", "poisonous_job")
+        for job in (*others, behind):
+            assert (await api.until(job["id"]))["status"] == "succeeded"
+        assert (await api.generate())["status"] == "succeeded"
+    assert server.stop() == 0
+
+
+def test_a_fault_of_its_own_weighs_more_than_a_kill_from_outside(tmp_path: Path) -> None:
+    mine, other = new_id(), new_id()
+
+    def life(crash: bool) -> Suspects:
+        """Starts after a death, in which the first job runs; nobody closes it."""
+        (tmp_path / "crash.log").write_text("Fatal Python error" if crash else "")
+        suspects = Suspects(tmp_path)
+        suspects.open([mine, other])
+        suspects.began(mine)
+        return suspects
+
+    for _ in range(5):
+        suspects = life(crash=False)
+        assert not suspects.is_one(mine)
+    suspects = life(crash=True)
+    assert suspects.is_one(mine)
+    assert suspects.one_runs
+    assert suspects.verdict(mine) is None
+    assert life(crash=False).verdict(mine) is not None
+    assert life(crash=False).verdict(other) is None
+
+
+def test_an_end_and_an_orderly_stop_clear_a_job(tmp_path: Path) -> None:
+    mine, other = new_id(), new_id()
+    for clear in (lambda suspects: suspects.ended(mine), lambda suspects: suspects.close()):
+        for _ in range(12):
+            suspects = Suspects(tmp_path)
+            suspects.open([mine, other])
+            suspects.began(mine)
+            clear(suspects)
+            assert suspects.verdict(mine) is None
+        assert not Suspects(tmp_path).is_one(mine)
+
+
+@pytest.mark.parametrize("notes", [b"", b"x" * 100, os.urandom(64 << 10), bytes(64 << 10)])
+def test_notes_that_say_nothing_blame_nobody(tmp_path: Path, notes: bytes) -> None:
+    (tmp_path / "running").write_bytes(notes)
+    suspects = Suspects(tmp_path)
+    suspects.open([new_id()])
+    assert not suspects.waiting
 
 
 # -- SIGTERM ------------------------------------------------------------------------------------

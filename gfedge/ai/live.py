@@ -105,6 +105,17 @@ def matches(job: Submission, status: Status, query: JobQuery) -> bool:
     )
 
 
+def dropped(live: Live) -> Outcome | None:
+    """How a job ends whose turn has come and whom nobody wants any more; None for the others."""
+    client, wanted = live.client, live.client.wanted_seconds
+    if wanted is not None and time.monotonic() > live.since + wanted:
+        text = "its X-Request-Timeout passed before its turn came"
+        return Outcome(status="failed", error=JobError(code="expired", detail=text))
+    if client.waits and not live.durable and not live.submission.idempotency_key and client.gone():
+        return Outcome(status="cancelled")
+    return None
+
+
 def ended(live: Live, outcome: Outcome) -> EndedJob:
     submission = live.submission
     finished = time.time()

@@ -20,10 +20,11 @@ from gfedge.ai.admission import Admission
 from gfedge.ai.execution import Executor, reason
 from gfedge.ai.feed import Feed
 from gfedge.ai.idempotency import KEPT_SECONDS, Keys, Use
-from gfedge.ai.live import Client, Live, Outcome, ended, wire_ended, wire_live
+from gfedge.ai.live import Client, Live, Outcome, dropped, ended, wire_ended, wire_live
 from gfedge.ai.observed import observe
+from gfedge.ai.suspects import Suspects
 from gfedge.ai.turns import Turns
-from gfedge.ai.types import EndedJob, Job, JobError, JobQuery, Submission
+from gfedge.ai.types import EndedJob, Job, JobQuery, Submission
 from gfedge.assets.assets import Assets
 from gfedge.db import Database
 from gfedge.events import Events
@@ -61,6 +62,7 @@ class JobQueue:
         self._tasks = Tasks()
         self._live: OrderedDict[str, Live] = OrderedDict()
         self._pending = Turns()
+        self._suspects = Suspects(settings.data)
         self.admission = Admission(settings, self._pending, lambda: len(self._live) - self._running)
         self._running = 0
         self._ended: OrderedDict[str, EndedJob] = OrderedDict()
@@ -83,15 +85,20 @@ class JobQueue:
         since = time.time() - KEPT_SECONDS
         for key, digest, job_id, created_at in await self._db.read(store.idempotency_keys, since):
             self._keys.load(key, Use(digest, job_id, created_at))
-        for submission in await self._db.read(store.unfinished):
+        unfinished = await self._db.read(store.unfinished)
+        await asyncio.to_thread(self._suspects.open, [job.id for job in unfinished])
+        for submission in unfinished:
             for row in submission.inputs:
                 self._assets.remember(row)
             live = self._remember(submission)
             live.durable = True
             live.acknowledged.set_result(None)
-            self._pending.add(live)
-        if self._pending:
-            log.info("%d jobs from before the start run again", len(self._pending))
+            if self._suspects.is_one(live.id):
+                self._suspects.waiting.append(live)
+            else:
+                self._pending.add(live)
+        if unfinished:
+            log.info("%d jobs from before the start run again", len(unfinished))
 
     def start(self, executor: Executor) -> None:
         """Begins to run jobs; taking them was possible before."""
@@ -120,6 +127,7 @@ class JobQueue:
     async def close(self) -> None:
         await self._tasks.stop()
         await self.feed.close()
+        self._suspects.close()
 
     # What clients do
 
@@ -334,17 +342,24 @@ class JobQueue:
     def _dispatch(self) -> None:
         if self._executor is None:
             return
-        while self._pending and self._running < self._settings.max_running and not self._stopping:
-            live = self._pending.take()
-            if (dropped := _dropped(live)) is not None:
+        while not self._stopping and (live := self._next()) is not None:
+            if (end := self._suspects.verdict(live.id) or dropped(live)) is not None:
                 live.ending = True
-                self._tasks.spawn(f"drop {live.id}", self._end(live, dropped))
+                self._tasks.spawn(f"drop {live.id}", self._end(live, end))
                 continue
             live.status, live.started_at = "running", time.time()
             self._running += 1
+            self._suspects.began(live.id)
             self.feed.started(live)
             self._tasks.spawn(f"job {live.id}", self._run(live, self._executor))
         self._count()
+
+    def _next(self) -> Live | None:
+        """The job that starts now; who was there when the server died goes first, and by itself."""
+        if self._suspects.waiting:
+            return None if self._running else self._suspects.waiting.popleft()
+        room = self._running < self._settings.max_running and not self._suspects.one_runs
+        return self._pending.take() if self._pending and room else None
 
     async def _run(self, live: Live, executor: Executor) -> None:
         live.timings.queue_seconds = time.monotonic() - live.since
@@ -375,6 +390,7 @@ class JobQueue:
         if len(self._ended) > REMEMBERED:
             self._ended.popitem(last=False)
         self._live.pop(job.id, None)
+        self._suspects.ended(job.id)
         if not live.done.done():
             live.done.set_result(job)
         observe(job)
@@ -400,14 +416,3 @@ class JobQueue:
     def _count(self) -> None:
         metrics.jobs_queued.set(len(self._live) - self._running)
         metrics.jobs_running.set(self._running)
-
-
-def _dropped(live: Live) -> Outcome | None:
-    """How a job ends whose turn has come and whom nobody wants any more; None for the others."""
-    client, wanted = live.client, live.client.wanted_seconds
-    if wanted is not None and time.monotonic() > live.since + wanted:
-        text = "its X-Request-Timeout passed before its turn came"
-        return Outcome(status="failed", error=JobError(code="expired", detail=text))
-    if client.waits and not live.durable and not live.submission.idempotency_key and client.gone():
-        return Outcome(status="cancelled")
-    return None
