@@ -218,6 +218,14 @@ async def test_register_is_one_function_for_code_of_ours(client: Api, tmp_path: 
     assert ("model_version", "superres@2") in {(n["kind"], n["id"]) for n in lineage["nodes"]}
 
 
+async def test_the_card_is_what_its_makers_wrote(client: Api, tmp_path: Path) -> None:
+    assert await client.get(f"{MODELS}/superres/versions/1/card") == {"text": ""}
+    made = folder_of(tmp_path / "made")
+    (made / "CARD.md").write_text("# Sharper", encoding="utf-8")
+    await upload(client, tar_of(made))
+    assert await client.get(f"{MODELS}/superres/versions/2/card") == {"text": "# Sharper"}
+
+
 async def test_what_was_downloaded_can_be_registered_elsewhere(
     client: Api, tmp_path: Path, serving: Serving
 ) -> None:

@@ -33,6 +33,10 @@ NOT_INHERITED = ("version", "files", "source", "created_at", "training", "datase
 CHUNK = 1 << 20
 
 
+MOST_CARD = 1 << 20
+"""Bytes of a card; what is beyond is not shown."""
+
+
 class ModelFiles:
     """The folder of registered versions. Its methods block: call them in a thread."""
 
@@ -172,3 +176,12 @@ def _sync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def card(folder: Path) -> str:
+    """What its makers wrote about a version; empty where they wrote nothing. It blocks."""
+    path = folder / "CARD.md"
+    if path.is_symlink() or not path.is_file():
+        return ""
+    with path.open("rb") as file:
+        return file.read(MOST_CARD).decode("utf-8", "replace")

@@ -168,6 +168,12 @@ class VersionPatch(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     by: By = ""
 
 
+class ModelCard(msgspec.Struct, kw_only=True, frozen=True):
+    """What its makers wrote about a version, in its folder's CARD.md."""
+
+    text: Annotated[str, Meta(description="Markdown; empty where they wrote none.")]
+
+
 class RegisterBody(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """A version from what is on this server already: a run's artifact, or a folder under the models folder."""
 

@@ -12,10 +12,16 @@ from aiohttp import hdrs, web
 
 from gfedge import errors, examples, keys, wire
 from gfedge.inference.types import ModelFolder
-from gfedge.registry import registration, uploads
+from gfedge.registry import files, registration, uploads
 from gfedge.registry.registration import Origin
 from gfedge.registry.routes import MODELS, VERSION, author, opened, reference
-from gfedge.registry.types import ModelVersion, ModelVersionRow, RegisterBody, RegisterQuery
+from gfedge.registry.types import (
+    ModelCard,
+    ModelVersion,
+    ModelVersionRow,
+    RegisterBody,
+    RegisterQuery,
+)
 from gfedge.tracking.artifact_routes import FILES, ArtifactFile
 from gfedge.tracking.routes import RUNS
 from gfedge.wire import Route, reply
@@ -92,6 +98,14 @@ def routes() -> list[Route]:
             fails={404: ("model_not_found", "file_not_found"), 409: ("files_missing",)},
             summary="One file of a version, with ETag and ranges",
             produces=(ANY,),
+        ),
+        Route(
+            method="GET",
+            path=f"{VERSION}/card",
+            handler=get_card,
+            fails={404: ("model_not_found",), 409: ("files_missing",)},
+            summary="What its makers wrote about a version",
+            reply=ModelCard,
         ),
     ]
 
@@ -186,6 +200,11 @@ async def get_model_file(request: web.Request) -> web.StreamResponse:
         hdrs.CONTENT_DISPOSITION: f"attachment; filename*=UTF-8''{quote(name, safe='')}",
     }
     return ArtifactFile(folder.path / name, headers=headers)
+
+
+async def get_card(request: web.Request) -> ModelCard:
+    folder = await _folder(request)
+    return ModelCard(text=await asyncio.to_thread(files.card, folder.path))
 
 
 async def download_version(request: web.Request) -> web.StreamResponse:

@@ -22,6 +22,9 @@ import { route, to } from "./parts/router.js";
 
 const PAGES = [
   { name: "studio", title: "Studio", load: () => import("./pages/studio.js") },
+  { name: "jobs", title: "Jobs", load: () => import("./pages/jobs.js") },
+  { name: "assets", title: "Trace", load: () => import("./pages/asset.js") },
+  { name: "models", title: "Models", load: () => import("./pages/models.js") },
 ];
 const THEMES = { "": "◐ System", light: "○ Light", dark: "● Dark" };
 const theme = signal(localStorage.getItem("theme") ?? "");

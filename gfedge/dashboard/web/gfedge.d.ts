@@ -21,6 +21,8 @@ export declare class Problem extends Error {
   field: string;
   /** Seconds; 0 where the server named none. */
   retryAfter: number;
+  /** Everything that the server said; some problems have more than these members, as `gates` of a promotion. */
+  said: Record<string, any>;
 }
 
 export declare class Client {
@@ -826,6 +828,11 @@ export interface Model {
   /** Version of each alias. */
   aliases: Record<string, string>;
   versions: Array<ModelVersion>;
+}
+/** What its makers wrote about a version, in its folder's CARD.md. */
+export interface ModelCard {
+  /** Markdown; empty where they wrote none. */
+  text: string;
 }
 /** Which models to list; with `stage`, only versions of that stage. */
 export interface ModelQuery {
@@ -1824,6 +1831,8 @@ export interface Routes {
   "GET /ml-platform/models/{name}/versions/{version}/download": { params: { name: string, version: string }; body: undefined; reply: null };
   /** One file of a version, with ETag and ranges. */
   "GET /ml-platform/models/{name}/versions/{version}/files/{file}": { params: { name: string, version: string, file: string }; body: undefined; reply: null };
+  /** What its makers wrote about a version. */
+  "GET /ml-platform/models/{name}/versions/{version}/card": { params: { name: string, version: string }; body: undefined; reply: ModelCard };
   /** Move a version to a stage if its gates hold; into prod it is swapped without a failed request. */
   "POST /ml-platform/models/{name}/promote": { params: { name: string }; body: PromoteBody; reply: Promotion };
   /** Put the version that was in prod before there again. */

@@ -34,6 +34,8 @@ export class Problem extends Error {
     this.detail = said.detail || said.title;
     this.field = said.field || "";
     this.retryAfter = retryAfter;
+    /** Everything that the server said; some problems have more than these members, as `gates` of a promotion. */
+    this.said = said;
   }
 }
 

@@ -1,0 +1,80 @@
+/** Plots by uPlot: lines over time or steps, with a live legend, zoom by dragging (double click: all of it), colour-blind-safe. */
+
+import uPlot from "../vendor/uplot.js";
+import { figure } from "./format.js";
+import { html, signal, useLayoutEffect, useRef } from "./html.js";
+
+// Okabe and Ito's colours, those that show on each ground; beyond them lines are dashed.
+const COLOURS = {
+  light: ["#0072b2", "#d55e00", "#007a5a", "#b3478b", "#8a6100", "#3a7ca5", "#1a1d25"],
+  dark: ["#56b4e9", "#ff9e4a", "#2fd3a5", "#ef9fcb", "#f0e442", "#9fb7ff", "#e8eaf0"],
+};
+const DASHES = [[], [6, 4], [2, 3], [10, 3, 2, 3]];
+const system = matchMedia("(prefers-color-scheme: dark)");
+const dark = signal(isDark());
+
+system.addEventListener("change", () => (dark.value = isDark()));
+new MutationObserver(() => (dark.value = isDark())).observe(document.documentElement, { attributeFilter: ["data-theme"] });
+addStyle();
+
+function isDark() {
+  const chosen = document.documentElement.dataset.theme;
+  return chosen ? chosen === "dark" : system.matches;
+}
+
+function addStyle() {
+  const link = document.createElement("link");
+  link.rel = "stylesheet";
+  link.href = new URL("../vendor/uplot.css", import.meta.url);
+  document.head.prepend(link);
+}
+
+export const colour = (index) => { const some = COLOURS[dark.value ? "dark" : "light"]; return some[index % some.length]; };
+
+/**
+ * @param {{title: string, x: number[], series: {name: string, values: (number|null)[], points?: boolean, faint?: boolean, colour?: number}[],
+ *   time?: boolean, log?: boolean, height?: number, format?: (value: number) => string, range?: [number, number], sync?: string, legend?: boolean}} props
+ */
+export function Plot({ title, x, series, time = false, log = false, height = 220, format = figure, range, sync, legend = true, scatter = false, xLabel }) {
+  const box = useRef(null), made = useRef(null);
+  const shape = JSON.stringify([series.map(({ name, faint, colour }) => [name, faint, colour]), time, log, height, dark.value, legend, scatter, xLabel]);
+  useLayoutEffect(() => {
+    const options = settings({ title, series, time, log, height, format, range, sync, legend, scatter, xLabel, width: box.current.clientWidth || 400 });
+    const plot = (made.current = new uPlot(options, aligned(x, series, log), box.current));
+    const watch = new ResizeObserver(() => plot.setSize({ width: box.current.clientWidth, height }));
+    watch.observe(box.current);
+    return () => { watch.disconnect(); plot.destroy(); made.current = null; };
+  }, [shape]);
+  useLayoutEffect(() => { made.current?.setData(aligned(x, series, log)); }, [x, series]);
+  const last = series.slice(0, 5).map(({ name, values }) => `${name} ${format(values.findLast((one) => one !== null) ?? null)}`);
+  return html`<div class="plot" ref=${box} role="img" aria-label=${`${title}: ${last.join(", ") || "no values"}`}></div>`;
+}
+
+/** On a log axis what is not above zero cannot stand. */
+function aligned(x, series, log) {
+  return [x, ...series.map(({ values }) => (log ? values.map((one) => (one > 0 ? one : null)) : values))];
+}
+
+function settings({ series, time, log, height, width, format, range, sync, legend, scatter, xLabel }) {
+  const text = dark.value ? "#a0a8ba" : "#5a6273", line = dark.value ? "#343a48" : "#dfe3ea";
+  const axis = { stroke: text, grid: { stroke: line, width: 1 }, ticks: { stroke: line, width: 1 } };
+  return {
+    width, height, legend: { show: legend && series.length < 30 },
+    cursor: { drag: { x: true, y: scatter, uni: 20 }, ...(sync && { sync: { key: sync } }) },
+    scales: { x: { time }, y: { distr: log ? 3 : 1, ...(range && !log && { range: () => range }) } },
+    axes: [{ ...axis, ...(xLabel && { label: xLabel }) }, { ...axis, size: 66, values: (_, splits) => splits.map((one) => (one === null ? "" : format(one))) }],
+    series: [
+      { label: time ? "time" : (xLabel ?? "step"), value: time ? undefined : (_, value) => (value === null ? "–" : figure(value)) },
+      ...series.map((one, index) => lineOf(one, one.colour ?? index, format, scatter)),
+    ],
+  };
+}
+
+function lineOf({ name, faint }, index, format, scatter) {
+  const stroke = colour(index);
+  return {
+    label: name, stroke: faint ? `${stroke}55` : stroke, width: 2, dash: DASHES[Math.floor(index / COLOURS.light.length) % DASHES.length],
+    spanGaps: false, value: (_, value) => (value === null || value === undefined ? "–" : format(value)),
+    ...(scatter && { paths: () => null, points: { show: true, size: 9, fill: stroke } }),
+  };
+}
