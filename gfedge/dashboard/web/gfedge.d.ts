@@ -131,6 +131,16 @@ export interface Artifacts {
 export interface ArtifactsGone {
   files: number;
 }
+/** TexturePacker's JSON-hash. */
+export interface Atlas {
+  frames: Record<string, Record<string, any>>;
+  meta: Record<string, any>;
+}
+/** Whose format. */
+export interface AtlasQuery {
+  /** json: TexturePacker's JSON-hash; godot: SpriteFrames; unity: the sheet's .meta. */
+  format?: "godot" | "json" | "unity";
+}
 /** Audit records, newest first. */
 export interface AuditPage {
   next?: string | null;
@@ -172,6 +182,10 @@ export interface BackupRequest {
 }
 export interface Backups {
   backups: Array<Backup>;
+}
+/** The jobs of a batch, in the order of its prompts. */
+export interface Batch {
+  jobs: Array<Job>;
 }
 /** The best value of the headline metric, and the run that reached it. */
 export interface Best {
@@ -501,25 +515,72 @@ export interface Gates {
   /** Who promotes it is not who registered it. */
   other_approver?: boolean;
 }
-/** What to generate. Absent values come from the model's own defaults. */
-export interface GenerateParams {
-  /** What the picture shows: `a red dragon`. */
-  prompt: string;
+/** Many prompts with the same options: a job for each. */
+export interface GenerateBatch {
   /** What it should not show. */
   negative_prompt?: string;
+  /** One of the model's styles (`/ai/vocabulary`). */
+  style?: string;
   seed?: number | null;
   /** Pictures; picture i has the seed plus i. */
   n?: number;
   steps?: number | null;
+  /** heun runs the model twice a step; dpmpp_2m does well with few. */
+  sampler?: "dpmpp_2m" | "euler" | "heun" | null;
   guidance_scale?: number | null;
+  /** A picture to start from. */
+  init_image?: string;
+  strength?: number | null;
+  /** White where `init_image` is drawn anew; black or nothing stays as it is. */
+  mask?: string;
+  /** A texture that repeats: its edges meet (see `seam_score`). */
+  tileable?: boolean;
+  outline?: Outline | null;
   /** Upscaling after generating, in the same job. */
   scale?: 1 | 2 | 3 | 4 | 8;
   /** Number of colours, or the colours themselves. */
   palette?: number | Array<string> | null;
+  /** A picture whose colours are taken: as many as `palette` says. */
+  palette_image?: string;
   /** transparent, or a colour as #rrggbb. */
   background?: string;
   model?: string | null;
   experiment?: string | null;
+  prompts: Array<string>;
+}
+/** What to generate. */
+export interface GenerateParams {
+  /** What it should not show. */
+  negative_prompt?: string;
+  /** One of the model's styles (`/ai/vocabulary`). */
+  style?: string;
+  seed?: number | null;
+  /** Pictures; picture i has the seed plus i. */
+  n?: number;
+  steps?: number | null;
+  /** heun runs the model twice a step; dpmpp_2m does well with few. */
+  sampler?: "dpmpp_2m" | "euler" | "heun" | null;
+  guidance_scale?: number | null;
+  /** A picture to start from. */
+  init_image?: string;
+  strength?: number | null;
+  /** White where `init_image` is drawn anew; black or nothing stays as it is. */
+  mask?: string;
+  /** A texture that repeats: its edges meet (see `seam_score`). */
+  tileable?: boolean;
+  outline?: Outline | null;
+  /** Upscaling after generating, in the same job. */
+  scale?: 1 | 2 | 3 | 4 | 8;
+  /** Number of colours, or the colours themselves. */
+  palette?: number | Array<string> | null;
+  /** A picture whose colours are taken: as many as `palette` says. */
+  palette_image?: string;
+  /** transparent, or a colour as #rrggbb. */
+  background?: string;
+  model?: string | null;
+  experiment?: string | null;
+  /** What the picture shows: `a red dragon`. */
+  prompt: string;
 }
 /** A GPU or a MIG instance of one; what this card does not tell is null. */
 export interface Gpu {
@@ -641,7 +702,7 @@ export interface InstantQuery {
 /** A job as clients see it. */
 export interface Job {
   id: string;
-  kind: "generate" | "superres";
+  kind: "generate" | "sheet" | "superres";
   status: "cancelled" | "failed" | "queued" | "running" | "succeeded";
   /** 1 is next; absent once it runs. */
   queue_position: number | null;
@@ -664,6 +725,10 @@ export interface Job {
   unknown_words: Array<string>;
   /** Words of the prompt beyond those that the model can read. */
   dropped_words: Array<string>;
+  /** For unknown words, known ones that are spelled alike. */
+  suggestions?: Record<string, Array<string>>;
+  /** What was measured besides the times: `seam_score` is about 1 without a seam. */
+  measures?: Record<string, number>;
   error: JobError | null;
   /** The job that this one ran again. */
   replay_of?: string | null;
@@ -693,7 +758,7 @@ export interface JobQuery {
   /** `next` of the page before. */
   cursor?: string;
   status?: "cancelled" | "failed" | "queued" | "running" | "succeeded" | null;
-  kind?: "generate" | "superres" | null;
+  kind?: "generate" | "sheet" | "superres" | null;
   /** Name of a model. */
   model?: string;
   /** Created at or after this Unix time. */
@@ -712,6 +777,20 @@ export interface Kept {
   kind: string;
   id: string;
   reason: string;
+}
+/** What a model knows. A word outside is read by its letters alone, and named in the job's `unknown_words`. */
+export interface Known {
+  model: string;
+  /** The words to build on. */
+  documented: Array<string>;
+  /** All words, those with most pictures first. */
+  words: Array<Word>;
+  /** Words that are read as another. */
+  aliases: Record<string, string>;
+  /** Values of `style`, and what each adds. */
+  styles: Record<string, Record<string, any>>;
+  samplers: Array<string>;
+  looked_up: Array<Looked>;
 }
 /** The graph around a thing, nearest first. The edges are those between the nodes of this page and the subject. */
 export interface Lineage {
@@ -792,6 +871,14 @@ export interface Logged {
 export interface Login {
   token?: string;
   setup?: string;
+}
+/** A word that was asked for. */
+export interface Looked {
+  word: string;
+  /** The word of the vocabulary that it is read as; absent where it is unknown. */
+  means: string | null;
+  /** Known words spelled alike, where it is unknown. */
+  nearest: Array<string>;
 }
 /** A new token. Its text is shown this once and stored nowhere. */
 export interface MadeToken {
@@ -888,6 +975,13 @@ export interface NewToken {
   name: string;
   scope?: "admin" | "metrics" | "read" | "run";
   expires_in_seconds?: number | null;
+}
+/** A line around what is visible, drawn before upscaling. */
+export interface Outline {
+  /** A colour as #rrggbb. */
+  colour?: string;
+  /** In pixels of the sprite. */
+  width?: number;
 }
 /** A picture that a job made or took. */
 export interface Output {
@@ -1306,6 +1400,20 @@ export interface ShadowBody {
   /** Who does it; with tokens, the token's name stands instead. */
   by?: string;
 }
+/** Which pictures to put on one sheet, and how. Pictures of one size stand in a grid, others on shelves. */
+export interface SheetParams {
+  assets: Array<string>;
+  /** One for each picture, all different; absent: sprite-0, sprite-1, … */
+  names?: Array<string> | null;
+  /** The file's, without .png. */
+  name?: string;
+  columns?: number | null;
+  /** Empty pixels between pictures. */
+  padding?: number;
+  /** Sides of 2, 4, 8, … pixels. */
+  power_of_two?: boolean;
+  experiment?: string | null;
+}
 /** What a graph takes and gives. */
 export interface Signature {
   inputs?: Array<Tensor>;
@@ -1598,6 +1706,39 @@ export interface Values {
   at: number;
   values: Array<Value>;
 }
+/** Variations of a picture. What is absent is as in the job that made the picture, if one here did. */
+export interface VariationParams {
+  /** What it should not show. */
+  negative_prompt?: string;
+  /** One of the model's styles (`/ai/vocabulary`). */
+  style?: string;
+  seed?: number | null;
+  /** Pictures; picture i has the seed plus i. */
+  n?: number;
+  steps?: number | null;
+  /** heun runs the model twice a step; dpmpp_2m does well with few. */
+  sampler?: "dpmpp_2m" | "euler" | "heun" | null;
+  guidance_scale?: number | null;
+  /** The picture to vary. */
+  init_image: string;
+  strength?: number | null;
+  /** White where `init_image` is drawn anew; black or nothing stays as it is. */
+  mask?: string;
+  /** A texture that repeats: its edges meet (see `seam_score`). */
+  tileable?: boolean;
+  outline?: Outline | null;
+  /** Upscaling after generating, in the same job. */
+  scale?: 1 | 2 | 3 | 4 | 8;
+  /** Number of colours, or the colours themselves. */
+  palette?: number | Array<string> | null;
+  /** A picture whose colours are taken: as many as `palette` says. */
+  palette_image?: string;
+  /** transparent, or a colour as #rrggbb. */
+  background?: string;
+  model?: string | null;
+  experiment?: string | null;
+  prompt?: string | null;
+}
 /** What was looked at, and what is wrong with it. */
 export interface Verification {
   sound: boolean;
@@ -1622,6 +1763,13 @@ export interface VersionTraffic {
   latency_p50_seconds: number | null;
   latency_p95_seconds: number | null;
 }
+/** Which model, and which words to look up. */
+export interface VocabularyQuery {
+  /** By default the one of `generate`. */
+  model?: string | null;
+  /** A prompt, to see which of its words are known. */
+  words?: string;
+}
 /** When a canary loses its traffic: held against the version in prod over the same time. */
 export interface Watch {
   /** Jobs of the canary before anything is judged. */
@@ -1630,6 +1778,14 @@ export interface Watch {
   max_error_ratio?: number;
   /** How much longer its jobs may take than those in prod, at the 95th percentile. */
   max_latency_ratio?: number | null;
+}
+/** A word that the model was trained on. */
+export interface Word {
+  word: string;
+  /** Training pictures with it. */
+  pictures: number;
+  /** The model was found to draw it. */
+  documented: boolean;
 }
 /** An error that the NVIDIA driver reported; its number says what it was. */
 export interface XidError {
@@ -1786,7 +1942,7 @@ export interface Routes {
   /** Upscale a picture: a form with a file, the raw picture with options in the query, or JSON. */
   "POST /ai/superres": { params: { scale?: 2 | 3 | 4 | 8 | null, mode?: "pixel" | "smooth", tileable?: boolean, model?: string | null, experiment?: string | null }; body: SuperresBody; reply: Job };
   /** Jobs, newest first, live ones included. */
-  "GET /ml-platform/ai-jobs": { params: { limit?: number, cursor?: string, status?: "cancelled" | "failed" | "queued" | "running" | "succeeded" | null, kind?: "generate" | "superres" | null, model?: string, after?: number | null, before?: number | null }; body: undefined; reply: JobPage };
+  "GET /ml-platform/ai-jobs": { params: { limit?: number, cursor?: string, status?: "cancelled" | "failed" | "queued" | "running" | "succeeded" | null, kind?: "generate" | "sheet" | "superres" | null, model?: string, after?: number | null, before?: number | null }; body: undefined; reply: JobPage };
   /** One job. */
   "GET /ml-platform/ai-jobs/{id}": { params: { id: string }; body: undefined; reply: Job };
   /** Cancel a job. */
@@ -1799,6 +1955,16 @@ export interface Routes {
   "GET /assets/{sha256}/trace": { params: { sha256: string }; body: undefined; reply: Trace };
   /** Where a picture came from: send the file. */
   "POST /trace": { params: {  }; body: undefined; reply: Trace };
+  /** Turn many prompts into pictures, a job for each. */
+  "POST /ai/generate/batch": { params: {  }; body: GenerateBatch; reply: Batch };
+  /** Pictures like one that is here. */
+  "POST /ai/variations": { params: {  }; body: VariationParams; reply: Job };
+  /** The words and styles that a model knows, and the nearest to others. */
+  "GET /ai/vocabulary": { params: { model?: string | null, words?: string }; body: undefined; reply: Known };
+  /** Put pictures on one sheet. */
+  "POST /ai/sheets": { params: {  }; body: SheetParams; reply: Job };
+  /** Where each picture stands on a sheet, as TexturePacker, Godot or Unity have it. */
+  "GET /ml-platform/ai-jobs/{id}/atlas": { params: { format?: "godot" | "json" | "unity", id: string }; body: undefined; reply: Atlas };
   /** Run a job again as it was recorded, and compare the results. */
   "POST /ml-platform/ai-jobs/{id}/replay": { params: { id: string }; body: undefined; reply: Replay };
   /** How the result of a job that ran another one again compares. */
