@@ -21,7 +21,7 @@ COMPILE_ALONE := UV_CUSTOM_COMPILE_COMMAND="make lock" $(VENV)-lock/bin/uv pip c
 	--generate-hashes --no-emit-index-url --no-emit-find-links --python-version 3.11
 COMPILE := $(COMPILE_ALONE) pyproject.toml --group build
 
-.PHONY: help run test check format lock bench soak vastai dist sbom clean
+.PHONY: help run test check format lock bench soak vastai dist sbom binary clean
 
 help: ## what can be made
 	@echo 'gfedge: make TARGET [ARGS="..."] [PYTHON=...]'
@@ -65,14 +65,28 @@ dist: $(RUN_STAMP) ## a wheel and an sdist in dist/, the same bytes every time
 sbom: $(RUN_STAMP) ## what is in it: packages and models with licences and digests (CycloneDX), in dist/
 	@$(BIN)/python tools/sbom.py $(ARGS)
 
+binary: $(VENV)-binary/.installed ## the single binary without CUDA: dist/gfedge/ (a folder, starts at once) and dist/gfedge-onefile
+	@PYTHONPATH=$(CURDIR) $(VENV)-binary/bin/pyinstaller --noconfirm --log-level WARN --distpath dist --workpath build/binary tools/binary/gfedge.spec
+	@dist/gfedge/gfedge selftest
+	@du -sh dist/gfedge dist/gfedge-onefile
+
+$(VENV)-binary/.installed: requirements-cpu.lock requirements-binary.lock | $(VENV)/bin/python
+	@$(BIN)/python -m venv --clear $(VENV)-binary
+	@$(VENV)-binary/bin/python -m pip --disable-pip-version-check install --quiet --require-hashes \
+	  --requirement requirements-cpu.lock --requirement requirements-binary.lock
+	@touch $@
+
 lock: ## write the lock files anew (needs the network)
 	@$(MAKE) --no-print-directory $(VENV)-lock/bin/uv
 	$(COMPILE) --upgrade --output-file requirements.lock
 	$(COMPILE) --upgrade --group dev --constraint requirements.lock --output-file requirements-dev.lock
 	$(COMPILE_ALONE) --upgrade requirements-vastai.in --output-file requirements-vastai.lock
+	@printf '%s\n' "onnxruntime-gpu ; python_version < '3'" onnxruntime > $(VENV)-lock/cpu.txt
+	$(COMPILE) --override $(VENV)-lock/cpu.txt --constraint requirements.lock --output-file requirements-cpu.lock
+	$(COMPILE_ALONE) --upgrade requirements-binary.in --constraint requirements-cpu.lock --output-file requirements-binary.lock
 
 clean: ## remove .venv, caches and build folders (never your data)
-	rm -rf $(VENV) $(VENV)-lock $(VENV)-vastai build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf $(VENV) $(VENV)-lock $(VENV)-vastai $(VENV)-binary build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/bin/python:

@@ -99,6 +99,18 @@ def _run(args: argparse.Namespace) -> int:
             from gfedge.cli import settings
 
             return settings.run(args)
+        case "health":
+            from gfedge.cli import health
+
+            return health.run(args)
+        case "install-service":
+            from gfedge.cli import service
+
+            return service.run(args)
+        case "selftest":
+            from gfedge.cli import selftest
+
+            return selftest.run(args)
         case "doctor":
             from gfedge.cli import doctor
 
@@ -140,7 +152,8 @@ def parser() -> argparse.ArgumentParser:
     _add_gc(commands)
     add_train(_client(commands, "train", "start and watch trainings", TRAIN_EXAMPLES))
     _add_doctor(commands)
-    _add_settings(add_machine(commands))
+    for command in add_machine(commands):
+        _add_settings(command)
     return root
 
 

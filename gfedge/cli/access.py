@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gfedge.cli.client import NoServer, Refused, Server
+from gfedge.cli.client import ANSWER_SECONDS, NoServer, Refused, Server
 from gfedge.cli.errors import FAILED, UNUSABLE, CommandError
 
 if TYPE_CHECKING:
@@ -124,7 +124,7 @@ def _done(
         with Server.of(args) as server:
             return online(server)
     data = _data(args)
-    if (running := _noted(data)) is not None:
+    if (running := noted(data)) is not None:
         try:
             with running as server:
                 server.get("/api/v1/auth/session")
@@ -143,11 +143,13 @@ def _data(args: argparse.Namespace) -> Path:
     return load(args).data
 
 
-def _noted(data: Path) -> Server | None:
+def noted(data: Path, timeout: float = ANSWER_SECONDS) -> Server | None:
     """The server that left a note in the data folder."""
     try:
         note = json.loads((data / "server.json").read_bytes())
-        return Server(note["address"], token=note["token"], certificate=note["certificate"])
+        return Server(
+            note["address"], timeout, token=note["token"], certificate=note["certificate"]
+        )
     except (OSError, ValueError, KeyError):
         return None
 

@@ -11,8 +11,11 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gfedge.cli import DEFAULT_SERVER
+from gfedge.cli.access import noted
 from gfedge.cli.client import NoServer, Server
 from gfedge.cli.errors import FAILED, UNUSABLE, CommandError
+from gfedge.cli.serve import load
 
 if TYPE_CHECKING:
     from gfedge.db import Database
@@ -68,7 +71,7 @@ def _make(args: argparse.Namespace, path: str, kind: str) -> int:
     if target.exists():
         raise CommandError(f"{target} is there already: name a new folder", UNUSABLE)
     try:
-        with Server.of(args, PATIENCE_SECONDS) as server:
+        with _server(args) as server:
             made = server.post(path, b"{}", media_type="application/json").json()
     except NoServer:
         made = _offline(args, lambda db, settings: _make_here(db, settings, kind))
@@ -91,17 +94,25 @@ def _verification(args: argparse.Namespace) -> dict[str, Any]:
         except ApiError as error:
             raise CommandError(error.detail, UNUSABLE) from None
     try:
-        with Server.of(args, PATIENCE_SECONDS) as server:
+        with _server(args) as server:
             return server.post("/api/v1/admin/verify", b"{}", media_type="application/json").json()
     except NoServer:
         return _offline(args, _verify_here)
+
+
+def _server(args: argparse.Namespace) -> Server:
+    """The server that left its note in the data folder, where no other is named; it needs no token then."""
+    if args.server == DEFAULT_SERVER and not (args.token or args.token_file):
+        found = noted(load(args).data, PATIENCE_SECONDS)
+        if found is not None:
+            return found
+    return Server.of(args, PATIENCE_SECONDS)
 
 
 def _offline(
     args: argparse.Namespace, work: Callable[[Database, Settings], Awaitable[Any]]
 ) -> dict[str, Any]:
     """Does the work on the data folder itself, which no server uses."""
-    from gfedge.cli.serve import load
     from gfedge.db import Database, DatabaseRefused
     from gfedge.errors import ApiError
 

@@ -6,8 +6,8 @@ import argparse
 from typing import Any
 
 
-def add_machine(commands: Any) -> argparse.ArgumentParser:
-    """Adds them; gives the one that takes the flags of a server."""
+def add_machine(commands: Any) -> list[argparse.ArgumentParser]:
+    """Adds them; gives those that take the flags of a server."""
     text = "every setting with its value, where that came from, and what it is"
     settings: argparse.ArgumentParser = commands.add_parser(
         "settings",
@@ -15,4 +15,25 @@ def add_machine(commands: Any) -> argparse.ArgumentParser:
         description=f"{text.capitalize()}, as a gfedge.toml to begin with.",
     )
     settings.add_argument("--json", action="store_true", help="print them as JSON")
-    return settings
+    text = "start a server, make, enlarge and trace a picture with it, and stop it"
+    selftest = commands.add_parser("selftest", help=text, description=f"{text.capitalize()}.")
+    text = "run models in a process of their own"
+    selftest.add_argument("--isolate-inference", action="store_true", help=text)
+    text = "whether the server of this data folder serves; exit code 0 or 1"
+    health = commands.add_parser("health", help=text, description=f"{text.capitalize()}.")
+    _add_service(commands)
+    return [settings, selftest, health]
+
+
+def _add_service(commands: Any) -> None:
+    text = "run the server with systemd, with a daily backup"
+    service = commands.add_parser(
+        "install-service",
+        help=text,
+        description=f"{text.capitalize()}: writes the units, a user, /etc/gfedge/gfedge.toml and the folders.",
+    )
+    service.add_argument("--dry-run", action="store_true", help="only print the units")
+    text = "the program that the service starts (default: this one)"
+    service.add_argument("--command", dest="command_path", metavar="FILE", help=text)
+    text = "write below this folder instead, and make no user (for images)"
+    service.add_argument("--root", metavar="DIR", default="/", help=text)

@@ -16,6 +16,7 @@ import ssl
 import subprocess
 from pathlib import Path
 
+from gfedge import outside
 from gfedge.cli.errors import FAILED, UNUSABLE, CommandError
 
 DAYS = 825
@@ -58,6 +59,7 @@ def _run(openssl: str, certificate: Path, key: Path, alternatives: list[str]) ->
         capture_output=True,
         text=True,
         check=False,
+        env=outside.environment(),
     )
     if done.returncode:
         key.unlink(missing_ok=True)

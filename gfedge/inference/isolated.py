@@ -56,8 +56,8 @@ LOOK_SECONDS = 0.05
 START_SECONDS, END_SECONDS = 60.0, 10.0
 DEATHS = 2
 KEPT = ("PATH", "HOME", "LANG", "TMPDIR", "PYTHONPATH", "VIRTUAL_ENV")
-KEPT_PREFIXES = ("LC_", "LD_", "CUDA_", "NVIDIA_", "OMP_")
-"""Of the environment: what libraries need to be found, and no secrets."""
+KEPT_PREFIXES = ("LC_", "LD_", "CUDA_", "NVIDIA_", "OMP_", "_PYI_")
+"""Of the environment: what libraries need to be found (`_PYI_`: those of the single binary), and no secrets."""
 
 
 @dataclass(eq=False)

@@ -96,8 +96,10 @@ def _ending(code: int) -> str:
 def _environment() -> dict[str, str]:
     """Nothing of the server's own environment but what Python and its libraries need to start."""
     kept = ("PATH", "LD_LIBRARY_PATH", "SYSTEMROOT", "VIRTUAL_ENV")
+    unpacked = {n: v for n, v in os.environ.items() if n.startswith("_PYI_")}  # the single binary
     return {
         **{name: os.environ[name] for name in kept if name in os.environ},
+        **unpacked,
         "PYTHONPATH": str(Path(gfedge.__file__).parent.parent),
         "PYTHONDONTWRITEBYTECODE": "1",
         "HOME": "/nonexistent",  # ONNX Runtime makes a folder there

@@ -16,7 +16,7 @@ from typing import Any
 
 import msgspec
 
-from gfedge import errors
+from gfedge import errors, outside
 from gfedge.settings import Settings
 from gfedge.training.types import Backend, EntryParam, EntryPoint, Scalar
 
@@ -131,7 +131,8 @@ def backends(entry: Declared) -> list[Backend]:
 
 
 def python(settings: Settings) -> str:
-    return settings.train_python or sys.executable
+    """The interpreter of trainers; empty in the single binary, which has none to lend."""
+    return settings.train_python or ("" if getattr(sys, "frozen", False) else sys.executable)
 
 
 def missing(settings: Settings, name: str, entry: Declared) -> str:
@@ -142,6 +143,8 @@ def missing(settings: Settings, name: str, entry: Declared) -> str:
         "import sys, importlib.util as u; print(*(m for m in sys.argv[1:] if not u.find_spec(m)))"
     )
     interpreter = python(settings)
+    if not interpreter:
+        return f"{name!r} needs a Python with {', '.join(entry.requires)}: name one in the setting train_python"
     try:
         found = subprocess.run(
             [interpreter, "-c", look, *entry.requires],
@@ -149,6 +152,7 @@ def missing(settings: Settings, name: str, entry: Declared) -> str:
             text=True,
             check=True,
             stdin=subprocess.DEVNULL,
+            env=outside.environment(),
             timeout=LOOK_SECONDS,
         ).stdout.split()
     except (OSError, subprocess.SubprocessError) as error:

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import psutil
 
+from gfedge import outside
 from gfedge.training.types import Usage
 
 MARK = "GFEDGE_JOB_ID"
@@ -49,7 +50,8 @@ async def start(
     arguments: list[str], cwd: Path, environment: Mapping[str, str], log: Path, nice: int
 ) -> asyncio.subprocess.Process:
     """Starts a trainer; its output goes to the end of the file `log`. OSError where it cannot be started."""
-    kept = {name: os.environ[name] for name in INHERITED if name in os.environ}
+    environ = outside.environment()
+    kept = {name: environ[name] for name in INHERITED if name in environ}
     with log.open("ab") as output:
         process = await asyncio.create_subprocess_exec(
             *arguments,

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import sys
 from pathlib import Path
 from typing import Any
 
-from gfedge import errors
+from gfedge import errors, outside
 from gfedge.settings import Settings
 
 SCRIPT = Path(__file__).with_name("vast_call.py")
@@ -31,7 +30,9 @@ class Vast:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._python = settings.vast_python or sys.executable
+        self._python = settings.vast_python or (
+            "python3" if getattr(sys, "frozen", False) else sys.executable
+        )
 
     async def check(self) -> None:
         """Raises VastFailed where there is no key, no address to report to, no SDK, or the key is not taken."""
@@ -97,13 +98,14 @@ class Vast:
 
     async def _run(self, request: bytes) -> dict[str, Any]:
         """The key goes in by stdin: arguments and environments can be seen by others."""
+        environ = outside.environment()
         try:
             child = await asyncio.create_subprocess_exec(
                 *(self._python, "-I", str(SCRIPT)),
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.PIPE,
-                env={name: os.environ[name] for name in INHERITED if name in os.environ},
+                env={name: environ[name] for name in INHERITED if name in environ},
             )
         except OSError as error:
             raise VastFailed(

@@ -1,0 +1,93 @@
+"""`gfedge install-service`: the server as a hardened systemd service with a daily backup."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from gfedge.cli.errors import UNUSABLE, CommandError
+
+UNITS = ("gfedge.service", "gfedge-backup.service", "gfedge-backup.timer")
+HIDDEN = ("/home", "/root", "/run/user", "/tmp", "/var/tmp")  # noqa: S108
+"""Where the service, which sees no homes and has a /tmp of its own, could not start a program."""
+CONFIG = """\
+# Settings of the gfedge service. `gfedge settings` prints every one with its help; `systemctl reload gfedge` reads this again.
+# On a network: set host, tls_cert and tls_key (gfedge tls init), and
+# admin_token_file = "/var/lib/gfedge/admin-token"
+"""
+NEXT = """\
+now:
+  systemctl enable --now gfedge gfedge-backup.timer
+  systemctl status gfedge; journalctl -u gfedge -o cat
+settings: /etc/gfedge/gfedge.toml; data: /var/lib/gfedge; backups: /var/backups/gfedge"""
+
+
+def run(args: argparse.Namespace) -> int:
+    """Write the units, a file of settings, the user and the folders; or only print the units."""
+    command = args.command_path or _own_command()
+    found = {name: unit(name, command) for name in UNITS}
+    if args.dry_run:
+        for name, text in found.items():
+            print(f"# /etc/systemd/system/{name}\n{text}")
+        return 0
+    root = Path(args.root)
+    _check(command, root)
+    for name, text in found.items():
+        _write(root / "etc/systemd/system" / name, text, 0o644)
+    if not (config := root / "etc/gfedge/gfedge.toml").exists():
+        _write(config, CONFIG, 0o640)
+    (root / "var/backups/gfedge").mkdir(parents=True, exist_ok=True)
+    if root == Path("/"):
+        _user()
+        subprocess.run(["systemctl", "daemon-reload"], check=False)
+    print(NEXT)
+    return 0
+
+
+def unit(name: str, command: str) -> str:
+    """A unit for the program at this path."""
+    text = (Path(__file__).parent / "systemd" / name).read_text(encoding="utf-8")
+    return text.format(command=shlex.quote(command))
+
+
+def _own_command() -> str:
+    """The program that runs now: the single binary, or the script of this environment."""
+    if getattr(sys, "frozen", False):
+        return sys.executable
+    script = Path(sys.executable).parent / "gfedge"
+    return str(script if script.exists() else Path(sys.argv[0]).absolute())
+
+
+def _check(command: str, root: Path) -> None:
+    if root == Path("/") and os.geteuid() != 0:
+        raise CommandError("this writes to /etc: run it with sudo; --dry-run shows what", UNUSABLE)
+    if any(Path(command).resolve().is_relative_to(folder) for folder in HIDDEN) and root == Path(
+        "/"
+    ):
+        raise CommandError(
+            f"the service could not start {command}: it sees no home folders. Install gfedge elsewhere "
+            "(python3 -m venv /opt/gfedge; or the single binary in /opt), or name it with --command",
+            UNUSABLE,
+        )
+    if root == Path("/") and shutil.which("systemctl") is None:
+        raise CommandError("there is no systemd here: --dry-run shows the units", UNUSABLE)
+
+
+def _write(path: Path, text: str, mode: int) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+    path.chmod(mode)
+
+
+def _user() -> None:
+    """The user that serves, and what it may read and write."""
+    words = "--system --user-group --home-dir /var/lib/gfedge --shell /usr/sbin/nologin gfedge"
+    if subprocess.run(["id", "gfedge"], capture_output=True, check=False).returncode:
+        subprocess.run(["useradd", *words.split()], check=True)
+    subprocess.run(["chown", "root:gfedge", "/etc/gfedge/gfedge.toml"], check=True)
+    subprocess.run(["chown", "gfedge:gfedge", "/var/backups/gfedge"], check=True)

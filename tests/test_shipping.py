@@ -1,0 +1,187 @@
+"""What runs a server elsewhere: systemd units, the image, compose and its provisioning, selftest, the single binary."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+from conftest import Process
+
+import gfedge
+from gfedge.cli import main, service
+from gfedge.monitoring import grafana
+from gfedge.settings import Settings
+
+ROOT = Path(gfedge.__file__).parent.parent
+SLOW = pytest.mark.skipif("GFEDGE_SLOW" not in os.environ, reason="takes minutes: GFEDGE_SLOW=1")
+
+
+# -- systemd ------------------------------------------------------------------------------------
+
+
+def test_the_units_are_written_below_a_root(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["install-service", "--root", str(tmp_path), "--command", "/opt/gfedge/bin/gfedge"]
+    assert main(command) == 0
+    assert "systemctl enable --now gfedge gfedge-backup.timer" in capsys.readouterr().out
+    written = (tmp_path / "etc/systemd/system/gfedge.service").read_text()
+    assert "ExecStart=/opt/gfedge/bin/gfedge serve\n" in written
+    config = tmp_path / "etc/gfedge/gfedge.toml"
+    assert Settings.load({}, {}, str(config)) == Settings.load({}, {})
+    config.write_text("port = 9000\n")
+    assert main(command) == 0
+    assert config.read_text() == "port = 9000\n", "a file that somebody changed is left"
+
+
+def test_a_program_in_a_home_folder_cannot_be_a_service(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("os.geteuid", lambda: 0)
+    assert main(["install-service", "--command", "/home/ada/gfedge"]) == 2
+    assert "it sees no home folders. Install gfedge elsewhere" in capsys.readouterr().err
+
+
+def test_everybody_else_is_told_to_use_sudo(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
+    assert main(["install-service"]) == 2
+    assert "run it with sudo; --dry-run shows what" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="needs systemd-analyze")
+def test_systemd_finds_no_fault_in_the_units(tmp_path: Path) -> None:
+    for name in service.UNITS:
+        (tmp_path / name).write_text(service.unit(name, shutil.which("sh") or "/bin/sh"))
+    asked = ["systemd-analyze", "verify", *(str(tmp_path / name) for name in service.UNITS)]
+    done = subprocess.run(asked, capture_output=True, text=True, check=False)
+    ours = [line for line in done.stderr.splitlines() if "gfedge" in line]
+    assert (done.returncode, ours) == (0, [])
+
+
+# -- the image ----------------------------------------------------------------------------------
+
+
+def test_the_image_copies_what_is_there_and_sets_what_is_a_setting() -> None:
+    text = (ROOT / "Dockerfile").read_text()
+    ignored = (ROOT / ".dockerignore").read_text().splitlines()
+    for sources in re.findall(r"^COPY (?!--from)(.+) \S+$", text, re.MULTILINE):
+        for name in sources.split():
+            assert (ROOT / name).exists()
+            assert any(
+                f"!{name}".startswith(line.rstrip("*")) for line in ignored if line[0] == "!"
+            )
+    set_here = dict(re.findall(r"\b(GFEDGE_\w+)=(\S+)", text))
+    loaded = Settings.load({}, set_here)
+    assert (loaded.host, str(loaded.data), loaded.log_format) == ("0.0.0.0", "/data", "json")
+    assert {name.removeprefix("GFEDGE_").lower() for name in set_here} <= {
+        *Settings.__struct_fields__
+    }
+    assert text.rindex("USER 10001") > text.rindex("RUN ")
+
+
+def test_the_lock_for_the_cpu_differs_in_onnxruntime_alone() -> None:
+    pins = [
+        set(re.findall(r"(?m)^([a-z0-9-]+==\S+)", (ROOT / name).read_text()))
+        for name in ("requirements.lock", "requirements-cpu.lock")
+    ]
+    assert {pin.partition("==")[0] for pin in pins[0] ^ pins[1]} == {"onnxruntime-gpu"}
+
+
+def test_compose_wires_what_is_there() -> None:
+    found = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+    for name, one in found["services"].items():
+        for volume in one.get("volumes", ()):
+            source = volume.partition(":")[0]
+            assert (ROOT / source).exists() if "/" in source else source in found["volumes"]
+        assert name in ("gfedge", "tokens", *one.get("profiles", ()))
+    ours = found["services"]["gfedge"]
+    assert ours["read_only"]
+    assert ours["cap_drop"] == ["ALL"]
+    names = {n.removeprefix("GFEDGE_").lower() for n in ours["environment"]}
+    assert names <= set(Settings.__struct_fields__)
+
+
+def test_grafana_gets_what_the_server_would_give_it() -> None:
+    provisioned = ROOT / "deploy" / "grafana"
+    given = yaml.safe_load(grafana.provisioning("http://gfedge:8000", 5.0))
+    source = yaml.safe_load((provisioned / "datasources.yaml").read_text())["datasources"][0]
+    token = {"httpHeaderValue1": "Bearer $__file{/tokens/grafana}"}
+    assert source.pop("secureJsonData") == token
+    assert source["jsonData"].pop("httpHeaderName1") == "Authorization"
+    assert source == given["datasources"][0]
+    boards = yaml.safe_load((provisioned / "dashboards.yaml").read_text())
+    assert boards["providers"] == given["providers"]
+
+
+@pytest.mark.skipif(shutil.which("promtool") is None, reason="needs promtool")
+def test_prometheus_takes_its_file() -> None:
+    asked = ["promtool", "check", "config", "--syntax-only", str(ROOT / "deploy/prometheus.yml")]
+    done = subprocess.run(asked, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+# -- a server elsewhere -------------------------------------------------------------------------
+
+
+def test_health_of_a_data_folder(
+    process: Callable[..., Process], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    where = ["--data", str(tmp_path / "data")]
+    assert main(["health", *where]) == 1
+    assert f"no server runs on {tmp_path / 'data'}" in capsys.readouterr().err
+    server = process()
+    server.start()
+    assert main(["health", *where]) == 0
+    assert capsys.readouterr().out == "ok\n"
+    server.kill()
+    assert main(["health", *where]) == 2
+    assert "no gfedge server answers" in capsys.readouterr().err
+
+
+def test_a_backup_finds_the_server_by_its_data_folder_and_needs_no_token(
+    process: Callable[..., Process], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    server = process(host="0.0.0.0", admin_token_file=tmp_path / "token")
+    server.launch()
+    server.wait_for(" on http")
+    kept, where = str(tmp_path / "kept"), ["--data", str(tmp_path / "data")]
+    assert main(["backup", kept, *where]) == 0
+    assert main(["verify", *where]) == 0
+    assert main(["verify", kept]) == 0
+    assert capsys.readouterr().out.count("all is sound") == 2
+    assert server.stop() == 0
+
+
+def test_selftest(models: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(["selftest", "--models", str(models), "--device", "cpu"]) == 0
+    said = capfd.readouterr().out
+    assert [line.split()[0] for line in said.splitlines()] == [
+        "serves", "generates", "upscales", "traces", "stops", "works",
+    ]  # fmt: skip
+
+
+def test_selftest_shows_the_log_of_a_server_that_does_not_start(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    broken = tmp_path / "gfedge.toml"
+    broken.write_text("prot = 1")
+    assert main(["selftest", "--config", str(broken)]) == 1
+    assert "prot is not a setting: did you mean port?" in capsys.readouterr().err
+
+
+@SLOW
+def test_the_single_binary_where_there_is_nothing_else() -> None:
+    """Builds it, and runs its selftest in a root with the C library and zlib alone; needs root and the network."""
+    subprocess.run(["make", "binary"], cwd=ROOT, check=True)
+    for name in ("gfedge", "gfedge-onefile"):
+        asked = ["tools/binary/chroot.sh", f"dist/{name}"]
+        said = subprocess.run(asked, cwd=ROOT, check=True, capture_output=True, text=True).stdout
+        assert said.count("works") == 2

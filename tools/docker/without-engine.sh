@@ -1,0 +1,28 @@
+#!/bin/sh
+# Builds the Dockerfile and runs what it made where there is no Docker and no registry of images, to prove its steps: buildah takes a
+# Debian that debootstrap made for the base image. That shows instructions, paths and users, not the true base. Needs root.
+#   apt-get install buildah debootstrap
+#   debootstrap --variant=minbase --include=python3,python3-venv,ca-certificates bookworm ROOT
+#   tools/docker/without-engine.sh ROOT [options of `buildah bud`: -v /etc/pip.conf:/etc/pip.conf:ro --build-arg CUDA=1]
+set -eu
+root=$1
+shift
+ln -sf python3 "$root/usr/bin/python"
+export STORAGE_DRIVER=vfs BUILDAH_ISOLATION=chroot
+base=$(buildah from scratch)
+tar -C "$root" --one-file-system -cf - . | buildah add -q "$base" /dev/stdin / >/dev/null 2>&1 || buildah add -q "$base" "$root" /
+buildah config --env PATH=/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin "$base"
+buildah commit -q --rm "$base" docker.io/library/python:3.13-slim
+buildah bud --pull-never --format docker -t gfedge "$@" .
+made=$(buildah from --pull-never gfedge)
+trap 'buildah rm "$made" >/dev/null' EXIT
+echo "== as whom, and what it may write"
+buildah run "$made" -- sh -c 'id; touch /opt/gfedge/x 2>&1 || true; touch /data/x && rm /data/x && echo "/data can be written"'
+buildah inspect --format '{{.Docker.Config.User}} {{.Docker.Config.Volumes}} {{.Docker.Config.Healthcheck}}' "$made"
+echo "== selftest"
+buildah run "$made" -- gfedge selftest
+echo "== serve, and the healthcheck beside it"
+buildah run "$made" -- sh -c 'gfedge serve & server=$!
+  for _ in $(seq 100); do gfedge health 2>/dev/null && break; sleep 0.2; done
+  gfedge health && ls -l /data/admin-token && gfedge token create --name prometheus --scope metrics | cut -c1-4
+  kill $server; wait $server; echo "ended with $?"'
