@@ -21,7 +21,7 @@ COMPILE_ALONE := UV_CUSTOM_COMPILE_COMMAND="make lock" $(VENV)-lock/bin/uv pip c
 	--generate-hashes --no-emit-index-url --no-emit-find-links --python-version 3.11
 COMPILE := $(COMPILE_ALONE) pyproject.toml --group build
 
-.PHONY: help run test check format lock bench soak vastai dist sbom binary clean
+.PHONY: help run test check format lock bench soak vastai mlflow dist sbom binary clean
 
 help: ## what can be made
 	@echo 'gfedge: make TARGET [ARGS="..."] [PYTHON=...]'
@@ -59,6 +59,13 @@ $(VENV)-vastai/.installed: requirements-vastai.lock | $(VENV)/bin/python
 	@$(VENV)-vastai/bin/python -m pip --disable-pip-version-check install --quiet --require-hashes --requirement $<
 	@touch $@
 
+mlflow: $(VENV)-mlflow/.installed ## put MLflow into .venv-mlflow, whose client and server the tests ask (960 MB)
+
+$(VENV)-mlflow/.installed: requirements-mlflow.lock | $(VENV)/bin/python
+	@$(BIN)/python -m venv --clear $(VENV)-mlflow
+	@$(VENV)-mlflow/bin/python -m pip --disable-pip-version-check install --quiet --progress-bar off --require-hashes --requirement $<
+	@touch $@
+
 dist: $(RUN_STAMP) ## a wheel and an sdist in dist/, the same bytes every time
 	@$(BIN)/python tools/dist.py $(ARGS)
 
@@ -84,9 +91,10 @@ lock: ## write the lock files anew (needs the network)
 	@printf '%s\n' "onnxruntime-gpu ; python_version < '3'" onnxruntime > $(VENV)-lock/cpu.txt
 	$(COMPILE) --override $(VENV)-lock/cpu.txt --constraint requirements.lock --output-file requirements-cpu.lock
 	$(COMPILE_ALONE) --upgrade requirements-binary.in --constraint requirements-cpu.lock --output-file requirements-binary.lock
+	$(COMPILE_ALONE) --upgrade requirements-mlflow.in --output-file requirements-mlflow.lock
 
 clean: ## remove .venv, caches and build folders (never your data)
-	rm -rf $(VENV) $(VENV)-lock $(VENV)-vastai $(VENV)-binary build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf $(VENV) $(VENV)-lock $(VENV)-vastai $(VENV)-mlflow $(VENV)-binary build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/bin/python:

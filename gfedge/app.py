@@ -43,6 +43,7 @@ from gfedge.dashboard.files import Web
 from gfedge.db import Database
 from gfedge.events import Events
 from gfedge.lineage import routes as lineage
+from gfedge.mlflow import routes as mlflow
 from gfedge.monitoring import routes as monitoring
 from gfedge.monitoring.serving import Serving, VersionState
 from gfedge.opening import begin, open_database
@@ -142,6 +143,7 @@ def routes() -> list[Route]:
         *monitoring.routes(),
         *prometheus.routes(),
         *prometheus_status.routes(),
+        *mlflow.calls(),
         *access_routes.routes(),
         *training.routes(),
         *reports.routes(),

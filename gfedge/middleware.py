@@ -26,18 +26,18 @@ async def outermost(request: web.Request, handler: Handler) -> web.StreamRespons
     try:
         response = await handler(request)
     except errors.ApiError as error:
-        response = wire.problem(error, request.path)
+        response = wire.refusal(error, request)
     except web.HTTPException as error:
         response = _from_aiohttp(error, request)
     except (ConnectionResetError, asyncio.CancelledError):
         raise
     except (web.RequestPayloadError, HttpProcessingError) as error:
         failure = errors.BadRequest(f"the body cannot be read: {_line(error)}", code="bad_body")
-        response = wire.problem(failure, request.path)
+        response = wire.refusal(failure, request)
     except Exception:
         log.exception("%s %s failed", request.method, request.path)
         unforeseen = errors.ApiError("the server failed at this; its log says why")
-        response = wire.problem(unforeseen, request.path)
+        response = wire.refusal(unforeseen, request)
     metrics.http_request(request, response.status, time.perf_counter() - began)
     return response
 
@@ -48,7 +48,7 @@ def _from_aiohttp(error: web.HTTPException, request: web.Request) -> web.StreamR
     failure = errors.ApiError(_detail(error, request), code=_codes.get(error.status, "http_error"))
     failure.status, failure.title = error.status, error.reason
     failure.headers = {name: error.headers[name] for name in KEPT_HEADERS if name in error.headers}
-    return wire.problem(failure, request.path)
+    return wire.refusal(failure, request)
 
 
 def _detail(error: web.HTTPException, request: web.Request) -> str:

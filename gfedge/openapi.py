@@ -40,6 +40,7 @@ AREAS = (
     ("/auth", "Access", "Tokens and sessions."),
     ("/admin", "Administration", "Backups and exports."),
     ("/prometheus", "Prometheus", "PromQL over the history, as Prometheus answers it."),
+    ("/api/2.0/mlflow", "MLflow", "What MLflow's clients ask for, in their form."),
     ("", "Server", "What is ready, what is measured, and this document."),
 )
 """(beginning of a path, its tag, what that is about); the first that fits."""

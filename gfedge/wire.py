@@ -65,6 +65,10 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     """Of a WebSocket (`sockets`): what the `data` of its messages is, by their type."""
     rooted: bool = False
     """Stands at `path` itself (`/health`), not below the API's prefixes."""
+    twins: tuple[str, ...] = ()
+    """Of a rooted route: other paths where it stands too; the document tells of `path` alone."""
+    tells: Callable[[errors.ApiError], web.Response] | None = None
+    """How every error of this route is answered, the door's too, where that is not a problem."""
     tail: bool = False
     """The parameter at the end of `path` takes slashes too."""
     streams: bool = False
@@ -99,10 +103,13 @@ def mount(app: web.Application, routes: Iterable[Route]) -> None:
     for route in routes:
         handler = _handler(route)
         table[handler] = route
-        path = f"{route.path[:-1]}:(?s:.+)}}" if route.tail else route.path
-        for prefix in ("",) if route.rooted else PREFIXES:
+        path, *twins = [
+            f"{path[:-1]}:(?s:.+)}}" if route.tail else path for path in (route.path, *route.twins)
+        ]
+        paths = [path, *twins] if route.rooted else [prefix + path for prefix in PREFIXES]
+        for one in paths:
             for method in (route.method, "HEAD") if route.method == "GET" else (route.method,):
-                app.router.add_route(method, prefix + path, handler, expect_handler=_expect)
+                app.router.add_route(method, one, handler, expect_handler=_expect)
 
 
 def route_of(request: web.Request) -> Route | None:
@@ -133,6 +140,14 @@ def problem(error: errors.ApiError, instance: str) -> web.Response:
     if error.headers.get("Connection") == "close":
         response.force_close()
     return response
+
+
+def refusal(error: errors.ApiError, request: web.Request) -> web.Response:
+    """The answer for an error in the form of the route that was asked."""
+    route = route_of(request)
+    if route is not None and route.tells is not None:
+        return route.tells(error)
+    return problem(error, request.path)
 
 
 def decode(data: bytes, kind: Any, what: str = "the body") -> Any:
@@ -191,7 +206,7 @@ async def _expect(request: web.Request) -> web.StreamResponse | None:
     return problem(failure, request.path)
 
 
-async def _json(request: web.Request) -> bytes:
+async def read_json(request: web.Request) -> bytes:
     """The body, as far as it is no larger than JSON may be."""
     body = bytearray()
     async for chunk in request.content.iter_any():
@@ -220,7 +235,7 @@ def _handler(route: Route) -> Callable[[web.Request], Awaitable[web.StreamRespon
                 )
             if route.query is None:
                 refuse_query(request)
-            arguments.append(decode(await _json(request), route.body))
+            arguments.append(decode(await read_json(request), route.body))
         elif route.query is None and route.options is None:
             convert(query(request), Nothing)
         if route.query is not None:

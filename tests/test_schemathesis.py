@@ -38,7 +38,10 @@ from gfedge.registry import uploads
 ROUNDS = int(os.environ.get("GFEDGE_FUZZ", "0"))
 """Generated requests for each operation in the long proof, which then tries every edge of the schemas too."""
 ML = "/api/v1/ml-platform"
-DOCUMENT = openapi.document([route for route in app.routes() if route.messages is None])
+DOCUMENT = openapi.document(
+    # What MLflow's clients may send is what its server takes: tests/test_mlflow_twin.py holds that against it.
+    [route for route in app.routes() if route.messages is None and route.tells is None]
+)
 
 load_all_checks()
 CHECKED = [

@@ -169,7 +169,10 @@ def remove_runs(
     return going
 
 
-_OF_RUNS = ("params", "tags", "metrics", "run_inputs", "artifacts", "index_stale")
+_OF_RUNS = (
+    *("params", "tags", "metrics", "run_inputs", "run_models", "model_metrics"),
+    *("artifacts", "index_stale"),
+)
 _EDGES_OF = """
     delete from edges where (source_kind = '{kind}' and list_contains($1, source_id))
                          or (target_kind = '{kind}' and list_contains($1, target_id))

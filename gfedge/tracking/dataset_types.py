@@ -56,6 +56,9 @@ class InputCreate(DatasetCreate, kw_only=True, forbid_unknown_fields=True):
     """A dataset that a run reads, as what."""
 
     context: Annotated[str, Meta(max_length=255, description="training, evaluation, …")] = ""
+    tags: Annotated[
+        dict[str, str], Meta(max_length=100, description="What else is told of it as an input.")
+    ] = {}
 
 
 class InputsCreate(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
@@ -71,3 +74,4 @@ class InputRow(msgspec.Struct, kw_only=True, frozen=True):
     dataset_id: str
     context: str
     linked_at: float
+    tags: dict[str, str] = {}

@@ -26,6 +26,23 @@ def find_dataset(cursor: Cursor, dataset_id: str) -> Dataset | None:
     return structured(Dataset, found[0], "schema", "profile") if found else None
 
 
+def find_datasets(cursor: Cursor, ids: list[str]) -> dict[str, DatasetRow]:
+    found = rows(cursor, "select * from datasets where list_contains($1, id)", [ids])
+    return {row["id"]: structured(DatasetRow, row, "schema", "profile") for row in found}
+
+
+def read_in(cursor: Cursor, experiments: list[str]) -> list[tuple[str, str, str, str]]:
+    """Experiment, name, digest and context of the datasets that runs of experiments read."""
+    return cursor.execute(
+        """
+        select distinct r.experiment_id, d.name, d.digest, i.context
+        from run_inputs i join datasets d on d.id = i.dataset_id join runs r on r.id = i.run_id
+        where list_contains($1, r.experiment_id) order by all limit 1000
+        """,
+        [experiments],
+    ).fetchall()
+
+
 def list_datasets(cursor: Cursor, query: DatasetQuery) -> list[Dataset]:
     """Newest first, and one more than asked for."""
     found = rows(
@@ -71,7 +88,13 @@ def link(
         dataset_id, _ = put_dataset(cursor, one, now)
         if dataset_id not in linked:
             linked.add(dataset_id)
-            row = InputRow(run_id=run_id, dataset_id=dataset_id, context=one.context, linked_at=now)
+            row = InputRow(
+                run_id=run_id,
+                dataset_id=dataset_id,
+                context=one.context,
+                linked_at=now,
+                tags=one.tags,
+            )
             store.insert(
                 cursor, [row, edge(("dataset", dataset_id), "input", ("run", run_id), now)]
             )

@@ -39,12 +39,19 @@ class Experiments:
         for row in await self._db.read(store.all_experiments):
             self._remember(row)
 
-    async def create(self, wanted: ExperimentCreate, kind: str = "user") -> ExperimentRow:
+    async def create(
+        self,
+        wanted: ExperimentCreate,
+        kind: str = "user",
+        *,
+        experiment_id: str = "",
+        artifact_location: str = "",
+    ) -> ExperimentRow:
         """A new experiment; Conflict where the name is taken."""
         _check_name(wanted.name, kind)
         async with self._changing:
             self._check_free(wanted.name)
-            return await self._insert(wanted, kind)
+            return await self._insert(wanted, kind, experiment_id, artifact_location)
 
     async def named(self, name: str, kind: str = "user") -> ExperimentRow:
         """The experiment of that name, made if there is none."""
@@ -101,8 +108,15 @@ class Experiments:
         for row in [self._by_id.pop(i) for i in ids if i in self._by_id]:
             self._by_name.pop(row.name)
 
+    def all(self) -> list[ExperimentRow]:
+        """Deleted ones too."""
+        return list(self._by_id.values())
+
     def get(self, experiment_id: str) -> ExperimentRow | None:
         return self._by_id.get(experiment_id)
+
+    def of_name(self, name: str) -> ExperimentRow | None:
+        return self._by_name.get(name)
 
     def resolve(self, reference: str) -> ExperimentRow | None:
         """By id or by name, deleted ones too."""
@@ -151,15 +165,18 @@ class Experiments:
             f"an experiment named {name!r} exists already: {taken.id}", code="experiment_exists"
         )
 
-    async def _insert(self, wanted: ExperimentCreate, kind: str) -> ExperimentRow:
+    async def _insert(
+        self, wanted: ExperimentCreate, kind: str, experiment_id: str = "", location: str = ""
+    ) -> ExperimentRow:
         row = ExperimentRow(
-            id=new_id(),
+            id=experiment_id or new_id(),
             name=wanted.name,
             kind=kind,
             description=wanted.description,
             tags=wanted.tags,
             created_at=time.time(),
             headline=wanted.headline,
+            artifact_location=location,
         )
         await self._db.insert(row)
         self._remember(row)
@@ -167,6 +184,7 @@ class Experiments:
         return row
 
     async def _update(self, row: ExperimentRow) -> ExperimentRow:
+        row = msgspec.structs.replace(row, updated_at=time.time())
         headline = msgspec.json.encode(row.headline).decode() if row.headline else None
         tags = msgspec.json.encode(row.tags).decode()
         await self._db.write(store.update_experiment, row, tags, headline)

@@ -33,6 +33,7 @@ TEXTS: dict[str, str] = {
     "experiment_id": "experiment_id",
     "parent_id": "parent_id",
     "commit": "commit",
+    "user_id": "user_id",
 }
 NUMBERS: dict[str, str] = {
     "created_at": "created_at",

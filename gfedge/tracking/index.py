@@ -143,7 +143,7 @@ class RunIndex:
 
 COLUMNS = (
     *("number", "id", "experiment_id", "name", "kind", "status", "parent_id", "commit"),
-    *("created_at", "started_at", "ended_at", "deleted_at"),
+    *("created_at", "started_at", "ended_at", "deleted_at", "user_id"),
     *("param_keys", "param_values", "tag_keys", "tag_values", "metric_keys", "metric_values"),
     "run",
 )
@@ -283,7 +283,7 @@ def _row(number: int, record: RunRecord, numbers: Mapping[str, int]) -> list[obj
     return [
         *(number, record.id, record.experiment_id, record.name, record.kind, record.status),
         *(record.parent_id, record.source.commit if record.source else None),
-        *(record.created_at, record.started_at, record.ended_at, record.deleted_at),
+        *(record.created_at, record.started_at, record.ended_at, record.deleted_at, record.user_id),
         *_lists(record.params, numbers),
         *_lists(record.tags, numbers),
         *_lists(metrics, numbers),

@@ -28,6 +28,9 @@ COLUMNS = {
     "created_at": "created_at",
     "started_at": "started_at",
     "ended_at": "ended_at",
+    "user_id": "user_id",
+    "artifact_uri": "(select coalesce(nullif(e.artifact_location, ''), 'mlflow-artifacts:/' || e.id) "
+    "from experiments e where e.id = experiment_id) || '/' || id || '/artifacts'",
 }
 LISTS = {
     "metrics": "list_extract(metric_values, list_position(metric_keys, {key}))",
@@ -77,7 +80,9 @@ class Scope(msgspec.Struct, frozen=True, kw_only=True):
     experiments: list[str] | None = None
     """Ids; None for all."""
     hidden: list[str] = []
-    """Experiments whose runs are left out, because they were deleted."""
+    """Experiments that were deleted: their runs are left out."""
+    hidden_view: bool = False
+    """Their runs are seen as `view` says instead, as if each of them had been deleted."""
     view: str = "active"
     limit: int = 100
     after: Position | None = None
@@ -147,7 +152,7 @@ class _Statement:
         self._bound: dict[object, str] = {}
 
     def build(self, query: Query, scope: Scope, windowed: bool) -> tuple[str, list[object]]:
-        where = [VIEWS[scope.view], *self._scope(scope)]
+        where = [self._view(scope), *self._scope(scope)]
         if windowed:
             where.append(self._window(scope))
         if query.where is not None:
@@ -170,13 +175,21 @@ class _Statement:
         """  # noqa: S608 - constant fragments only
         return text, self.values
 
+    def _view(self, scope: Scope) -> str:
+        if not (scope.hidden and scope.hidden_view) or scope.view == "all":
+            return VIEWS[scope.view]
+        hidden = f"list_contains({self._bind(scope.hidden)}::varchar[], experiment_id)"
+        if scope.view == "deleted":
+            return f"({VIEWS[scope.view]} or {hidden})"
+        return f"({VIEWS[scope.view]} and not {hidden})"
+
     def _scope(self, scope: Scope) -> list[str]:
         found = []
         if scope.experiments is not None:
             found.append(
                 f"list_contains({self._bind(scope.experiments)}::varchar[], experiment_id)"
             )
-        if scope.hidden:
+        if scope.hidden and not scope.hidden_view:
             found.append(f"not list_contains({self._bind(scope.hidden)}::varchar[], experiment_id)")
         return found
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from typing import Any
 
 import msgspec
@@ -81,6 +81,7 @@ class Runs:
         *,
         run_id: str = "",
         kind: str = "user",
+        user_id: str = "",
         also: Callable[[Cursor], list[Input]] | None = None,
     ) -> RunRecord:
         """A new run. `also` writes in the same commit what is made with it, and gives the datasets that it reads."""
@@ -99,6 +100,7 @@ class Runs:
             ended_at=None,
             parent_id=wanted.parent_id or None,
             source=wanted.source,
+            user_id=user_id,
         )
         rows: list[Row] = [
             row,
@@ -152,14 +154,14 @@ class Runs:
     async def restore(self, run_id: str) -> RunRecord:
         return await self._set_deleted(run_id, None)
 
-    async def log(self, run_id: str, batch: LogBatch, now: float) -> Logged:
-        """Records points, params and tags: all of them in one commit, or none."""
+    async def log(self, run_id: str, batch: LogBatch, now: float, *more: Row) -> Logged:
+        """Records points, params and tags, and rows of others with them: all of them in one commit, or none."""
         async with self._held(run_id) as live:
             if batch.params or batch.tags or live.record.ended_at is not None:
                 async with live.lock:
-                    await self._log(live, batch, now)
+                    await self._log(live, batch, now, more)
             else:
-                await self._log(live, batch, now)
+                await self._log(live, batch, now, more)
         return Logged(
             run_id=run_id,
             points=len(batch.metrics),
@@ -197,7 +199,7 @@ class Runs:
 
     # Inside
 
-    async def _log(self, live: LiveRun, batch: LogBatch, now: float) -> None:
+    async def _log(self, live: LiveRun, batch: LogBatch, now: float, more: Sequence[Row]) -> None:
         record = _writable(live.record)
         params = _new_params(record, batch.params)
         gone, tags = _new_tags(record, batch.tags)
@@ -207,6 +209,7 @@ class Runs:
             *points(record.id, batch.metrics, now),
             *_rows(ParamRow, record.id, params),
             *_rows(TagRow, record.id, {k: v for k, v in tags.items() if record.tags.get(k) != v}),
+            *more,
         ]
         if record.ended_at is not None:
             rows.append(StaleRow(run_id=record.id))

@@ -43,6 +43,47 @@ def read(cursor: Cursor, run_id: str, key: str, query: HistoryQuery) -> History:
     )
 
 
+RunPoint = tuple[str, int, float, float]
+"""Run, step, time, value."""
+
+
+def by_time(
+    cursor: Cursor, run_ids: list[str], key: str, limit: int, offset: int
+) -> list[RunPoint]:
+    """Points of a metric by run, time, step and value; one sent twice counts once."""
+    return cursor.execute(
+        """
+        select distinct run_id, step, logged_at, value from metrics
+        where list_contains($1, run_id) and key = $2
+        order by run_id, logged_at, step, value limit $3 offset $4
+        """,
+        [run_ids, key, limit, offset],
+    ).fetchall()
+
+
+def sampled(
+    cursor: Cursor, run_id: str, key: str, count: int, steps: tuple[int, int]
+) -> list[RunPoint]:
+    """At most so many points of a run, evenly by their order; the first and the last are among them."""
+    found = cursor.execute(
+        """
+        with p as (
+            select distinct step, logged_at, value from metrics
+            where run_id = $1 and key = $2 and step between $3 and $4
+        ), n as (
+            select *, ntile($5) over w as bucket, row_number() over w as number, count(*) over () as total
+            from p window w as (order by step, logged_at, value)
+        )
+        select step, logged_at, value from n
+        where number = total or number in (select min(number) from n group by bucket) order by number
+        """,
+        [run_id, key, *steps, count],
+    ).fetchall()
+    if len(found) > count:  # the last point comes in the place of the last one of the sample
+        del found[-2]
+    return [(run_id, *point) for point in found]
+
+
 def _page(
     cursor: Cursor, run_id: str, key: str, query: HistoryQuery
 ) -> tuple[list[Point], int, str | None]:

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+import msgspec
+
 from gfedge.db import Cursor, Row, append, rows
 from gfedge.tracking.types import (
     Experiment,
     ExperimentRow,
     Input,
     Latest,
+    ModelLink,
     Run,
     RunRecord,
     RunRow,
@@ -41,10 +44,11 @@ def update_experiment(cursor: Cursor, row: ExperimentRow, tags: str, headline: s
     """Writes what can change; `tags` and `headline` are JSON."""
     cursor.execute(
         """
-        update experiments set name = $2, description = $3, tags = $4, headline = $5, deleted_at = $6
+        update experiments
+        set name = $2, description = $3, tags = $4, headline = $5, deleted_at = $6, updated_at = $7
         where id = $1
         """,
-        [row.id, row.name, row.description, tags, headline, row.deleted_at],
+        [row.id, row.name, row.description, tags, headline, row.deleted_at, row.updated_at],
     )
 
 
@@ -92,7 +96,7 @@ def find_run(cursor: Cursor, run_id: str) -> Run | None:
 
 
 def records(cursor: Cursor, ids: list[str]) -> list[RunRecord]:
-    """All that is known of runs, from where it was first written: five statements for all of them."""
+    """All that is known of runs, from where it was first written: six statements for all of them."""
     found = rows(
         cursor, "select * exclude (number) from runs where list_contains($1, id) order by id", [ids]
     )
@@ -100,6 +104,7 @@ def records(cursor: Cursor, ids: list[str]) -> list[RunRecord]:
     tags = _by_run(_of_runs(cursor, "select run_id, key, value from tags", ids))
     metrics = latest(cursor, ids)
     inputs = inputs_of(cursor, ids)
+    models = models_of(cursor, ids)
     return [
         structured(
             RunRecord,
@@ -109,6 +114,7 @@ def records(cursor: Cursor, ids: list[str]) -> list[RunRecord]:
                 "tags": tags.get(row["id"], {}),
                 "metrics": metrics.get(row["id"], {}),
                 "inputs": inputs.get(row["id"], []),
+                "models": models.get(row["id"], []),
             },
             "source",
         )
@@ -137,16 +143,34 @@ def inputs_of(cursor: Cursor, ids: list[str]) -> dict[str, list[Input]]:
     """The datasets that runs read, in the order of their linking."""
     found = cursor.execute(
         """
-        select i.run_id, d.id, d.name, d.digest, i.context
+        select i.run_id, d.id, d.name, d.digest, i.context, i.tags
         from run_inputs i join datasets d on d.id = i.dataset_id
         where list_contains($1, i.run_id) order by i.linked_at, d.id
         """,
         [ids],
     ).fetchall()
     by_run: dict[str, list[Input]] = {}
-    for run_id, dataset_id, name, digest, context in found:
+    for run_id, dataset_id, name, digest, context, tags in found:
+        told = msgspec.json.decode(tags, type=dict[str, str]) if tags else {}
         by_run.setdefault(run_id, []).append(
-            Input(dataset_id=dataset_id, name=name, digest=digest, context=context)
+            Input(dataset_id=dataset_id, name=name, digest=digest, context=context, tags=told)
+        )
+    return by_run
+
+
+def models_of(cursor: Cursor, ids: list[str]) -> dict[str, list[ModelLink]]:
+    """The logged models that runs read and made, in the order of their linking."""
+    found = cursor.execute(
+        """
+        select run_id, model_id, direction, step from run_models
+        where list_contains($1, run_id) order by linked_at, model_id
+        """,
+        [ids],
+    ).fetchall()
+    by_run: dict[str, list[ModelLink]] = {}
+    for run_id, model_id, direction, step in found:
+        by_run.setdefault(run_id, []).append(
+            ModelLink(model_id=model_id, direction=direction, step=step)
         )
     return by_run
 

@@ -94,6 +94,10 @@ class ExperimentRow(msgspec.Struct, kw_only=True, frozen=True):
     created_at: float
     headline: Headline | None = None
     deleted_at: float | None = None
+    updated_at: float | None = None
+    artifact_location: Annotated[
+        str, Meta(description="Where its clients put files themselves; empty: here.")
+    ] = ""
 
 
 class Best(msgspec.Struct, kw_only=True, frozen=True):
@@ -194,6 +198,7 @@ class RunRow(msgspec.Struct, kw_only=True, frozen=True):
     parent_id: str | None = None
     source: Source | None = None
     deleted_at: float | None = None
+    user_id: str = ""
 
 
 class ParamRow(msgspec.Struct, kw_only=True, frozen=True):
@@ -251,6 +256,15 @@ class Input(msgspec.Struct, kw_only=True, frozen=True):
     name: str
     digest: str
     context: str = ""
+    tags: dict[str, str] = {}
+
+
+class ModelLink(msgspec.Struct, kw_only=True, frozen=True):
+    """A logged model that a run read or made."""
+
+    model_id: str
+    direction: Literal["input", "output"]
+    step: int = 0
 
 
 class RunRecord(RunRow, kw_only=True, frozen=True):
@@ -260,6 +274,7 @@ class RunRecord(RunRow, kw_only=True, frozen=True):
     tags: dict[str, str] = {}
     metrics: dict[str, Latest] = {}
     inputs: list[Input] = []
+    models: list[ModelLink] = []
 
 
 class Run(RunRow, kw_only=True, frozen=True):
@@ -274,6 +289,7 @@ class Run(RunRow, kw_only=True, frozen=True):
         dict[str, tuple[int, float]], Meta(description="Step and time of each latest value.")
     ] = {}
     inputs: list[Input] = []
+    models: list[ModelLink] = []
 
 
 class Runs(Page, kw_only=True):

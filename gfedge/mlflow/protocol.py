@@ -1,0 +1,135 @@
+"""A call of MLflow's REST API as a row of the route table: JSON or a query in, JSON out, errors in MLflow's form.
+
+Unlike this server's own interface it ignores unknown fields and takes numbers as text, as MLflow's clients send them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import msgspec
+from aiohttp import web
+
+from gfedge import wire
+from gfedge.errors import ApiError
+from gfedge.mlflow import refusals
+from gfedge.mlflow.refusals import Failure
+from gfedge.validation import explain
+from gfedge.wire import JSON, Route, Scope
+
+BASE = "/api/2.0/mlflow"
+Work = Callable[..., Awaitable[Any]]
+_encode = msgspec.json.Encoder().encode
+_absent = re.compile(r"missing required field|length >= 1|got `null`")
+
+
+class Nothing(msgspec.Struct):
+    """The answer of a call that only does something."""
+
+
+def call(
+    method: str,
+    path: str,
+    work: Work,
+    asked: type[msgspec.Struct],
+    answers: type[msgspec.Struct],
+    summary: str,
+    *,
+    scope: Scope | None = None,
+    twins: tuple[str, ...] = (),
+    example: dict[str, Any] | None = None,
+) -> Route:
+    """A row of the table: `work` gets the request and what was asked, and gives what is answered."""
+    named = tuple(re.findall(r"\{(\w+)\}", path))
+    read = _reader(asked, named)
+
+    async def answered(request: web.Request) -> web.StreamResponse:
+        found = await work(request, await read(request))
+        if isinstance(found, web.StreamResponse):
+            return found
+        return web.Response(body=_encode(found), content_type=JSON)
+
+    return row(
+        method,
+        f"{BASE}/{path}",
+        answered,
+        summary,
+        name=work.__name__,
+        reply=answers,
+        options=asked if method == "GET" else None,
+        reads=asked if method != "GET" else None,
+        scope=scope,
+        example=example,
+        twins=(f"/ajax-api/2.0/mlflow/{path}", *twins),
+    )
+
+
+def row(method: str, path: str, handler: Work, summary: str, *, name: str, **more: Any) -> Route:
+    """A rooted row whose errors are told in MLflow's form."""
+    handler.__name__ = f"mlflow_{name}"
+    return Route(
+        method=method,
+        path=path,
+        handler=handler,
+        summary=summary,
+        rooted=True,
+        refuses=Failure,
+        tells=tells,
+        **more,
+    )
+
+
+def tells(error: ApiError) -> web.Response:
+    return refusals.answer(error)
+
+
+def _reader(
+    asked: type[msgspec.Struct], named: tuple[str, ...]
+) -> Callable[[web.Request], Awaitable[Any]]:
+    """What reads a request: names in the path, then the query of a GET or the JSON of the others."""
+    decode = msgspec.json.Decoder(asked, strict=False).decode
+    fields = {field.name: field.type for field in msgspec.structs.fields(asked)}
+    lists = frozenset(name for name, kind in fields.items() if _is_list(kind))
+
+    async def read(request: web.Request) -> Any:
+        try:
+            if request.method in ("GET", "HEAD"):
+                return _of_query(request, asked, lists)
+            data = await wire.read_json(request)
+            if data and request.content_type != JSON:
+                raise refusals.Refused(f"Bad Request. Content-Type must be {JSON}.", "BAD_REQUEST")
+            if not named:
+                return decode(data or b"{}")
+            found = msgspec.json.decode(data or b"{}")
+            found = found if isinstance(found, dict) else {}
+            return msgspec.convert({**found, **request.match_info}, asked, strict=False)
+        except msgspec.ValidationError as error:
+            raise _misfit(error, asked) from None
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            raise refusals.Refused("The body is not JSON.", "BAD_REQUEST") from None
+
+    return read
+
+
+def _is_list(kind: Any) -> bool:
+    return "list[" in str(kind)
+
+
+def _of_query(request: web.Request, asked: type[msgspec.Struct], lists: frozenset[str]) -> Any:
+    values: dict[str, Any] = dict(request.match_info)
+    for name in request.query:
+        found = request.query.getall(name)
+        values[name] = found if name in lists else found[0]
+    return msgspec.convert(values, asked, strict=False)
+
+
+def _misfit(error: msgspec.ValidationError, asked: type[msgspec.Struct]) -> refusals.Refused:
+    found = explain(error, asked)
+    if _absent.search(str(error)):
+        return refusals.missing(found.path)
+    return refusals.invalid(
+        f"Invalid value for parameter '{found.path}' supplied: {found.text}. See the API docs for more "
+        "information about request parameters."
+    )
