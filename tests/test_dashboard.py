@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -11,8 +12,13 @@ import pytest
 import pytest_asyncio
 from browser import Tab, expect
 from conftest import Process, connected, make_models
-from playwright.async_api import Browser
+from PIL import Image
+from playwright.async_api import Browser, Download, Page
+from test_access import Lan, start_lan
 from test_registration import tar_of, upload
+from test_training import declare
+
+from gfedge.access.guard import DOOR
 
 pytestmark = [browser.needed, pytest.mark.asyncio(loop_scope="module")]
 
@@ -20,6 +26,7 @@ pytestmark = [browser.needed, pytest.mark.asyncio(loop_scope="module")]
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Process]:
     folder = tmp_path_factory.mktemp("dashboard")
+    declare(folder / "data")
     process = Process(folder / "data", make_models(folder / "models"))
     process.start()
     yield process
@@ -116,3 +123,117 @@ async def test_a_version_is_promoted_with_its_gates_before_and_after(
     history = page.get_by_label("History", exact=True).get_by_role("row", name="sharper edges")
     await expect(history).to_contain_text("dev → staging")
     assert await tab.serious() == []
+
+
+async def test_words_that_the_model_never_saw_are_named_with_their_nearest(tab: Tab) -> None:
+    page = await tab.open()
+    prompt = page.get_by_label("Prompt", exact=True)
+    await prompt.fill("a red dragin")
+    unknown = page.get_by_label("Words that the model does not know")
+    await unknown.get_by_role("button", name="dragon").click()
+    await expect(prompt).to_have_value("a red dragon")
+    await expect(unknown).to_have_count(0)
+
+
+async def ask_for_a_slow_one(page: Page) -> None:
+    await page.get_by_label("Prompt", exact=True).fill(f"red {builders.SLOW}")
+    await page.get_by_label("Pictures", exact=True).first.fill("1")
+    await page.get_by_text("More options").click()
+    await page.get_by_label("Steps").fill("100")
+    await page.get_by_role("button", name="Generate").click()
+
+
+async def test_a_job_is_cancelled_while_its_previews_come(tab: Tab) -> None:
+    page = await tab.open()
+    await ask_for_a_slow_one(page)
+    under = page.get_by_label("Jobs under way")
+    await expect(under.get_by_alt_text("Picture 1, unfinished")).to_be_visible()
+    await expect(under.get_by_role("progressbar")).not_to_have_attribute("value", "0")
+    await under.get_by_role("button", name="Cancel").click()
+    await expect(under).to_have_count(0)
+    await page.get_by_role("link", name="Jobs", exact=True).click()
+    await page.get_by_label("Status").select_option("cancelled")
+    await expect(page.get_by_role("link", name=f"red {builders.SLOW}").first).to_be_visible()
+    assert await tab.serious() == []
+
+
+async def test_chosen_pictures_become_a_sprite_sheet_with_an_atlas(tab: Tab) -> None:
+    async with connected(tab.server) as api:
+        await api.generate("gold sword", n=3)
+    page = await tab.open()
+    for index in range(3):
+        await page.get_by_label("Choose gold sword for a sprite sheet").nth(index).check()
+    downloads: list[Download] = []
+    page.on("download", lambda one: downloads.append(one))
+    async with page.expect_download(lambda one: one.suggested_filename.endswith(".json")):
+        await page.get_by_role("button", name="Sprite sheet + atlas").click()
+    files = {one.suggested_filename: await one.path() for one in downloads}
+    atlas = json.loads(files["sheet.json"].read_text())
+    assert len(atlas["frames"]) == 3
+    with Image.open(files["sheet.png"]) as sheet:
+        assert {"w": sheet.width, "h": sheet.height} == atlas["meta"]["size"]
+
+
+async def test_the_curve_of_a_training_job_grows(tab: Tab, server: Process) -> None:
+    page = await tab.open("#/training")
+    await page.get_by_role("button", name="Start a training…").click()
+    await page.get_by_label("What").select_option("line")
+    await page.get_by_label("steps").fill("40")
+    await page.get_by_label("hold").fill("10")
+    assert await tab.serious() == []
+    await page.get_by_role("button", name="Start", exact=True).click()
+    await expect(page.get_by_role("log")).to_contain_text("holding at step 10")
+    plot = page.get_by_role("img", name="loss: ")
+    half = await plot.get_attribute("aria-label")
+    job = page.url.rpartition("/")[2]
+    (server.data / "training" / job / "checkpoints" / "go").touch()
+    await expect(page.get_by_text("succeeded", exact=True).first).to_be_visible()
+    await expect(plot).not_to_have_attribute("aria-label", half or "")
+    await expect(page.get_by_text("step 40 of 40")).to_be_visible()
+    await expect(page.get_by_role("link", name="weights.json")).to_be_visible()
+    assert await tab.serious() == []
+
+
+async def test_the_page_recovers_when_the_server_was_killed_and_is_back(
+    chromium: Browser, tmp_path: Path, models: Path
+) -> None:
+    process = Process(tmp_path / "data", models)
+    process.start()
+    context = await chromium.new_context()
+    try:
+        page = await Tab(await context.new_page(), process.address).open()
+        await ask_for_a_slow_one(page)
+        under = page.get_by_label("Jobs under way")
+        await expect(under.get_by_role("listitem")).to_have_count(1)
+        process.kill()
+        await expect(page.get_by_text("The server does not answer")).to_be_visible()
+        await expect(page.get_by_text("Disconnected")).to_be_visible()
+        process.start()
+        await expect(page.get_by_text("Connected", exact=True)).to_be_visible()
+        await expect(page.get_by_text("The server does not answer")).to_have_count(0)
+        made = page.get_by_role("button", name=f"red {builders.SLOW}").locator("img")
+        await expect(made).to_have_count(1)
+        await expect(under).to_have_count(0)
+    finally:
+        await context.close()
+        process.kill()
+
+
+async def test_on_a_network_the_setup_link_logs_in(chromium: Browser, tmp_path: Path) -> None:
+    client, admin = await start_lan(tmp_path)
+    lan = Lan(client, admin)
+    server = str(client.make_url("")).rstrip("/")
+    async with browser.tab(chromium, server) as tab:
+        code = client.app[DOOR].setups.issue(client.app[DOOR].tokens.who(admin))
+        page = await tab.open(f"#setup={code}")
+        await expect(page.get_by_label("Prompt", exact=True)).to_be_visible()
+        await expect(page.get_by_text("Connected", exact=True)).to_be_visible()
+        tab.wrong.clear()  # the first answer was 401: the login page itself
+        await page.get_by_role("button", name="Log out").click()
+        await expect(page.get_by_label("Token")).to_be_visible()
+        tab.wrong.clear()
+        token, _ = await lan.token("read")
+        await page.get_by_label("Token").fill(token)
+        await page.get_by_role("button", name="Log in").click()
+        await expect(page.get_by_text("Your token may look")).to_be_visible()
+    await client.close()

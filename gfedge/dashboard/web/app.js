@@ -25,6 +25,7 @@ const PAGES = [
   { name: "jobs", title: "Jobs", load: () => import("./pages/jobs.js") },
   { name: "assets", title: "Trace", load: () => import("./pages/asset.js") },
   { name: "models", title: "Models", load: () => import("./pages/models.js") },
+  { name: "training", title: "Training", load: () => import("./pages/training.js") },
 ];
 const THEMES = { "": "◐ System", light: "○ Light", dark: "● Dark" };
 const theme = signal(localStorage.getItem("theme") ?? "");

@@ -4,7 +4,7 @@ import { api, may } from "../parts/api.js";
 import { Facts } from "../parts/facts.js";
 import { figure, moment, percent, seconds } from "../parts/format.js";
 import { html, useEffect, useState } from "../parts/html.js";
-import { ended, jobOf, learn, unfinished, wantPreviews } from "../parts/jobs.js";
+import { ended, jobOf, learn, titled, unfinished, wantPreviews } from "../parts/jobs.js";
 import { Loaded, useLoad } from "../parts/load.js";
 import { tried } from "../parts/notes.js";
 import { Picture, address } from "../parts/picture.js";
@@ -24,7 +24,7 @@ function Known({ first }) {
   const job = jobOf(first.id)?.value ?? first;
   const { id } = job;
   const cancel = () => tried(() => api.post(`${ONE}/cancel`, { id }), "Cancelled");
-  return html`<div class="head"><h1>${job.params.prompt ?? `Enlarge ×${job.params.scale}`}</h1><span class="badge ${job.status}">${job.status}</span>
+  return html`<div class="head"><h1>${titled(job)}</h1><span class="badge ${job.status}">${job.status}</span>
       <div class="buttons">${!ended(job) && may("run") && html`<button class="danger" onClick=${cancel}>Cancel</button>`}${job.status === "succeeded" && may("run") && html`<${Replay} id=${id} />`}</div></div>
     ${job.error && html`<p class="failure state"><strong>${job.error.detail}</strong><span class="faint">${job.error.code}</span></p>`}
     ${!ended(job) && html`<${Going} job=${job} />`}

@@ -3,7 +3,7 @@
 import { api, may } from "../parts/api.js";
 import { ago, percent, seconds } from "../parts/format.js";
 import { html, useEffect, useRef, useState } from "../parts/html.js";
-import { active, counts, ended, ends, jobOf, known } from "../parts/jobs.js";
+import { active, counts, ended, ends, jobOf, known, titled } from "../parts/jobs.js";
 import { Empty, Failure, Loading } from "../parts/load.js";
 import { tried } from "../parts/notes.js";
 import { Picture, address } from "../parts/picture.js";
@@ -13,13 +13,11 @@ import { Job } from "./jobs-one.js";
 
 const PAGE = 100;
 const STATUSES = ["queued", "running", "succeeded", "failed", "cancelled"];
-const KINDS = { generate: "Generate", superres: "Enlarge" };
+const KINDS = { generate: "Generate", superres: "Enlarge", sheet: "Sprite sheet" };
 
 export function Page({ parts: [id], query }) {
   return id ? html`<${Job} key=${id} id=${id} />` : html`<${List} query=${query} />`;
 }
-
-export const titled = (job) => job.params.prompt ?? `Enlarge ×${job.params.scale}${job.params.mode === "pixel" ? ", pixel art" : ""}`;
 
 /** What is in the database, page after page; what is live lies over it. */
 function useHistory(filter) {

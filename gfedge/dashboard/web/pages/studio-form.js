@@ -2,14 +2,16 @@
 
 import { api, may } from "../parts/api.js";
 import { enlarge } from "../parts/drop.js";
-import { html, useEffect, useState } from "../parts/html.js";
+import { html, useState } from "../parts/html.js";
 import { learn } from "../parts/jobs.js";
 import { useLoad } from "../parts/load.js";
 import { tried } from "../parts/notes.js";
-import { unknown, vocabulary } from "../parts/words.js";
+import { Picture, address } from "../parts/picture.js";
+import { Unknown, useVocabulary } from "../parts/words.js";
 
 export const empty = {
   prompt: "", negative_prompt: "", model: "", seed: "", n: "4", steps: "", guidance_scale: "", scale: "1", palette: "", background: "transparent",
+  style: "", sampler: "", outline: false, tileable: false, init_image: "", strength: "0.5",
 };
 const PALETTES = { "": "As drawn", 4: "4 colours", 8: "8 colours", 16: "16 colours", 32: "32 colours", own: "These colours…" };
 const SCALES = [1, 2, 3, 4, 8];
@@ -18,10 +20,13 @@ const SCALES = [1, 2, 3, 4, 8];
 export function asked(settings) {
   const { palette, colours, ...rest } = settings;
   const body = { prompt: rest.prompt };
-  for (const name of ["negative_prompt", "model"]) if (rest[name]) body[name] = rest[name];
+  for (const name of ["negative_prompt", "model", "style", "sampler"]) if (rest[name]) body[name] = rest[name];
   for (const name of ["seed", "n", "steps", "guidance_scale", "scale"]) if (rest[name] !== "" && rest[name] !== undefined) body[name] = Number(rest[name]);
   if (palette === "own") body.palette = (colours ?? "").match(/#[0-9a-f]{6}/gi) ?? [];
   else if (palette) body.palette = Number(palette);
+  if (rest.outline) body.outline = {};
+  if (rest.tileable) body.tileable = true;
+  if (rest.init_image) Object.assign(body, { init_image: rest.init_image, strength: Number(rest.strength) });
   if (rest.background !== "transparent") body.background = rest.background;
   return body;
 }
@@ -45,19 +50,25 @@ export function Form({ settings, change }) {
   const quick = (event) => { if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) event.target.form.requestSubmit(); };
   const versions = (models.value?.models ?? []).flatMap((model) => model.versions);
   const serving = chosen(models.value, settings.model);
+  const known = useVocabulary(settings.prompt, settings.model);
+  const check = (name, text) => html`<label class="check"><input type="checkbox" checked=${settings[name]} onChange=${(event) => change({ [name]: event.target.checked })} /> ${text}</label>`;
   return html`<aside class="asks">
     <form class="card" onSubmit=${submit} aria-label="Generate">
       <label>Prompt <textarea ...${input("prompt")} required maxlength="2000" placeholder="a red dragon" onKeyDown=${quick}></textarea></label>
-      <${Unknown} prompt=${settings.prompt} version=${serving} change=${change} />
+      <${Unknown} known=${known} prompt=${settings.prompt} change=${(prompt) => change({ prompt })} />
+      ${settings.init_image && html`<${Start} settings=${settings} change=${change} />`}
       <div class="pair">
         <label>Pictures <input type="number" min="1" max="64" ...${input("n")} /></label>
         <label>Enlarge <select ...${input("scale")}>${SCALES.map((one) => html`<option value=${one}>${one === 1 ? "no" : `×${one}`}</option>`)}</select></label>
+        <label>Style <select ...${input("style")}><option value="">none</option>${Object.keys(known?.styles ?? {}).map((name) => html`<option value=${name}>${name}</option>`)}</select></label>
         <label>Seed <input type="number" min="-1" placeholder="any" ...${input("seed")} /></label>
-        <label>Palette <select ...${input("palette")}>${Object.entries(PALETTES).map(([value, name]) => html`<option value=${value}>${name}</option>`)}</select></label>
       </div>
+      <label>Palette <select ...${input("palette")}>${Object.entries(PALETTES).map(([value, name]) => html`<option value=${value}>${name}</option>`)}</select></label>
       ${settings.palette === "own" && html`<label>Colours <input ...${input("colours")} placeholder="#1a1c2c #5d275d #ef7d57" /></label>`}
       <details><summary>More options</summary><div class="more">
         <label>Not in the picture <input ...${input("negative_prompt")} placeholder="words to keep away from" /></label>
+        <div class="pair">${check("outline", "Outline")}${check("tileable", "Tileable texture")}</div>
+        <label>Sampler <select ...${input("sampler")}><option value="">model's own</option>${(known?.samplers ?? []).map((name) => html`<option value=${name}>${name}</option>`)}</select></label>
         <div class="pair">
           <label>Steps <input type="number" min="1" max=${serving?.limits?.max_steps ?? 1000} placeholder=${serving?.defaults?.steps ?? "model's own"} ...${input("steps")} /></label>
           <label>Guidance <input type="number" min="0" max="30" step="any" placeholder=${serving?.defaults?.guidance_scale ?? "model's own"} ...${input("guidance_scale")} /></label>
@@ -90,16 +101,11 @@ function Background({ value, change }) {
   </div></fieldset>`;
 }
 
-/** Words that the model never saw, while one types; a click takes a word that it knows. */
-function Unknown({ prompt, version, change }) {
-  const [known, set] = useState(null);
-  useEffect(() => { if (version) vocabulary(version).then(set); }, [version?.name, version?.version]);
-  const found = known ? unknown(prompt, known) : [];
-  if (!found.length) return null;
-  const swap = (word, other) => change({ prompt: prompt.replace(new RegExp(`(?<!\\p{L})${word}(?!\\p{L})`, "giu"), other) });
-  return html`<ul class="lines unknown" aria-label="Words that the model does not know">
-    ${found.map(({ word, near }) => html`<li key=${word}>The model never saw <strong>${word}</strong>${near.length > 0 && html`; it knows ${near.map((other) => html`<button type="button" onClick=${() => swap(word, other)}>${other}</button>`)}`}</li>`)}
-  </ul>`;
+/** The picture that the next ones start from. */
+function Start({ settings, change }) {
+  return html`<div class="start"><${Picture} src=${address(settings.init_image)} alt="The picture to start from" size=${48} />
+    <label>How much may change <input type="range" min="0.05" max="1" step="0.05" value=${settings.strength} onInput=${(event) => change({ strength: event.target.value })} /></label>
+    <button type="button" class="plain" aria-label="Start from nothing" onClick=${() => change({ init_image: "" })}>×</button></div>`;
 }
 
 function Enlarge() {

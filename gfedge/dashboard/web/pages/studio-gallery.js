@@ -2,12 +2,12 @@
 
 import { api } from "../parts/api.js";
 import { html, useEffect, useRef, useState } from "../parts/html.js";
-import { ends } from "../parts/jobs.js";
+import { ends, titled } from "../parts/jobs.js";
 import { Empty, Failure, Loading } from "../parts/load.js";
 import { tried } from "../parts/notes.js";
 import { Picture, address } from "../parts/picture.js";
 import { Rows } from "../parts/rows.js";
-import { download } from "../parts/sheet.js";
+import { FORMATS, download } from "../parts/sheet.js";
 import { Viewer } from "./studio-viewer.js";
 
 const PAGE = 100;
@@ -65,18 +65,20 @@ export function Gallery({ use }) {
 }
 
 function Tile({ item: { job, output }, marked, open, toggle }) {
-  const name = job.params.prompt ?? `Enlarged ×${job.params.scale}`;
+  const name = titled(job);
   return html`<div class="tile ${marked ? "marked" : ""}" role="listitem">
     <button class="plain" title=${name} onClick=${open}><${Picture} src=${address(output.sha256)} alt=${name} width=${output.width} height=${output.height} /></button>
     <label class="mark"><input type="checkbox" checked=${marked} onChange=${toggle} aria-label=${`Choose ${name} for a sprite sheet`} /></label>
   </div>`;
 }
 
+/** What was chosen, to be put on a sheet. */
 function Marked({ items, clear }) {
-  const pictures = items.map(({ job, output, index }) => ({
-    name: `${(job.params.prompt ?? "enlarged").replace(/\W+/g, "-")}-${job.id.slice(-6)}-${index}`,
-    src: address(output.sha256), width: output.width, height: output.height,
-  }));
+  const [format, choose] = useState("json");
+  const [busy, work] = useState(false);
+  const pictures = items.map(({ job, output, index }) => ({ name: `${titled(job).replace(/[^A-Za-z0-9]+/g, "-").replace(/^-/, "")}-${job.id.slice(-6)}-${index}`, sha256: output.sha256 }));
+  const make = async () => { work(true); await tried(() => download(pictures, { format })); work(false); };
   return html`<div class="buttons"><span>${items.length} chosen</span>
-    <button class="primary" onClick=${() => tried(() => download(pictures))}>Sprite sheet + atlas</button><button onClick=${clear}>Clear</button></div>`;
+    <select aria-label="Format of the atlas" value=${format} onInput=${(event) => choose(event.target.value)}>${Object.entries(FORMATS).map(([value, name]) => html`<option value=${value}>${name}</option>`)}</select>
+    <button class="primary" disabled=${busy} onClick=${make}>${busy ? "Making…" : "Sprite sheet + atlas"}</button><button onClick=${clear}>Clear</button></div>`;
 }

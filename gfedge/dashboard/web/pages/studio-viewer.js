@@ -3,19 +3,19 @@
 import { api, may } from "../parts/api.js";
 import { Dialog } from "../parts/dialog.js";
 import { html, useEffect, useState } from "../parts/html.js";
-import { learn } from "../parts/jobs.js";
+import { learn, titled } from "../parts/jobs.js";
 import { tried } from "../parts/notes.js";
 import { BeforeAfter, Zoom, address } from "../parts/picture.js";
 import { to } from "../parts/router.js";
 import { generate } from "./studio-form.js";
 
-const VARIATIONS = 4;
+const VARIATIONS = 4, STRENGTH = 0.5;
 
 export function Viewer({ item, step, close, use }) {
   const { job, output, index } = item;
   const [view, set] = useState("zoom");
   const src = address(output.sha256);
-  const name = job.params.prompt ?? `Enlarged ×${job.params.scale}`;
+  const name = titled(job);
   const before = job.kind === "superres" ? job.inputs[0] : null;
   useEffect(() => {
     const key = (event) => {
@@ -49,18 +49,21 @@ function Actions({ job, output, index, use, close }) {
   const act = (work) => async () => { if (await work()) close(); };
   const seed = () => Math.floor(Math.random() * 2 ** 32);
   const upscale = (scale) => act(async () => { const made = await tried(() => api.upscale(output.sha256, { scale })); if (made) learn(made); return made; });
+  const vary = async () => { const made = await tried(() => api.post("/ai/variations", {}, { init_image: output.sha256, strength: STRENGTH, n: VARIATIONS })); if (made) learn(made); return made; };
+  const start = () => { use({ init_image: output.sha256, prompt: job.params.prompt ?? "" }); close(); };
   const edit = () => {
     const { prompt, negative_prompt = "", n, steps, guidance_scale, scale, palette, background } = job.params;
     const colours = Array.isArray(palette) ? palette.join(" ") : "";
-    use({ prompt, negative_prompt, n: String(n), steps: String(steps), guidance_scale: String(guidance_scale), scale: String(scale), background, seed: String(job.seed), palette: colours ? "own" : palette ? String(palette) : "", colours });
+    use({ prompt, negative_prompt, n: String(n), steps: String(steps), guidance_scale: String(guidance_scale), scale: String(scale), background, seed: String(job.seed), palette: colours ? "own" : palette ? String(palette) : "", colours, style: job.params.style ?? "", sampler: job.params.sampler ?? "", outline: Boolean(job.params.outline), tileable: Boolean(job.params.tileable) });
     close();
   };
   const run = may("run");
   return html`<div class="buttons">
     ${job.kind === "generate" && run && html`
       <button class="primary" onClick=${act(() => again(job, { n: 1, seed: seed() }))}>Again, another seed</button>
-      <button onClick=${act(() => again(job, { n: VARIATIONS, seed: job.seed + index + 1 }))}>Vary (${VARIATIONS} next seeds)</button>
+      <button onClick=${act(vary)}>Vary</button>
       <button onClick=${edit}>Use its settings</button>`}
+    ${run && html`<button onClick=${start}>Start from it</button>`}
     ${run && html`<button onClick=${upscale(2)}>Enlarge ×2</button><button onClick=${upscale(4)}>Enlarge ×4</button>`}
     <a class="button" href=${address(output.sha256)} download=${`${output.sha256.slice(0, 12)}.png`}>Download</a>
     <a class="button" href=${to("assets", output.sha256)}>Where it comes from</a>

@@ -1,7 +1,7 @@
 /** The Studio: words to pictures, pictures enlarged, and what came of it. */
 
 import { html, useEffect, useState } from "../parts/html.js";
-import { active, jobOf, unfinished, wantPreviews } from "../parts/jobs.js";
+import { active, jobOf, titled, unfinished, wantPreviews } from "../parts/jobs.js";
 import { api, may } from "../parts/api.js";
 import { percent } from "../parts/format.js";
 import { tried } from "../parts/notes.js";
@@ -50,7 +50,7 @@ function Under({ id }) {
     <div class="previews">${previews.length
       ? previews.map(([index, src]) => html`<${Picture} key=${index} src=${src} alt=${`Picture ${Number(index) + 1}, unfinished`} size=${64} />`)
       : job.inputs[0] && html`<${Picture} src=${address(job.inputs[0])} alt="What is enlarged" size=${64} />`}</div>
-    <div><p class="cut"><a href=${to("jobs", id)}>${job.params.prompt ?? `Enlarging ×${job.params.scale}`}</a></p>
+    <div><p class="cut"><a href=${to("jobs", id)}>${titled(job)}</a></p>
       <progress max="1" value=${ratio} aria-label="Progress"></progress>
       <p class="faint">${said} · ${percent(ratio)}</p></div>
     ${may("run") && html`<button onClick=${cancel}>Cancel</button>`}

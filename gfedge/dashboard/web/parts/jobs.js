@@ -4,7 +4,7 @@ import { api, link } from "./api.js";
 import { batch, computed, signal } from "./html.js";
 
 const ENDED = ["succeeded", "failed", "cancelled"];
-const KEPT_PREVIEWS = 64;
+const KEPT_PREVIEWS = 64, KEPT_JOBS = 500;
 const jobs = new Map();
 let stream = null;
 let previews = 0;
@@ -19,6 +19,12 @@ export const ends = signal(0);
 export const unfinished = signal({});
 
 export const ended = (job) => ENDED.includes(job.status);
+
+/** What a job is about, in a few words. */
+export function titled({ kind, params }) {
+  if (kind === "superres") return `Enlarged ×${params.scale}${params.mode === "pixel" ? ", pixel art" : ""}`;
+  return params.prompt ?? `Sheet ${params.name ?? ""}`;
+}
 
 /** Ids of the jobs that have not ended. */
 export const active = computed(() => known.value.filter((id) => !ended(jobs.get(id).value)));
@@ -73,6 +79,7 @@ function end(job) {
   const { [job.id]: _, ...rest } = unfinished.value;
   unfinished.value = rest;
   ends.value += 1;
+  known.value.slice(KEPT_JOBS).filter((id) => ended(jobs.get(id).value)).forEach(forget);
 }
 
 function forget(id) {

@@ -1,38 +1,22 @@
-/** Sprite sheets: pictures side by side in one PNG, and a JSON atlas that game engines read (TexturePacker's "hash"). */
+/** Sprite sheets: pictures side by side in one PNG, made by the server as a job, and the atlas that an engine reads. */
 
-import { loaded } from "./picture.js";
+import { api } from "./api.js";
+import { learn } from "./jobs.js";
 
-/** Lays pictures out in rows, none over another. @param {{name: string, width: number, height: number}[]} pictures */
-export function layout(pictures, padding = 1) {
-  const cell = { width: Math.max(...pictures.map((one) => one.width)), height: Math.max(...pictures.map((one) => one.height)) };
-  const columns = Math.ceil(Math.sqrt(pictures.length));
-  const lines = Math.ceil(pictures.length / columns);
-  const frames = pictures.map((one, index) => ({
-    ...one,
-    x: padding + (index % columns) * (cell.width + padding),
-    y: padding + Math.floor(index / columns) * (cell.height + padding),
-  }));
-  return { frames, width: padding + columns * (cell.width + padding), height: padding + lines * (cell.height + padding) };
-}
+/** Formats of the atlas, as their engines have them. */
+export const FORMATS = { json: "JSON (TexturePacker)", godot: "Godot", unity: "Unity" };
+const FILES = { json: (name) => `${name}.json`, godot: (name) => `${name}.tres`, unity: (name) => `${name}.png.meta` };
 
-export function atlas({ frames, width, height }, image) {
-  const entry = ({ x, y, width: w, height: h }) => ({
-    frame: { x, y, w, h }, rotated: false, trimmed: false, spriteSourceSize: { x: 0, y: 0, w, h }, sourceSize: { w, h },
-  });
-  return {
-    frames: Object.fromEntries(frames.map((one) => [one.name, entry(one)])),
-    meta: { app: "gfedge", version: "1.0", image, format: "RGBA8888", size: { w: width, h: height }, scale: "1" },
-  };
-}
-
-/** Makes the sheet and its atlas and downloads both. @param {{name: string, src: string, width: number, height: number}[]} pictures */
-export async function download(pictures, name = "sprites") {
-  const plan = layout(pictures);
-  const canvas = new OffscreenCanvas(plan.width, plan.height);
-  const pen = canvas.getContext("2d");
-  for (const { src, x, y } of plan.frames) pen.drawImage(await loaded(src), x, y);
-  save(await canvas.convertToBlob({ type: "image/png" }), `${name}.png`);
-  save(new Blob([JSON.stringify(atlas(plan, `${name}.png`), null, 1)], { type: "application/json" }), `${name}.json`);
+/** Makes the sheet and its atlas and hands both over. @param {{name: string, sha256: string}[]} pictures */
+export async function download(pictures, { format = "json", padding = 1, name = "sheet" } = {}) {
+  const body = { assets: pictures.map((one) => one.sha256), names: pictures.map((one) => one.name), name, padding };
+  const job = await api.post("/ai/sheets", {}, body, { headers: { Prefer: "wait=60" } });
+  learn(job);
+  if (job.status !== "succeeded") throw new Error(job.error?.detail ?? "the sheet takes longer: it is among the jobs");
+  const picture = await api.fetch("GET", "/assets/{sha256}", { sha256: job.outputs[0].sha256 });
+  save(await picture.blob(), `${name}.png`);
+  const atlas = await api.fetch("GET", "/ml-platform/ai-jobs/{id}/atlas", { id: job.id, format });
+  save(await atlas.blob(), FILES[format](name));
 }
 
 /** Hands a file to the person. */
