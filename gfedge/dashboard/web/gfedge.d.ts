@@ -187,6 +187,25 @@ export interface Backups {
 export interface Batch {
   jobs: Array<Job>;
 }
+export interface BatchKeyValue {
+  key: string;
+  value?: string;
+}
+export interface BatchLog {
+  run_id: string;
+  metrics?: Array<BatchMetric>;
+  params?: Array<BatchKeyValue>;
+  tags?: Array<BatchKeyValue>;
+}
+export interface BatchMetric {
+  key: string;
+  value: number;
+  timestamp: number;
+  step?: number;
+  model_id?: string;
+  dataset_name?: string;
+  dataset_digest?: string;
+}
 /** The best value of the headline metric, and the run that reached it. */
 export interface Best {
   run_id: string;
@@ -196,6 +215,11 @@ export interface Best {
 export interface Bound {
   min?: number | null;
   max?: number | null;
+}
+export interface BulkAsked {
+  run_id?: Array<string>;
+  metric_key?: string | null;
+  max_results?: number;
 }
 /** A version that takes a share of a model's traffic. */
 export interface Canary {
@@ -307,18 +331,6 @@ export interface DataQuery {
   /** A 250th of the time, where not said. */
   step?: string;
 }
-/** A dataset, and how many runs read it. */
-export interface Dataset {
-  id: string;
-  name: string;
-  digest: string;
-  source_type: string;
-  source: string;
-  schema: any;
-  profile: any;
-  created_at: number;
-  run_count?: number;
-}
 /** A dataset, known by its name and digest together. */
 export interface DatasetCreate {
   name: string;
@@ -332,6 +344,10 @@ export interface DatasetCreate {
   /** Its counts and statistics, as any JSON. */
   profile?: any;
 }
+export interface DatasetInput {
+  tags?: Array<KeyValue>;
+  dataset: MlflowDataset;
+}
 export interface DatasetQuery {
   /** Rows on a page. */
   limit?: number;
@@ -342,9 +358,21 @@ export interface DatasetQuery {
   /** The whole digest. */
   digest?: string;
 }
+export interface DatasetSummary {
+  experiment_id: string;
+  name: string;
+  digest: string;
+  context?: string;
+}
 export interface Datasets {
   next?: string | null;
-  datasets: Array<Dataset>;
+  datasets: Array<TrackingDatasetDataset>;
+}
+export interface DatasetsAsked {
+  experiment_ids?: Array<string>;
+}
+export interface DatasetsFound {
+  dataset_summaries?: Array<DatasetSummary>;
 }
 /** An edge between nodes; `source` and `target` are `kind:id`. */
 export interface Edge {
@@ -398,28 +426,17 @@ export interface Exemplars {
   /** Unix seconds or RFC 3339. */
   end?: string;
 }
-/** An experiment: a named collection of runs. */
-export interface Experiment {
-  id: string;
-  name: string;
-  /** What makes its runs: ai-generate, ai-superres, or user. */
-  kind: string;
-  description: string;
-  tags: Record<string, string>;
-  created_at: number;
-  headline?: Headline | null;
-  deleted_at?: number | null;
-  run_count?: number;
-  last_activity_at?: number | null;
-  best?: Best | null;
+export interface ExperimentFound {
+  experiment: MlflowExperiment;
 }
-/** A new experiment. */
-export interface ExperimentCreate {
-  /** A readable name without control characters. */
-  name: string;
-  description?: string;
-  tags?: Record<string, string>;
-  headline?: Headline | null;
+export interface ExperimentId {
+  experiment_id: string;
+}
+export interface ExperimentMade {
+  experiment_id: string;
+}
+export interface ExperimentName {
+  experiment_name: string;
 }
 /** What changes; fields that are left out stay. A tag with null goes. */
 export interface ExperimentPatch {
@@ -456,20 +473,52 @@ export interface ExperimentRow {
   created_at: number;
   headline?: Headline | null;
   deleted_at?: number | null;
+  updated_at?: number | null;
+  /** Where its clients put files themselves; empty: here. */
+  artifact_location?: string;
+}
+export interface ExperimentSearch {
+  max_results?: number;
+  page_token?: string | null;
+  filter?: string | null;
+  order_by?: Array<string>;
+  view_type?: "ACTIVE_ONLY" | "ALL" | "DELETED_ONLY";
+}
+export interface ExperimentTag {
+  experiment_id: string;
+  key: string;
+  value?: string;
+}
+export interface ExperimentTagKey {
+  experiment_id: string;
+  key: string;
+}
+export interface ExperimentUpdate {
+  experiment_id: string;
+  new_name: string;
 }
 export interface Experiments {
   next?: string | null;
-  experiments: Array<Experiment>;
+  experiments: Array<TrackingExperiment>;
+}
+export interface ExperimentsFound {
+  experiments?: Array<MlflowExperiment>;
+  next_page_token?: string;
 }
 /** The snapshot: the newest experiments and runs, or those of the topics. */
 export interface ExperimentsNow {
   experiments: Array<ExperimentRow>;
-  runs: Array<Run>;
+  runs: Array<TrackingRun>;
 }
 /** An expression alone. */
 export interface Expression {
   /** A PromQL expression. */
   query: string;
+}
+/** The body of every error. */
+export interface Failure {
+  error_code: string;
+  message: string;
 }
 /** Something that is not as it was recorded. */
 export interface Fault {
@@ -634,6 +683,12 @@ export interface Heard {
   /** Whether the trainer should stop. */
   cancelled: boolean;
 }
+export interface HistoryAsked {
+  run_id: string;
+  metric_key: string;
+  max_results?: number | null;
+  page_token?: string | null;
+}
 /** A page of the history, or with `points` a picture of all of it. */
 export interface HistoryQuery {
   /** At most so many points, extremes kept; 0 for pages. */
@@ -669,6 +724,7 @@ export interface Input {
   name: string;
   digest: string;
   context?: string;
+  tags?: Record<string, string>;
 }
 /** A dataset that a run reads, as what. */
 export interface InputCreate {
@@ -684,9 +740,16 @@ export interface InputCreate {
   profile?: any;
   /** training, evaluation, … */
   context?: string;
+  /** What else is told of it as an input. */
+  tags?: Record<string, string>;
 }
 export interface InputsCreate {
   datasets: Array<InputCreate>;
+}
+export interface InputsLog {
+  run_id: string;
+  datasets?: Array<DatasetInput>;
+  models?: Array<ModelInput>;
 }
 /** Which values. */
 export interface InstantQuery {
@@ -698,6 +761,13 @@ export interface InstantQuery {
   time?: string;
   /** external asks the Prometheus of PROMETHEUS_URL. */
   source?: "external" | "internal";
+}
+export interface IntervalAsked {
+  run_ids: Array<string>;
+  metric_key: string;
+  start_step?: number | null;
+  end_step?: number | null;
+  max_results?: number;
 }
 /** A job as clients see it. */
 export interface Job {
@@ -777,6 +847,11 @@ export interface Kept {
   kind: string;
   id: string;
   reason: string;
+}
+/** A param or a tag. */
+export interface KeyValue {
+  key: string;
+  value?: string;
 }
 /** What a model knows. A word outside is read by its letters alone, and named in the job's `unknown_words`. */
 export interface Known {
@@ -899,6 +974,26 @@ export interface Matching {
   /** How many at most; 0 for all. */
   limit?: string;
 }
+export interface Metric {
+  key: string;
+  value: number | "-Infinity" | "Infinity" | "NaN";
+  timestamp: number;
+  step: number;
+  run_id?: string;
+  model_id?: string;
+  dataset_name?: string;
+  dataset_digest?: string;
+}
+export interface MetricLog {
+  run_id: string;
+  key: string;
+  value: number;
+  timestamp: number;
+  step?: number;
+  model_id?: string;
+  dataset_name?: string;
+  dataset_digest?: string;
+}
 /** Which metrics are meant. */
 export interface MetricNames {
   metric?: string;
@@ -906,6 +1001,10 @@ export interface MetricNames {
   limit?: string;
   /** How many at most; 0 for all. */
   limit_per_metric?: string;
+}
+export interface MetricsFound {
+  metrics?: Array<Metric>;
+  next_page_token?: string;
 }
 /** A model: its versions, newest first, and the one that serves; empty where none does. */
 export interface Model {
@@ -920,6 +1019,24 @@ export interface Model {
 export interface ModelCard {
   /** Markdown; empty where they wrote none. */
   text: string;
+}
+export interface ModelInput {
+  model_id: string;
+}
+/** A logged model that a run read or made. */
+export interface ModelLink {
+  model_id: string;
+  direction: "input" | "output";
+  step?: number;
+}
+/** What clients before 3.0 tell of a model that they logged. */
+export interface ModelLog {
+  run_id: string;
+  model_json: string;
+}
+export interface ModelOutput {
+  model_id: string;
+  step?: number;
 }
 /** Which models to list; with `stage`, only versions of that stage. */
 export interface ModelQuery {
@@ -993,6 +1110,10 @@ export interface Output {
   height: number;
   bytes: number;
 }
+export interface OutputsLog {
+  run_id: string;
+  models: Array<ModelOutput>;
+}
 /** A panel, evaluated. */
 export interface PanelData {
   id: number;
@@ -1015,6 +1136,11 @@ export interface PanelTarget {
   query: string;
   series: Array<PanelSeries>;
   error?: string;
+}
+export interface ParamLog {
+  run_id: string;
+  key: string;
+  value?: string;
 }
 /** An asset that stays. */
 export interface Pin {
@@ -1284,27 +1410,6 @@ export interface RuleNames {
   group_limit?: string;
   group_next_token?: string;
 }
-/** A run with its params, tags and the latest value of each metric. */
-export interface Run {
-  id: string;
-  experiment_id: string;
-  name: string;
-  kind: string;
-  status: string;
-  created_at: number;
-  started_at: number | null;
-  ended_at: number | null;
-  parent_id?: string | null;
-  source?: Source | null;
-  deleted_at?: number | null;
-  params?: Record<string, string>;
-  tags?: Record<string, string>;
-  metrics?: Record<string, number | "-Infinity" | "Infinity" | "NaN">;
-  system_metrics?: Record<string, number | "-Infinity" | "Infinity" | "NaN">;
-  /** Step and time of each latest value. */
-  reported?: Record<string, [number, number]>;
-  inputs?: Array<Input>;
-}
 /** Runs side by side, in the order asked for. */
 export interface RunComparison {
   runs: Array<RunRow>;
@@ -1313,16 +1418,35 @@ export interface RunComparison {
   system_metrics: Array<Compared>;
   tags: Array<Compared>;
 }
-/** A new run, which then is running. */
-export interface RunCreate {
-  name?: string | null;
-  params?: Record<string, string>;
-  tags?: Record<string, string>;
-  /** The run that it is part of. */
-  parent_id?: string;
-  source?: Source | null;
-  status?: "running" | "scheduled";
-  started_at?: number | null;
+export interface RunData {
+  metrics?: Array<Metric>;
+  params?: Array<KeyValue>;
+  tags?: Array<KeyValue>;
+}
+export interface RunFound {
+  run: MlflowRun;
+}
+export interface RunId {
+  run_id: string;
+}
+export interface RunInfo {
+  run_uuid: string;
+  experiment_id: string;
+  run_name: string;
+  user_id: string;
+  status: string;
+  start_time: number;
+  end_time?: number | null;
+  artifact_uri: string;
+  lifecycle_stage: string;
+  run_id: string;
+}
+export interface RunInfoFound {
+  run_info: RunInfo;
+}
+export interface RunInputs {
+  dataset_inputs?: Array<DatasetInput>;
+  model_inputs?: Array<ModelInput>;
 }
 /** What a run reported. */
 export interface RunLogged {
@@ -1334,6 +1458,9 @@ export interface RunLogged {
   total: number;
   params: Record<string, string>;
   tags: Record<string, string>;
+}
+export interface RunOutputs {
+  model_outputs?: Array<ModelOutput>;
 }
 /** What changes; fields that are left out stay. A tag with null goes. */
 export interface RunPatch {
@@ -1369,16 +1496,43 @@ export interface RunRow {
   parent_id?: string | null;
   source?: Source | null;
   deleted_at?: number | null;
+  user_id?: string;
+}
+export interface RunSearch {
+  experiment_ids?: Array<string>;
+  filter?: string | null;
+  run_view_type?: "ACTIVE_ONLY" | "ALL" | "DELETED_ONLY";
+  max_results?: number;
+  order_by?: Array<string>;
+  page_token?: string | null;
+}
+export interface RunUpdate {
+  run_id: string;
+  status?: "FAILED" | "FINISHED" | "KILLED" | "RUNNING" | "SCHEDULED" | null;
+  end_time?: number | null;
+  run_name?: string | null;
 }
 export interface Runs {
   next?: string | null;
-  runs: Array<Run>;
+  runs: Array<TrackingRun>;
+}
+export interface RunsFound {
+  runs?: Array<MlflowRun>;
+  next_page_token?: string;
 }
 /** One series of a value. */
 export interface SeriesValue {
   labels: Record<string, string>;
   /** Null where it is not a finite number. */
   value: number | null;
+}
+/** What of MLflow's newer abilities this server has. */
+export interface ServerInfo {
+  store_type?: string;
+  workspaces_enabled?: boolean;
+  trace_archival_enabled?: boolean;
+  multipart_uploads_enabled?: boolean;
+  multipart_downloads_enabled?: boolean;
 }
 /** Who is asking, and what they may do. */
 export interface Session {
@@ -1509,6 +1663,15 @@ export interface SuperresParams {
   tileable?: boolean;
   model?: string | null;
   experiment?: string | null;
+}
+export interface TagKey {
+  run_id: string;
+  key: string;
+}
+export interface TagSet {
+  run_id: string;
+  key: string;
+  value?: string;
 }
 /** An input or output of a graph. */
 export interface Tensor {
@@ -1829,6 +1992,46 @@ export interface CompatPrometheusInstant {
   /** all: say what it cost. */
   stats?: string;
 }
+/** The answer of a call that only does something. */
+export interface MlflowProtocolNothing {
+}
+export interface MlflowServerNothing {
+}
+export interface MlflowDataset {
+  name: string;
+  digest: string;
+  source_type?: string;
+  source?: string;
+  schema?: string | null;
+  profile?: string | null;
+}
+export interface MlflowExperiment {
+  experiment_id: string;
+  name: string;
+  artifact_location: string;
+  lifecycle_stage: string;
+  last_update_time: number;
+  creation_time: number;
+  tags?: Array<KeyValue>;
+}
+export interface MlflowExperimentCreate {
+  name: string;
+  artifact_location?: string | null;
+  tags?: Array<KeyValue>;
+}
+export interface MlflowRun {
+  info: RunInfo;
+  data: RunData;
+  inputs?: RunInputs;
+  outputs?: RunOutputs;
+}
+export interface MlflowRunCreate {
+  experiment_id?: string;
+  user_id?: string;
+  run_name?: string | null;
+  start_time?: number;
+  tags?: Array<KeyValue>;
+}
 /** Values at one time. */
 export interface MonitoringRoutesInstant {
   at: number;
@@ -1889,6 +2092,44 @@ export interface RetentionReport {
   /** Files that nothing names, but so new that something may yet: left. */
   young?: number;
 }
+/** A dataset, and how many runs read it. */
+export interface TrackingDatasetDataset {
+  id: string;
+  name: string;
+  digest: string;
+  source_type: string;
+  source: string;
+  schema: any;
+  profile: any;
+  created_at: number;
+  run_count?: number;
+}
+/** An experiment: a named collection of runs. */
+export interface TrackingExperiment {
+  id: string;
+  name: string;
+  /** What makes its runs: ai-generate, ai-superres, or user. */
+  kind: string;
+  description: string;
+  tags: Record<string, string>;
+  created_at: number;
+  headline?: Headline | null;
+  deleted_at?: number | null;
+  updated_at?: number | null;
+  /** Where its clients put files themselves; empty: here. */
+  artifact_location?: string;
+  run_count?: number;
+  last_activity_at?: number | null;
+  best?: Best | null;
+}
+/** A new experiment. */
+export interface TrackingExperimentCreate {
+  /** A readable name without control characters. */
+  name: string;
+  description?: string;
+  tags?: Record<string, string>;
+  headline?: Headline | null;
+}
 /** A metric's points as columns of equal length, by step, then time. A point sent twice counts once. */
 export interface TrackingHistory {
   next?: string | null;
@@ -1901,6 +2142,40 @@ export interface TrackingHistory {
   steps: Array<number>;
   times: Array<number>;
   values: Array<number | "-Infinity" | "Infinity" | "NaN">;
+}
+/** A run with its params, tags and the latest value of each metric. */
+export interface TrackingRun {
+  id: string;
+  experiment_id: string;
+  name: string;
+  kind: string;
+  status: string;
+  created_at: number;
+  started_at: number | null;
+  ended_at: number | null;
+  parent_id?: string | null;
+  source?: Source | null;
+  deleted_at?: number | null;
+  user_id?: string;
+  params?: Record<string, string>;
+  tags?: Record<string, string>;
+  metrics?: Record<string, number | "-Infinity" | "Infinity" | "NaN">;
+  system_metrics?: Record<string, number | "-Infinity" | "Infinity" | "NaN">;
+  /** Step and time of each latest value. */
+  reported?: Record<string, [number, number]>;
+  inputs?: Array<Input>;
+  models?: Array<ModelLink>;
+}
+/** A new run, which then is running. */
+export interface TrackingRunCreate {
+  name?: string | null;
+  params?: Record<string, string>;
+  tags?: Record<string, string>;
+  /** The run that it is part of. */
+  parent_id?: string;
+  source?: Source | null;
+  status?: "running" | "scheduled";
+  started_at?: number | null;
 }
 /** How far a job is. */
 export interface TrainingProgress {
@@ -2020,31 +2295,31 @@ export interface Routes {
   /** Experiments with their run counts and best values. */
   "GET /ml-platform/experiments": { params: { limit?: number, cursor?: string, name?: string, kind?: string, tag?: string, view?: "active" | "all" | "deleted", order?: "-activity" | "-created" | "-name" | "-runs" | "activity" | "created" | "name" | "runs" }; body: undefined; reply: Experiments };
   /** Make an experiment. */
-  "POST /ml-platform/experiments": { params: {  }; body: ExperimentCreate; reply: Experiment };
+  "POST /ml-platform/experiments": { params: {  }; body: TrackingExperimentCreate; reply: TrackingExperiment };
   /** One experiment, by id or by name. */
-  "GET /ml-platform/experiments/{id}": { params: { id: string }; body: undefined; reply: Experiment };
+  "GET /ml-platform/experiments/{id}": { params: { id: string }; body: undefined; reply: TrackingExperiment };
   /** Change an experiment's name, description, tags or headline metric. */
-  "PATCH /ml-platform/experiments/{id}": { params: { id: string }; body: ExperimentPatch; reply: Experiment };
+  "PATCH /ml-platform/experiments/{id}": { params: { id: string }; body: ExperimentPatch; reply: TrackingExperiment };
   /** Hide an experiment and its runs; its name stays taken. */
-  "DELETE /ml-platform/experiments/{id}": { params: { id: string }; body: undefined; reply: Experiment };
+  "DELETE /ml-platform/experiments/{id}": { params: { id: string }; body: undefined; reply: TrackingExperiment };
   /** Bring a deleted experiment back, with its runs. */
-  "POST /ml-platform/experiments/{id}/restore": { params: { id: string }; body: undefined; reply: Experiment };
+  "POST /ml-platform/experiments/{id}/restore": { params: { id: string }; body: undefined; reply: TrackingExperiment };
   /** Runs of an experiment, newest first. */
   "GET /ml-platform/experiments/{id}/runs": { params: { limit?: number, cursor?: string, id: string }; body: undefined; reply: Runs };
   /** Begin a run. */
-  "POST /ml-platform/experiments/{id}/runs": { params: { id: string }; body: RunCreate; reply: Run };
+  "POST /ml-platform/experiments/{id}/runs": { params: { id: string }; body: TrackingRunCreate; reply: TrackingRun };
   /** Runs of all experiments, by a filter over params, metrics, tags and attributes. */
   "GET /ml-platform/runs": { params: { limit?: number, cursor?: string, filter?: string, experiment?: string, view?: "active" | "all" | "deleted" }; body: undefined; reply: Runs };
   /** Runs side by side. */
   "GET /ml-platform/runs/compare": { params: { ids: string }; body: undefined; reply: RunComparison };
   /** One run with its params, tags and latest metrics. */
-  "GET /ml-platform/runs/{id}": { params: { id: string }; body: undefined; reply: Run };
+  "GET /ml-platform/runs/{id}": { params: { id: string }; body: undefined; reply: TrackingRun };
   /** End a run, or change its name or tags. */
-  "PATCH /ml-platform/runs/{id}": { params: { id: string }; body: RunPatch; reply: Run };
+  "PATCH /ml-platform/runs/{id}": { params: { id: string }; body: RunPatch; reply: TrackingRun };
   /** Hide a run. */
-  "DELETE /ml-platform/runs/{id}": { params: { id: string }; body: undefined; reply: Run };
+  "DELETE /ml-platform/runs/{id}": { params: { id: string }; body: undefined; reply: TrackingRun };
   /** Bring a deleted run back. */
-  "POST /ml-platform/runs/{id}/restore": { params: { id: string }; body: undefined; reply: Run };
+  "POST /ml-platform/runs/{id}/restore": { params: { id: string }; body: undefined; reply: TrackingRun };
   /** Record points of metrics, params and tags of a run, all or nothing. */
   "POST /ml-platform/runs/{id}/log": { params: { id: string }; body: LogBatch; reply: Logged };
   /** The runs that are part of a run, newest first. */
@@ -2062,13 +2337,13 @@ export interface Routes {
   /** Datasets, newest first. */
   "GET /ml-platform/datasets": { params: { limit?: number, cursor?: string, name?: string, digest?: string }; body: undefined; reply: Datasets };
   /** Make a dataset known; 200 where its name and digest are known already. */
-  "POST /ml-platform/datasets": { params: {  }; body: DatasetCreate; reply: Dataset };
+  "POST /ml-platform/datasets": { params: {  }; body: DatasetCreate; reply: TrackingDatasetDataset };
   /** One dataset. */
-  "GET /ml-platform/datasets/{id}": { params: { id: string }; body: undefined; reply: Dataset };
+  "GET /ml-platform/datasets/{id}": { params: { id: string }; body: undefined; reply: TrackingDatasetDataset };
   /** The runs that read a dataset, newest first. */
   "GET /ml-platform/datasets/{id}/runs": { params: { limit?: number, cursor?: string, id: string }; body: undefined; reply: Runs };
   /** Record which datasets a run reads. */
-  "POST /ml-platform/runs/{id}/inputs": { params: { id: string }; body: InputsCreate; reply: Run };
+  "POST /ml-platform/runs/{id}/inputs": { params: { id: string }; body: InputsCreate; reply: TrackingRun };
   /** Backups and exports that are there, newest first. */
   "GET /admin/backups": { params: {  }; body: undefined; reply: Backups };
   /** Back up the database and every file that it names, while serving. */
@@ -2155,6 +2430,76 @@ export interface Routes {
   "GET /prometheus/-/ready": { params: {  }; body: undefined; reply: null };
   /** Whether the server is healthy. */
   "GET /prometheus/-/healthy": { params: {  }; body: undefined; reply: null };
+  /** MLflow: make an experiment. */
+  "POST /api/2.0/mlflow/experiments/create": { params: {  }; body: MlflowExperimentCreate; reply: ExperimentMade };
+  /** MLflow: an experiment, also a deleted one. */
+  "GET /api/2.0/mlflow/experiments/get": { params: { experiment_id: string }; body: undefined; reply: ExperimentFound };
+  /** MLflow: an experiment by its name. */
+  "GET /api/2.0/mlflow/experiments/get-by-name": { params: { experiment_name: string }; body: undefined; reply: ExperimentFound };
+  /** MLflow: experiments by a filter. */
+  "POST /api/2.0/mlflow/experiments/search": { params: {  }; body: ExperimentSearch; reply: ExperimentsFound };
+  /** MLflow: experiments by a filter. */
+  "GET /api/2.0/mlflow/experiments/search": { params: { max_results?: number, page_token?: string | null, filter?: string | null, order_by?: Array<string>, view_type?: "ACTIVE_ONLY" | "ALL" | "DELETED_ONLY" }; body: undefined; reply: ExperimentsFound };
+  /** MLflow: rename an experiment. */
+  "POST /api/2.0/mlflow/experiments/update": { params: {  }; body: ExperimentUpdate; reply: MlflowProtocolNothing };
+  /** MLflow: hide an experiment and its runs. */
+  "POST /api/2.0/mlflow/experiments/delete": { params: {  }; body: ExperimentId; reply: MlflowProtocolNothing };
+  /** MLflow: bring an experiment back. */
+  "POST /api/2.0/mlflow/experiments/restore": { params: {  }; body: ExperimentId; reply: MlflowProtocolNothing };
+  /** MLflow: tag an experiment. */
+  "POST /api/2.0/mlflow/experiments/set-experiment-tag": { params: {  }; body: ExperimentTag; reply: MlflowProtocolNothing };
+  /** MLflow: take a tag away. */
+  "POST /api/2.0/mlflow/experiments/delete-experiment-tag": { params: {  }; body: ExperimentTagKey; reply: MlflowProtocolNothing };
+  /** MLflow: begin a run. */
+  "POST /api/2.0/mlflow/runs/create": { params: {  }; body: MlflowRunCreate; reply: RunFound };
+  /** MLflow: a run with its params, tags and latest metrics. */
+  "GET /api/2.0/mlflow/runs/get": { params: { run_id: string }; body: undefined; reply: RunFound };
+  /** MLflow: end or rename a run. */
+  "POST /api/2.0/mlflow/runs/update": { params: {  }; body: RunUpdate; reply: RunInfoFound };
+  /** MLflow: hide a run. */
+  "POST /api/2.0/mlflow/runs/delete": { params: {  }; body: RunId; reply: MlflowProtocolNothing };
+  /** MLflow: bring a run back. */
+  "POST /api/2.0/mlflow/runs/restore": { params: {  }; body: RunId; reply: MlflowProtocolNothing };
+  /** MLflow: record a point of a metric. */
+  "POST /api/2.0/mlflow/runs/log-metric": { params: {  }; body: MetricLog; reply: MlflowProtocolNothing };
+  /** MLflow: record a param. */
+  "POST /api/2.0/mlflow/runs/log-parameter": { params: {  }; body: ParamLog; reply: MlflowProtocolNothing };
+  /** MLflow: record metrics, params and tags, all or nothing. */
+  "POST /api/2.0/mlflow/runs/log-batch": { params: {  }; body: BatchLog; reply: MlflowProtocolNothing };
+  /** MLflow: tag a run. */
+  "POST /api/2.0/mlflow/runs/set-tag": { params: {  }; body: TagSet; reply: MlflowProtocolNothing };
+  /** MLflow: take a tag away. */
+  "POST /api/2.0/mlflow/runs/delete-tag": { params: {  }; body: TagKey; reply: MlflowProtocolNothing };
+  /** MLflow: note a model that an older client logged. */
+  "POST /api/2.0/mlflow/runs/log-model": { params: {  }; body: ModelLog; reply: MlflowProtocolNothing };
+  /** MLflow: runs by a filter, in an order, page by page. */
+  "POST /api/2.0/mlflow/runs/search": { params: {  }; body: RunSearch; reply: RunsFound };
+  /** MLflow: all points of a metric, or a page of them. */
+  "GET /api/2.0/mlflow/metrics/get-history": { params: { run_id: string, metric_key: string, max_results?: number | null, page_token?: string | null }; body: undefined; reply: MetricsFound };
+  /** MLflow: points of a metric of many runs. */
+  "GET /api/2.0/mlflow/metrics/get-history-bulk": { params: { run_id?: Array<string>, metric_key?: string | null, max_results?: number }; body: undefined; reply: MetricsFound };
+  /** MLflow: a sample of a metric's points for each run. */
+  "GET /api/2.0/mlflow/metrics/get-history-bulk-interval": { params: { run_ids: Array<string>, metric_key: string, start_step?: number | null, end_step?: number | null, max_results?: number }; body: undefined; reply: MetricsFound };
+  /** MLflow: datasets that runs of experiments read. */
+  "POST /api/2.0/mlflow/experiments/search-datasets": { params: {  }; body: DatasetsAsked; reply: DatasetsFound };
+  /** MLflow: link datasets and models that a run reads. */
+  "POST /api/2.0/mlflow/runs/log-inputs": { params: {  }; body: InputsLog; reply: MlflowProtocolNothing };
+  /** MLflow: link models that a run made. */
+  "POST /api/2.0/mlflow/runs/outputs": { params: {  }; body: OutputsLog; reply: MlflowProtocolNothing };
+  /** MLflow: what this server can do. */
+  "GET /api/2.0/mlflow/server-info": { params: {  }; body: undefined; reply: ServerInfo };
+  /** MLflow: the version of its protocol. */
+  "GET /version": { params: {  }; body: undefined; reply: null };
+  /** MLflow: what this server does not do, told in its form. */
+  "GET /api/2.0/mlflow/{path}": { params: { path: string }; body: undefined; reply: MlflowServerNothing };
+  /** MLflow: what this server does not do, told in its form. */
+  "POST /api/2.0/mlflow/{path}": { params: { path: string }; body: undefined; reply: MlflowServerNothing };
+  /** MLflow: what this server does not do, told in its form. */
+  "PUT /api/2.0/mlflow/{path}": { params: { path: string }; body: undefined; reply: MlflowServerNothing };
+  /** MLflow: what this server does not do, told in its form. */
+  "PATCH /api/2.0/mlflow/{path}": { params: { path: string }; body: undefined; reply: MlflowServerNothing };
+  /** MLflow: what this server does not do, told in its form. */
+  "DELETE /api/2.0/mlflow/{path}": { params: { path: string }; body: undefined; reply: MlflowServerNothing };
   /** Who is asking. */
   "GET /auth/session": { params: {  }; body: undefined; reply: Session };
   /** Log a browser in, by a token or the code of a setup link; answers with a cookie. */
@@ -2219,10 +2564,10 @@ export interface Streams {
     "snapshot": ExperimentsNow;
     "experiment.created": ExperimentRow;
     "experiment.changed": ExperimentRow;
-    "run.created": Run;
-    "run.changed": Run;
+    "run.created": TrackingRun;
+    "run.changed": TrackingRun;
     "run.logged": RunLogged;
-    "run.ended": Run;
+    "run.ended": TrackingRun;
   };
   "metrics": {
     "snapshot": Values;
