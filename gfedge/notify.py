@@ -11,13 +11,14 @@ log = logging.getLogger(__name__)
 
 
 def tell(*lines: str) -> None:
-    """Sends the lines to the socket in NOTIFY_SOCKET."""
+    """Sends the lines to the socket in NOTIFY_SOCKET; does not wait where nobody reads there."""
     address = os.environ.get("NOTIFY_SOCKET", "")
     if not address:
         return
     name = "\0" + address[1:] if address.startswith("@") else address
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as to:
+            to.setblocking(False)
             to.sendto("\n".join(lines).encode(), name)
     except OSError as error:
         log.warning("systemd was not told %s: %s", lines[0], error)

@@ -6,9 +6,11 @@ import ast
 import json
 import logging
 import os
+import queue
 import re
 import signal
 import socket
+import threading
 import tomllib
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -212,33 +214,53 @@ async def test_a_reload_changes_what_it_can(
 
 
 @pytest.fixture
-def systemd(tmp_path: Path) -> Iterator[socket.socket]:
-    """The socket that systemd would listen on."""
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as heard:
-        heard.bind(str(tmp_path / "notify"))
-        heard.settimeout(30)
+def systemd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[queue.SimpleQueue[bytes]]:
+    """What systemd would hear."""
+    heard: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listening:
+        listening.bind(address := str(tmp_path / "notify"))
+
+        def listen() -> None:
+            while said := listening.recv(1000):
+                heard.put(said)
+
+        thread = threading.Thread(target=listen)
+        thread.start()
+        monkeypatch.setenv("NOTIFY_SOCKET", address)
         yield heard
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as ending:
+            ending.sendto(b"", address)
+        thread.join()
 
 
 def test_systemd_is_told(
-    tmp_path: Path,
-    systemd: socket.socket,
+    systemd: queue.SimpleQueue[bytes],
     process: Callable[..., Process],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setenv("NOTIFY_SOCKET", systemd.getsockname())
     monkeypatch.setenv("WATCHDOG_USEC", "300000")
     server = process(log_format="json")
     server.launch()
-    assert systemd.recv(1000).startswith(b"READY=1\nSTATUS=serving on http://127.0.0.1:")
-    assert systemd.recv(1000) == b"WATCHDOG=1"
+    ready = systemd.get(timeout=60)
+    assert ready.startswith(b"READY=1\nSTATUS=serving on http://127.0.0.1:")
+    assert systemd.get(timeout=60) == b"WATCHDOG=1"
     assert server.stop() == 0
-    while (last := systemd.recv(1000)) == b"WATCHDOG=1":
+    while (last := systemd.get(timeout=60)) == b"WATCHDOG=1":
         pass
     assert last == b"STOPPING=1"
     lines = [json.loads(line) for line in server.log.read_text().splitlines()]
     assert any(line["message"].startswith("gfedge ") for line in lines)
     assert {line["level"] for line in lines} == {"info"}
+
+
+def test_a_systemd_that_does_not_read_holds_nobody_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as deaf:
+        deaf.bind(address := str(tmp_path / "notify"))
+        monkeypatch.setenv("NOTIFY_SOCKET", address)
+        for _ in range(5000):
+            notify.tell("WATCHDOG=1")
 
 
 def test_the_watchdog_of_another_process_is_not_ours() -> None:
