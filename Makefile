@@ -21,7 +21,7 @@ COMPILE_ALONE := UV_CUSTOM_COMPILE_COMMAND="make lock" $(VENV)-lock/bin/uv pip c
 	--generate-hashes --no-emit-index-url --no-emit-find-links --python-version 3.11
 COMPILE := $(COMPILE_ALONE) pyproject.toml --group build
 
-.PHONY: help run test check format lock bench soak vastai mlflow dist sbom binary clean
+.PHONY: help run test check format lock bench soak vastai mlflow dist sbom binary reference clean
 
 help: ## what can be made
 	@echo 'gfedge: make TARGET [ARGS="..."] [PYTHON=...]'
@@ -82,6 +82,9 @@ $(VENV)-binary/.installed: requirements-cpu.lock requirements-binary.lock | $(VE
 	@$(VENV)-binary/bin/python -m pip --disable-pip-version-check install --quiet --require-hashes \
 	  --requirement requirements-cpu.lock --requirement requirements-binary.lock
 	@touch $@
+
+reference: $(RUN_STAMP) ## write docs/reference/ anew: settings, metrics, commands
+	@$(BIN)/python tools/reference.py
 
 lock: ## write the lock files anew (needs the network)
 	@$(MAKE) --no-print-directory $(VENV)-lock/bin/uv

@@ -55,12 +55,12 @@ def read(name: str, hint: Any, text: str, origin: str) -> Any:
         if name in ADDRESSES and not ADDRESS.fullmatch(text):
             raise ValueError("not an address")
     except ValueError:
-        expected = _expected(kind, limits, size=name in SIZES)
-        raise SettingsError(f"{origin}: expected {expected}") from None
+        wanted = expected(kind, limits, size=name in SIZES)
+        raise SettingsError(f"{origin}: expected {wanted}") from None
     return found
 
 
-def _expected(kind: Any, limits: Meta, *, size: bool) -> str:
+def expected(kind: Any, limits: Meta, *, size: bool) -> str:
     """What a setting accepts, in words."""
     if get_origin(kind) is Literal:
         return f"one of {', '.join(get_args(kind))}"
@@ -73,8 +73,8 @@ def _expected(kind: Any, limits: Meta, *, size: bool) -> str:
     if kind is str:
         return f"something like {limits.examples[0]}" if limits.examples else "a text"
     noun = "a whole number" if kind is int else "a number"
-    return (
-        f"{noun} of at least {limits.ge}"
-        if limits.le is None
-        else f"{noun} from {limits.ge} to {limits.le}"
-    )
+    if limits.ge is None:
+        return f"{noun} above {limits.gt}" + ("" if limits.le is None else f", to {limits.le}")
+    if limits.le is None:
+        return f"{noun} of at least {limits.ge}"
+    return f"{noun} from {limits.ge} to {limits.le}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib.util
 import inspect
 import re
 from pathlib import Path
@@ -307,3 +308,21 @@ def test_tasks_alone_makes_tasks() -> None:
         ]
         made = {"create_task", "ensure_future"} & set(calls)
         assert not made or path.name == "tasks.py", short(path)
+
+
+# -- documents ----------------------------------------------------------------------------------
+
+
+def test_the_reference_is_what_the_code_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("GFEDGE_SERVER", raising=False)
+    """`make reference` writes it anew."""
+    spec = importlib.util.spec_from_file_location(
+        "reference", PACKAGE.parent / "tools" / "reference.py"
+    )
+    assert spec is not None
+    assert spec.loader is not None
+    reference = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(reference)
+    for name, text in reference.pages().items():
+        written = (PACKAGE.parent / "docs" / "reference" / name).read_text(encoding="utf-8")
+        assert written == text, "`make reference` writes it anew"
