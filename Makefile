@@ -25,7 +25,7 @@ COMPILE := $(COMPILE_ALONE) pyproject.toml --group build
 
 help: ## what can be made
 	@echo 'gfedge: make TARGET [ARGS="..."] [PYTHON=...]'
-	@sed -n 's/^\([a-z][a-z]*\):.*## \(.*\)/  \1|\2/p' Makefile | awk -F'|' '{ printf "%-10s %s\n", $$1, $$2 }'
+	@sed -n 's/^\([a-z][a-z]*\):.*## \(.*\)/  \1|\2/p' Makefile | awk -F'|' '{ printf "%-11s %s\n", $$1, $$2 }'
 
 run: $(RUN_STAMP) ## install what is missing into .venv and start the server (ARGS="--port 9000")
 	@exec $(BIN)/gfedge serve $(ARGS)

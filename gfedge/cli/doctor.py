@@ -42,6 +42,7 @@ FASTER = (
 )
 INSTALL = "install again with `make clean run`, or `pip install {}`"
 ROOMY_BYTES = 2 << 30
+NO_CUDA = "the single binary is for the CPU: with a GPU install the wheel with gfedge[cuda], or use the image"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -220,7 +221,7 @@ def device(settings: Settings) -> Iterator[Finding]:
     )
     found = first_look(options) or closer_look(options)
     yield Finding(level="ok", subject="device", text=f"{found.note} ({found.provider})")
-    for missing in found.missing:
+    for missing in (NO_CUDA,) if getattr(sys, "frozen", False) else found.missing:
         if settings.device == "cuda":
             yield _broken("cuda", missing, "or start with --device cpu")
         else:
