@@ -44,8 +44,9 @@ format: $(DEV_STAMP) ## put the code into its format and mend what the linter ca
 	$(BIN)/ruff format .
 
 bench: $(DEV_STAMP) ## every measurement in bench/ (BENCH=superres for one)
-	@set -e; ls bench/*.py >/dev/null 2>&1 || { echo 'bench: there are no measurements in bench/ yet'; exit 1; }; \
-	for file in bench/$(or $(BENCH),[a-z]*).py; do echo "== $$file"; $(BIN)/python "$$file" $(ARGS); done
+	@set -e; for file in $$(grep -l '^if __name__' bench/$(or $(BENCH),*).py); do \
+	  echo "== $$file"; $(BIN)/python "$$file" $(ARGS); \
+	done
 
 soak: $(DEV_STAMP) ## the long proofs: 200 rounds of kill -9 (ROUNDS=20 for fewer), every edge of every schema
 	@GFEDGE_KILL_ROUNDS=$(or $(ROUNDS),200) $(BIN)/python -m pytest tests/test_crash.py $(ARGS)

@@ -86,7 +86,7 @@ def main() -> None:
     parser.add_argument("--edges", type=int, default=100_000)
     parser.add_argument("--layers", type=int, default=11)
     parser.add_argument("--parents", type=int, default=3, help="of each node")
-    parser.add_argument("--requests", type=int, default=100, help="of each kind")
+    parser.add_argument("--requests", type=int, default=40, help="of each kind")
     with tempfile.TemporaryDirectory() as folder:
         asyncio.run(measure(parser.parse_args(), Path(folder)))
 

@@ -1,6 +1,7 @@
-"""Reads of a full tracking store at 8 concurrent readers while runs are recorded, and points a second of batch logging.
+"""Reads of a tracking store at 8 concurrent readers while runs are recorded, and points a second of batch logging.
 
-The store is filled by SQL with runs of 10 params, 10 metrics and 5 tags and 10 points a metric, and one long run.
+The store is filled by SQL with runs of 10 params, 10 metrics and 5 tags and 10 points a metric, and one long run:
+10,000 runs, or with --full 100,000 of them in 1,000 experiments (minutes to fill: keep it with --folder).
 """
 
 from __future__ import annotations
@@ -304,15 +305,18 @@ async def measure(args: argparse.Namespace, folder: Path) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--runs", type=int, default=100_000)
-    parser.add_argument("--experiments", type=int, default=1000)
+    parser.add_argument("--full", action="store_true", help="the size that the figures are for")
+    parser.add_argument("--runs", type=int, default=10_000)
+    parser.add_argument("--experiments", type=int, default=100)
     parser.add_argument("--readers", type=int, default=8)
-    parser.add_argument("--requests", type=int, default=400, help="of each kind")
+    parser.add_argument("--requests", type=int, default=100, help="of each kind")
     parser.add_argument("--recording", type=float, default=10, help="runs a second")
     parser.add_argument("--batch", type=int, default=5000)
-    parser.add_argument("--seconds", type=float, default=5, help="of each kind of logging")
+    parser.add_argument("--seconds", type=float, default=1, help="of each kind of logging")
     parser.add_argument("--folder", type=Path, help="keep the filled store here for the next time")
     args = parser.parse_args()
+    if args.full:
+        args.runs, args.experiments, args.requests, args.seconds = 100_000, 1000, 400, 5
     with tempfile.TemporaryDirectory() as folder:
         asyncio.run(measure(args, args.folder or Path(folder)))
 

@@ -167,6 +167,12 @@ class Database:
         """Runs a reading function of a cursor in a reader thread; it sees deferred rows too."""
         if self._deferred or self._settling.locked():
             await self.settle()
+        return await self.peek(function, *args, **kwargs)
+
+    async def peek(
+        self, function: Callable[Concatenate[Cursor, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """As `read`, for those who know of the deferred rows and need not wait for their commit."""
         return await asyncio.get_running_loop().run_in_executor(
             self._readers, lambda: self._read(function, *args, **kwargs)
         )

@@ -70,6 +70,8 @@ class JobQueue:
         self.feed = Feed(events, runs, self._live, self._pending, self._ended)
         events.begin_with("ai-jobs", partial(self.feed.snapshot, db))
         self._stopping = False
+        self.recorded: Callable[[RunRecord], None] = lambda run: None
+        """Whoever reads runs hears of each that will be written."""
         self.on_end: Callable[[EndedJob], None] = lambda job: None
         """Whoever wants to know hears of each job that ended."""
         self._hurry = asyncio.Event()
@@ -79,9 +81,8 @@ class JobQueue:
     async def open(self) -> None:
         """Takes up what a stop or a crash left undone."""
         await self._prune()
-        self._db.defer(
-            *(row for job in await self._db.read(store.unrecorded) for row in record.rows(job))
-        )
+        for job in await self._db.read(store.unrecorded):
+            self._defer(job)
         since = time.time() - KEPT_SECONDS
         for key, digest, job_id, created_at in await self._db.read(store.idempotency_keys, since):
             self._keys.load(key, Use(digest, job_id, created_at))
@@ -377,7 +378,7 @@ class JobQueue:
         job = ended(live, outcome)
         try:
             await self._record(job)
-            self._db.defer(*record.rows(job))
+            self._defer(job)
         except Exception as failure:
             if self._stopping:
                 raise
@@ -397,6 +398,11 @@ class JobQueue:
         self.feed.ended(job)
         self.on_end(job)
         self._count()
+
+    def _defer(self, job: EndedJob) -> None:
+        """Writes later what follows from the job's own row; who looks for its run finds it at once."""
+        self._db.defer(*record.rows(job))
+        self.recorded(record.ended_run(job))
 
     async def _record(self, job: EndedJob) -> None:
         """Inserts until it is done: a full disk or a failing database holds the job up, it does not lose it."""

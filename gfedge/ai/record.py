@@ -70,7 +70,9 @@ def live_run(job: Submission, status: str, started_at: float | None) -> RunRecor
 
 def ended_run(job: EndedJob) -> RunRecord:
     """The run of a job that has ended, whole."""
-    latest = {row.key: Latest(number(row.value), row.step, row.logged_at) for row in metrics(job)}
+    latest = {
+        row.key: Latest(number(float(row.value)), row.step, row.logged_at) for row in metrics(job)
+    }
     return RunRecord(
         **msgspec.structs.asdict(run(job)),
         params={row.key: row.value for row in params(job)},

@@ -22,7 +22,7 @@ async def collections(app: web.Application) -> AsyncIterator[None]:
 
     def forget(gone: list[Candidate], experiments: list[str], pictures: list[str]) -> None:
         app[QUEUE].forget([candidate.job_id for candidate in gone if candidate.job_id])
-        app[RUNS].forget(candidate.run_id for candidate in gone)
+        app[RUNS].forget([candidate.run_id for candidate in gone])
         app[EXPERIMENTS].forget(experiments)
         app[ASSETS].forget(pictures)
 

@@ -99,7 +99,7 @@ async def get_dataset(request: web.Request) -> Dataset:
 async def list_readers(request: web.Request, query: ListQuery) -> RunTexts:
     dataset = await get_dataset(request)
     mine = Query(Comparison(Key("datasets", "id"), "=", dataset.id))
-    after = Position(digest="", id=query.cursor, number=0) if query.cursor else None
+    after = Position(digest="", id=query.cursor) if query.cursor else None
     found, end = await request.app[INDEX].search(mine, Scope(limit=query.limit, after=after), "")
     found.next = end.id if end else None
     return found

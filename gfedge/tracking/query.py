@@ -13,7 +13,7 @@ import msgspec
 
 from gfedge import errors
 from gfedge.tracking.filter import Comparison, Junction, Key, Node, Order, Query
-from gfedge.tracking.types import Number, RunQuery, number
+from gfedge.tracking.types import Number, RunQuery
 
 UNKNOWN = -1
 """Number of a key that no run has."""
@@ -61,8 +61,6 @@ DATASETS = "id in (select i.run_id from run_inputs i join datasets d on d.id = i
 VIEWS = {"active": "deleted_at is null", "deleted": "deleted_at is not null", "all": "true"}
 NUMBER_RANK = "case when {of} is null then 2 when isnan({of}) then 1 else 0 end"
 TEXT_RANK = "case when {of} is null then 2 else 0 end"
-WINDOW = 4
-"""Times the page: rows among which the newest page is sought first."""
 
 
 class Position(msgspec.Struct, frozen=True, kw_only=True):
@@ -70,7 +68,6 @@ class Position(msgspec.Struct, frozen=True, kw_only=True):
 
     digest: str
     id: str
-    number: int
     keys: list[tuple[int, Number | str | None]] = []
 
 
@@ -86,6 +83,8 @@ class Scope(msgspec.Struct, frozen=True, kw_only=True):
     view: str = "active"
     limit: int = 100
     after: Position | None = None
+    since: str = ""
+    """An id; older runs are left out."""
 
 
 def digest(query: RunQuery) -> str:
@@ -133,13 +132,13 @@ def statement(
     scope: Scope,
     numbers: Mapping[str, int],
     columns: Mapping[Key, str],
-    windowed: bool = False,
+    more: int = 1,
 ) -> tuple[str, list[object]]:
-    """SQL for one page and one row more, with its values. Rows: run as JSON, id, number, then the order's values.
+    """SQL for one page and some rows more, with its values. Rows: version, id, then the order's values.
 
     `numbers` are those of keys in the lists, `columns` those of keys that have one (asked.py).
     """
-    return _Statement(numbers, columns).build(query, scope, windowed)
+    return _Statement(numbers, columns).build(query, scope, more)
 
 
 class _Statement:
@@ -151,27 +150,17 @@ class _Statement:
         self.values: list[object] = []
         self._bound: dict[object, str] = {}
 
-    def build(self, query: Query, scope: Scope, windowed: bool) -> tuple[str, list[object]]:
+    def build(self, query: Query, scope: Scope, more: int) -> tuple[str, list[object]]:
         where = [self._view(scope), *self._scope(scope)]
-        if windowed:
-            where.append(self._window(scope))
         if query.where is not None:
             where.append(self._condition(query.where))
-        columns = [f"{self._of(order.key)} as v{i}" for i, order in enumerate(query.order)]
-        tie = "number" if query.order else "id"
-        order = _order(query.order, tie)
-        values = "".join(f", v{i}" for i in range(len(query.order)))
-        after = self._after(query.order, tie, scope.after) if scope.after else "true"
-        limit = self._bind(scope.limit + 1)
+        columns = [f", {self._of(order.key)} as v{i}" for i, order in enumerate(query.order)]
+        after = self._after(query.order, scope.after) if scope.after else "true"
         text = f"""
             with found as (
-                select {", ".join(["number", *(["id"] if tie == "id" else columns)])} from run_index where {" and ".join(where)}
-            ), page as (
-                select * from found where {after} order by {order} limit {limit}
+                select version, id{"".join(columns)} from run_index where {" and ".join(where)}
             )
-            select r.run, r.id, r.number{values}
-            from page join run_index r on r.number = page.number
-            order by {_order(query.order, f"page.{tie}")}
+            from found where {after} order by {_order(query.order)} limit {self._bind(scope.limit + more)}
         """  # noqa: S608 - constant fragments only
         return text, self.values
 
@@ -185,23 +174,17 @@ class _Statement:
 
     def _scope(self, scope: Scope) -> list[str]:
         found = []
-        if scope.experiments is not None:
+        if scope.experiments is not None and len(scope.experiments) == 1:
+            found.append(f"experiment_id = {self._bind(scope.experiments[0])}")
+        elif scope.experiments is not None:
             found.append(
                 f"list_contains({self._bind(scope.experiments)}::varchar[], experiment_id)"
             )
+        if scope.since:
+            found.append(f"id >= {self._bind(scope.since)}")
         if scope.hidden and not scope.hidden_view:
             found.append(f"not list_contains({self._bind(scope.hidden)}::varchar[], experiment_id)")
         return found
-
-    def _window(self, scope: Scope) -> str:
-        """Ids from that of the oldest among the last few recorded on: where the newest are, and little else."""
-        last = self._bind(scope.after.number if scope.after else 1 << 62)
-        rows = self._bind(WINDOW * (scope.limit + 1))
-        return (
-            "id >= (select min(id) from run_index where number <= least("  # noqa: S608
-            f"{last}::bigint, (select max(number) from run_index)) and number > least("
-            f"{last}::bigint, (select max(number) from run_index)) - {rows})"
-        )
 
     # Conditions
 
@@ -245,10 +228,9 @@ class _Statement:
 
     # Pages
 
-    def _after(self, order: tuple[Order, ...], tie: str, after: Position) -> str:
+    def _after(self, order: tuple[Order, ...], after: Position) -> str:
         """What comes after a position: further on in the first key, or equal there and further on in the next, …"""
-        last = self._bind(after.number if tie == "number" else after.id)
-        found = f"{tie} < {last}"
+        found = f"id < {self._bind(after.id)}"
         for i in reversed(range(len(order))):
             rank, value = after.keys[i]
             further, equal = self._further(f"v{i}", order[i], rank, value)
@@ -282,25 +264,16 @@ def _rank(name: str, order: Order) -> str:
     return (NUMBER_RANK if order.key.numeric else TEXT_RANK).format(of=name)
 
 
-def _order(orders: tuple[Order, ...], tie: str) -> str:
-    """The whole order: each key's rank, then its value; the newest of equals first."""
-    found = [
-        f"{_rank(f'v{i}', order)}, v{i} {'desc' if order.descending else 'asc'}"
-        for i, order in enumerate(orders)
-    ]
-    return ", ".join([*found, f"{tie} desc"])
+def _order(orders: tuple[Order, ...]) -> str:
+    """The whole order: numbers or texts, then NaN, then what is missing; the newest of equals first."""
+    found = []
+    for i, order in enumerate(orders):
+        if order.descending and order.key.numeric:  # NaN would come first
+            found.append(NUMBER_RANK.format(of=f"v{i}"))
+        found.append(f"v{i} {'desc' if order.descending else 'asc'} nulls last")
+    return ", ".join([*found, "id desc"])
 
 
 def _is_number(value: object) -> bool:
     first = value[0] if isinstance(value, list) else value
     return isinstance(first, float)
-
-
-def key_of(order: Order, value: object) -> tuple[int, Number | str | None]:
-    """Rank and value of one key of a run's position."""
-    if value is None:
-        return 2, None
-    if isinstance(value, float):
-        return (1, None) if value != value else (0, number(value))
-    assert isinstance(value, (str, int))
-    return 0, value

@@ -5,17 +5,18 @@ from __future__ import annotations
 import time
 from typing import Any
 
+import msgspec
 from aiohttp import web
 
 from gfedge import errors, keys, sockets
-from gfedge.tracking import compare, feed, query, series, store
+from gfedge.tracking import compare, feed, query, series
 from gfedge.tracking.experiments import Activity
 from gfedge.tracking.experiments import Experiments as ExperimentIndex
 from gfedge.tracking.filter import Comparison, Key, Query, parse
 from gfedge.tracking.index import RunIndex
 from gfedge.tracking.runs import Runs as LiveRuns
+from gfedge.tracking.summaries import Summary
 from gfedge.tracking.types import (
-    Best,
     CompareQuery,
     Experiment,
     ExperimentCreate,
@@ -236,8 +237,11 @@ def _of_runs(at: str) -> list[Route]:
 
 async def list_experiments(request: web.Request, query: ExperimentQuery) -> Experiments:
     known = request.app[EXPERIMENTS]
-    everywhere = query.order.lstrip("-") in ("activity", "runs")
-    activity = await _activity(request, None) if everywhere else {}
+    activity: Activity = {}
+    if query.order.lstrip("-") in ("activity", "runs"):
+        rows = known.select(ExperimentQuery(view="all"), {})
+        pairs = zip(rows, await _summaries(request, rows), strict=True)
+        activity = {row.id: (of.runs, of.last_at) for row, of in pairs}
     found = known.select(query, activity)
     page = await _described(request, found[: query.limit])
     return Experiments(experiments=page, next=page[-1].id if len(found) > len(page) else None)
@@ -350,32 +354,24 @@ def _values(row: Any) -> dict[str, Any]:
     return {name: getattr(row, name) for name in row.__struct_fields__}
 
 
-async def _activity(request: web.Request, ids: list[str] | None) -> Activity:
-    """How many runs experiments have, and when something was last heard of one; None asks for all of them."""
-    found: Activity = await request.app[keys.DB].read(store.activity, ids)
-    for experiment_id, at in request.app[RUNS].last_reports().items():
-        if experiment_id in found:
-            count, last = found[experiment_id]
-            found[experiment_id] = count, max(at, last or 0.0)
-    return found
+async def _summaries(request: web.Request, rows: list[ExperimentRow]) -> list[Summary]:
+    """What the runs of experiments come to, with the reports of runs that go on."""
+    found = await request.app[INDEX].summaries(rows)
+    reports = request.app[RUNS].last_reports()
+    return [
+        one
+        if (at := reports.get(row.id)) is None or one.last_at is None
+        else msgspec.structs.replace(one, last_at=max(at, one.last_at))
+        for one, row in zip(found, rows, strict=True)
+    ]
 
 
 async def _described(request: web.Request, rows: list[ExperimentRow]) -> list[Experiment]:
     """Experiments with what their runs say of them."""
-    index = request.app[INDEX]
-    activity = await _activity(request, [row.id for row in rows])
-    wanted = [
-        (row.id, row.headline.metric, row.headline.goal) for row in rows if row.headline is not None
-    ]
-    best = await index.best(wanted) if wanted else {}
+    found = await _summaries(request, rows)
     return [
-        Experiment(
-            **_values(row),
-            run_count=activity.get(row.id, (0, None))[0],
-            last_activity_at=activity.get(row.id, (0, None))[1],
-            best=Best(run_id=best[row.id][0], value=best[row.id][1]) if row.id in best else None,
-        )
-        for row in rows
+        Experiment(**_values(row), run_count=of.runs, last_activity_at=of.last_at, best=of.best)
+        for row, of in zip(rows, found, strict=True)
     ]
 
 
@@ -383,7 +379,7 @@ async def _plain(
     request: web.Request, page: ListQuery, wanted: Query, experiment: str | None
 ) -> RunTexts:
     """A listing newest first, whose cursor is the id of a run."""
-    after = query.Position(digest="", id=page.cursor, number=0) if page.cursor else None
+    after = query.Position(digest="", id=page.cursor) if page.cursor else None
     scope = query.Scope(
         experiments=[experiment] if experiment is not None else None, limit=page.limit, after=after
     )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Sequence
 from typing import Any
 
 import msgspec
@@ -69,7 +69,6 @@ class Runs:
         self._index = index
         self._live: dict[str, LiveRun] = {}
         self._loading = asyncio.Lock()
-        index.live = self._in_memory
         self.elsewhere: Callable[[str], RunRecord | None] = lambda run_id: None
         """Runs of jobs that have not ended: whoever runs those knows."""
 
@@ -117,13 +116,15 @@ class Runs:
             **msgspec.structs.asdict(row), params=wanted.params, tags=wanted.tags, inputs=inputs
         )
         self._remember(record)
-        self._index.mark(run_id)
+        self._index.mark(record, new=True)
         self._feed.run("run.created", record)
         return record
 
     async def find(self, run_id: str) -> Run:
         if (unended := self.elsewhere(run_id)) is not None:
             return shown(unended)
+        if (live := self._live.get(run_id)) is not None:
+            return shown(live.record)
         if (found := await self._index.find(run_id)) is None:
             raise _unknown(run_id)
         return found
@@ -192,10 +193,11 @@ class Runs:
                 found[experiment_id] = max(live.reported_at, found.get(experiment_id, 0.0))
         return found
 
-    def forget(self, run_ids: Iterable[str]) -> None:
+    def forget(self, run_ids: Collection[str]) -> None:
         """Runs that were removed."""
         for run_id in run_ids:
             self._live.pop(run_id, None)
+        self._index.forget(run_ids)
 
     # Inside
 
@@ -223,7 +225,7 @@ class Runs:
 
     def _take(self, live: LiveRun, record: RunRecord) -> None:
         live.record, live.reported_at = record, time.time()
-        self._index.mark(record.id)
+        self._index.mark(record)
 
     async def _update(
         self,
@@ -262,10 +264,6 @@ class Runs:
 
     # Memory
 
-    def _in_memory(self, run_id: str) -> RunRecord | None:
-        live = self._live.get(run_id)
-        return live.record if live is not None else None
-
     @contextlib.asynccontextmanager
     async def _held(self, run_id: str) -> AsyncIterator[LiveRun]:
         """The run in memory, where it stays for as long as it is held."""
@@ -288,7 +286,7 @@ class Runs:
         live = self._live[record.id] = LiveRun(record)
         if len(self._live) > REMEMBERED:
             for run_id, other in self._live.items():
-                if not other.users and other is not live and not self._index.is_changed(run_id):
+                if not other.users and other is not live:
                     del self._live[run_id]
                     break
         return live

@@ -9,7 +9,6 @@ import msgspec
 
 from gfedge.db import Cursor, Row, append, rows
 from gfedge.tracking.types import (
-    Experiment,
     ExperimentRow,
     Input,
     Latest,
@@ -30,16 +29,6 @@ def all_experiments(cursor: Cursor) -> list[ExperimentRow]:
     return [structured(ExperimentRow, row, "tags", "headline") for row in found]
 
 
-def find_experiment(cursor: Cursor, experiment_id: str) -> Experiment | None:
-    found = rows(cursor, "select * from experiments where id = $1", [experiment_id])
-    if not found:
-        return None
-    counts, last = activity(cursor, [experiment_id]).get(experiment_id, (0, None))
-    values = {**found[0], "run_count": counts, "last_activity_at": last}
-    experiment: Experiment = structured(Experiment, values, "tags", "headline")
-    return experiment
-
-
 def update_experiment(cursor: Cursor, row: ExperimentRow, tags: str, headline: str | None) -> None:
     """Writes what can change; `tags` and `headline` are JSON."""
     cursor.execute(
@@ -52,41 +41,6 @@ def update_experiment(cursor: Cursor, row: ExperimentRow, tags: str, headline: s
     )
 
 
-def activity(cursor: Cursor, ids: list[str] | None) -> dict[str, tuple[int, float | None]]:
-    """Number of runs and time of the last change, by experiment; None asks for all of them."""
-    found = cursor.execute(
-        """
-        select experiment_id, count(*), max(coalesce(ended_at, created_at)) from runs
-        where deleted_at is null and ($1 or experiment_id in (select unnest($2::varchar[])))
-        group by experiment_id
-        """,
-        [ids is None, ids or []],
-    ).fetchall()
-    return {str(i): (int(n), at) for i, n, at in found}
-
-
-def best(
-    cursor: Cursor, wanted: list[tuple[str, str]], column: str | None, number: int
-) -> dict[str, tuple[str, float]]:
-    """The best run and its value by experiment; `wanted` is (experiment, goal), judged by the metric that has the column
-    or, in the lists, the number."""
-    value = column or "list_extract(i.metric_values, list_position(i.metric_keys, $3::integer))"
-    found = cursor.execute(
-        f"""
-        with w as (select unnest($1::varchar[]) as experiment_id, unnest($2::varchar[]) as goal),
-        v as (
-            select i.experiment_id, w.goal, i.id, {value} as value
-            from run_index i join w using (experiment_id) where i.deleted_at is null
-        )
-        select experiment_id, if(goal = 'min', arg_min(id, value), arg_max(id, value)),
-               if(goal = 'min', min(value), max(value))
-        from v where isfinite(value) group by experiment_id, goal
-        """,  # noqa: S608 - a name of our own
-        [*map(list, zip(*wanted, strict=True)), *([number] if column is None else [])],
-    ).fetchall()
-    return {str(e): (str(run), float(value)) for e, run, value in found}
-
-
 # Runs
 
 
@@ -97,9 +51,7 @@ def find_run(cursor: Cursor, run_id: str) -> Run | None:
 
 def records(cursor: Cursor, ids: list[str]) -> list[RunRecord]:
     """All that is known of runs, from where it was first written: six statements for all of them."""
-    found = rows(
-        cursor, "select * exclude (number) from runs where list_contains($1, id) order by id", [ids]
-    )
+    found = rows(cursor, "select * from runs where list_contains($1, id) order by id", [ids])
     params = _by_run(_of_runs(cursor, "select run_id, key, value from params", ids))
     tags = _by_run(_of_runs(cursor, "select run_id, key, value from tags", ids))
     metrics = latest(cursor, ids)
@@ -175,12 +127,29 @@ def models_of(cursor: Cursor, ids: list[str]) -> dict[str, list[ModelLink]]:
     return by_run
 
 
-def unended(cursor: Cursor) -> list[str]:
-    """Runs that have not ended, and ended ones whose change the index has not seen."""
+def existing(cursor: Cursor, ids: list[str]) -> list[str]:
+    """Those of some runs that are recorded."""
     found = cursor.execute(
-        "select id from runs where ended_at is null union select run_id from index_stale"
+        "select id from runs where id in (select unnest($1::varchar[]))", [ids]
     ).fetchall()
     return [str(run_id) for (run_id,) in found]
+
+
+def unindexed(cursor: Cursor) -> list[str]:
+    """Runs that the index has not, and those that have not ended: they may have reported since."""
+    found = cursor.execute(
+        "select id from runs where ended_at is null or id not in (from run_index select id) order by id"
+    ).fetchall()
+    return [str(run_id) for (run_id,) in found]
+
+
+def stale(cursor: Cursor) -> list[str]:
+    """Ended runs that changed after they were last written to the index."""
+    return [str(i) for (i,) in cursor.execute("select distinct run_id from index_stale").fetchall()]
+
+
+def forget_stale(cursor: Cursor) -> None:
+    cursor.execute("delete from index_stale")
 
 
 def update_run(cursor: Cursor, row: RunRow, gone: list[str], more: list[Row]) -> None:

@@ -1,11 +1,7 @@
 -- Runs that report while they run, and an index of all runs to search in.
-create sequence run_number;
-
 alter table experiments add column headline json;
 alter table experiments add column deleted_at double;
 
--- The order in which runs were recorded: what the index has not taken in yet is greater than what it has.
-alter table runs add column number bigint default nextval('run_number');
 alter table runs add column parent_id varchar;
 alter table runs add column source json;
 alter table runs add column deleted_at double;
@@ -46,7 +42,7 @@ create table artifacts (
 -- Derived from the tables above and from 0001: one row a run, with what filters ask (keys as numbers, in lists)
 -- and the whole run as JSON. It may be emptied at any time; it fills again.
 create table run_index (
-    number bigint not null,
+    version bigint not null,        -- of this row and no other: a run that changes is written anew
     id varchar not null,
     experiment_id varchar not null,
     name varchar not null,
