@@ -11,7 +11,7 @@ log = logging.getLogger(__name__)
 
 
 def tell(*lines: str) -> None:
-    """Sends the lines to the socket in NOTIFY_SOCKET; does not wait where nobody reads there."""
+    """Sends the lines to the socket in NOTIFY_SOCKET; never waits for its reader."""
     address = os.environ.get("NOTIFY_SOCKET", "")
     if not address:
         return
@@ -20,6 +20,8 @@ def tell(*lines: str) -> None:
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as to:
             to.setblocking(False)
             to.sendto("\n".join(lines).encode(), name)
+    except BlockingIOError:
+        log.debug("systemd has not read what it was told before %s", lines[0])
     except OSError as error:
         log.warning("systemd was not told %s: %s", lines[0], error)
 

@@ -25,7 +25,7 @@ from gfedge.ai.suspects import Suspects
 from gfedge.db import new_id
 
 GENERATE, SUPERRES = "/api/v1/ai/generate", "/api/v1/ai/superres"
-ROUNDS = int(os.environ.get("GFEDGE_KILL_ROUNDS", "3"))
+ROUNDS = int(os.environ.get("GFEDGE_KILL_ROUNDS", "8"))
 SEED = int(os.environ.get("GFEDGE_KILL_SEED", "1"))
 CLIENTS = 5
 LONG = {"prompt": f"red {builders.SLOW}", "steps": 100, "seed": 1}

@@ -456,7 +456,9 @@ async def test_no_path_of_an_asset_leaves_the_folder(server: Api, path: str, aft
 # -- paths and methods --------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("path", ["/", "/api/v1/nothing", "/api/v2/ai/generate", "/favicon.ico"])
+@pytest.mark.parametrize(
+    "path", ["/nothing", "/api/v1/nothing", "/api/v2/ai/generate", "/favicon.ico"]
+)
 async def test_an_unknown_path_is_a_problem(server: Api, path: str) -> None:
     await server.refused("GET", path, 404, "not_found")
 
