@@ -13,6 +13,7 @@ from conftest import Api
 
 from gfedge import app, openapi
 from gfedge.dashboard.files import HERE, WEB, Web
+from gfedge.promql.signatures import SIGNATURES
 
 ROOT = Path(__file__).parents[1]
 FIRST_PAINT = 150_000
@@ -121,3 +122,8 @@ def test_the_libraries_are_those_whose_digests_are_noted() -> None:
         assert set(noted) == set(held)
         for name, path in held.items():
             assert hashlib.sha256(path.read_bytes()).hexdigest() == noted[name], name
+
+
+def test_every_function_of_promql_is_among_the_completions() -> None:
+    known = set(re.findall(r"\w+", (WEB / "parts/promql.js").read_text("utf-8")))
+    assert set(SIGNATURES) <= known

@@ -26,6 +26,7 @@ const PAGES = [
   { name: "assets", title: "Trace", load: () => import("./pages/asset.js") },
   { name: "models", title: "Models", load: () => import("./pages/models.js") },
   { name: "training", title: "Training", load: () => import("./pages/training.js") },
+  { name: "monitoring", title: "Monitoring", load: () => import("./pages/monitoring.js") },
 ];
 const THEMES = { "": "◐ System", light: "○ Light", dark: "● Dark" };
 const theme = signal(localStorage.getItem("theme") ?? "");

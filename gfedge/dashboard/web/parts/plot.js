@@ -1,7 +1,7 @@
 /** Plots by uPlot: lines over time or steps, with a live legend, zoom by dragging (double click: all of it), colour-blind-safe. */
 
 import uPlot from "../vendor/uplot.js";
-import { figure } from "./format.js";
+import { figure, moment } from "./format.js";
 import { html, signal, useLayoutEffect, useRef } from "./html.js";
 
 // Okabe and Ito's colours, those that show on each ground; beyond them lines are dashed.
@@ -62,12 +62,26 @@ function settings({ series, time, log, height, width, format, range, sync, legen
     width, height, legend: { show: legend && series.length < 30 },
     cursor: { drag: { x: true, y: scatter, uni: 20 }, ...(sync && { sync: { key: sync } }) },
     scales: { x: { time }, y: { distr: log ? 3 : 1, ...(range && !log && { range: () => range }) } },
-    axes: [{ ...axis, ...(xLabel && { label: xLabel }) }, { ...axis, size: 66, values: (_, splits) => splits.map((one) => (one === null ? "" : format(one))) }],
+    axes: [{ ...axis, ...(xLabel && { label: xLabel }), ...(time && { values: clock, space: 48 }) }, { ...axis, size: (_, texts) => Math.max(44, 18 + 6.6 * Math.max(0, ...(texts ?? []).map((one) => one.length))), values: (_, splits) => splits.map((one) => (one === null ? "" : format(one))) }],
     series: [
-      { label: time ? "time" : (xLabel ?? "step"), value: time ? undefined : (_, value) => (value === null ? "–" : figure(value)) },
+      { label: time ? "time" : (xLabel ?? "step"), value: (_, value) => (value === null ? "–" : time ? moment(value) : figure(value)) },
       ...series.map((one, index) => lineOf(one, one.colour ?? index, format, scatter)),
     ],
   };
+}
+
+const DAY = new Intl.DateTimeFormat("en", { day: "numeric", month: "short" });
+
+/** Times of an axis, in 24 hours; the day stands where it changes. */
+function clock(_, splits, axis, space, step) {
+  let day = "";
+  return splits.map((at) => {
+    const date = new Date(at * 1000), today = DAY.format(date), text = date.toTimeString().slice(0, step < 60 ? 8 : 5);
+    if (step >= 86400) return today;
+    const shown = today === day ? text : `${text}\n${today}`;
+    day = today;
+    return shown;
+  });
 }
 
 function lineOf({ name, faint }, index, format, scatter) {
