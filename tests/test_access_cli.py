@@ -6,6 +6,7 @@ import http.client
 import json
 import os
 import re
+import signal
 import socket
 import ssl
 import subprocess
@@ -172,6 +173,29 @@ def test_tls_with_a_certificate_of_its_own(
     cookie = _login(port, context, token)
     assert cookie.startswith("__Host-gfedge_session=")
     assert "; Secure" in cookie
+
+
+def test_a_renewed_certificate_needs_no_restart(
+    gfedge: Run, process: Callable[..., Process], tmp_path: Path
+) -> None:
+    folder = tmp_path / "tls"
+    certificate, key = folder / "gfedge.crt", folder / "gfedge.key"
+    gfedge("tls", "init", str(folder))
+    gfedge("token", "create", "--name", "me")
+    server = serve(process, tls_cert=str(certificate), tls_key=str(key))
+    address = ("127.0.0.1", int(server.address.rpartition(":")[2]))
+    before = ssl.get_server_certificate(address)
+    gfedge("tls", "init", str(tmp_path / "renewed"))
+    certificate.write_text("not a certificate")
+    assert server.process is not None
+    server.process.send_signal(signal.SIGHUP)
+    server.wait_for("not reloaded: certificate: ")
+    assert ssl.get_server_certificate(address) == before
+    for file in (certificate, key):
+        file.write_bytes((tmp_path / "renewed" / file.name).read_bytes())
+    server.process.send_signal(signal.SIGHUP)
+    server.wait_for(f"reloaded certificate: read {certificate}")
+    assert ssl.get_server_certificate(address) == certificate.read_text() != before
 
 
 def _login(port: int, context: ssl.SSLContext, token: str) -> str:
