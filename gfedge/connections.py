@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
@@ -31,6 +32,7 @@ SPARE_FILES = 64
 MOST_FILES = 1 << 16
 STALLS = 3
 """Times `body_timeout` in which a client must take something of an answer."""
+TELL_SECONDS = 60.0
 MOST_PIECES = 1024
 """Frames of one message of a client."""
 EXTENDED = {126: 2, 127: 8}
@@ -46,6 +48,11 @@ class Protocol(RequestHandler):
         super().__init__(*args, **options)
         self.stall_seconds = stall_seconds
         self._look_later: asyncio.TimerHandle | None = None
+
+    async def start(self) -> None:
+        """Not where the connection was refused, or lost, before its task began: aiohttp would log a failure."""
+        if self._manager is not None:
+            await super().start()
 
     def pause_writing(self) -> None:
         """The client does not take what is sent to it: it may not hold a connection for ever."""
@@ -181,6 +188,7 @@ class Server(web.Server):
         self._limit = limit
         self._stall_seconds = stall_seconds
         self._limit_per_address = limit_per_address
+        self._told = -TELL_SECONDS
         self._open: dict[RequestHandler, str] = {}
         self._counts: Counter[str] = Counter()
 
@@ -212,8 +220,20 @@ class Server(web.Server):
             if other.idle and other is not new and address in (None, where):
                 other.force_close()
                 return
+        self._tell()
         transport.write(_full())
         new.force_close()
+
+    def _tell(self) -> None:
+        """Says in the log that connections are refused, once in a while."""
+        now = time.monotonic()
+        if now - self._told > TELL_SECONDS:
+            self._told = now
+            log.warning(
+                "connections are refused: %d are open and none is idle (settings max_connections, "
+                "max_connections_per_address; open files that the system allows)",
+                len(self._open),
+            )
 
 
 def _full() -> bytes:
@@ -249,14 +269,14 @@ class Runner(web.AppRunner):
         return Server(
             made.request_handler,
             request_factory=made.request_factory,
-            limit=max(8, min(self._settings.max_connections, _file_limit() - SPARE_FILES)),
+            limit=max(8, min(self._settings.max_connections, file_limit() - SPARE_FILES)),
             limit_per_address=self._settings.max_connections_per_address,
             stall_seconds=STALLS * self._settings.body_timeout,
             **options,
         )
 
 
-def _file_limit() -> int:
+def file_limit() -> int:
     """Open files that this process may have, raised to what the system lets it."""
     try:
         import resource

@@ -34,7 +34,10 @@ async def outermost(request: web.Request, handler: Handler) -> web.StreamRespons
     except (web.RequestPayloadError, HttpProcessingError) as error:
         failure = errors.BadRequest(f"the body cannot be read: {_line(error)}", code="bad_body")
         response = wire.refusal(failure, request)
-    except Exception:
+    except Exception as error:
+        if request.transport is None and isinstance(error, RuntimeError):
+            # It left before its body was looked at, which aiohttp says in this way.
+            raise ConnectionResetError("the client left") from error
         log.exception("%s %s failed", request.method, request.path)
         unforeseen = errors.ApiError("the server failed at this; its log says why")
         response = wire.refusal(unforeseen, request)

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import json
 import socket
+import sys
 from collections.abc import Callable
 
-from conftest import Process
+import psutil
+import pytest
+from conftest import Process, connected
+
+from gfedge.monitoring.health import told
 
 HOST = b"Host: 127.0.0.1\r\n"
 POST = b"POST /api/v1/ai/generate HTTP/1.1\r\nContent-Type: application/json\r\n" + HOST
@@ -50,3 +55,56 @@ def test_what_is_no_http_is_a_problem_and_no_error_of_the_server(
     assert json.loads(body)["code"] == "bad_body"
     assert server.stop() == 0
     assert " ERROR " not in server.log.read_text()
+
+
+def many(address: str, count: int, sent: bytes) -> list[socket.socket]:
+    host, _, port = address.removeprefix("http://").partition(":")
+    found = []
+    for _ in range(count):
+        found.append(socket.create_connection((host, int(port)), timeout=30))
+        try:
+            found[-1].sendall(sent)
+        except ConnectionError:  # refused already
+            continue
+    return found
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no such limit")
+async def test_few_open_files_cost_connections_and_no_jobs(
+    process: Callable[..., Process],
+) -> None:
+    """150 connections that say nothing, then 60 that never end their bodies, where 96 files may be open."""
+    server = process(body_timeout=30)
+    server.command = ["sh", "-c", 'ulimit -n 96; exec "$0" "$@"', *server.command]
+    server.start()
+    async with connected(server.address) as api:
+        job = await api.submit("red dragon", steps=9)
+    assert server.process is not None
+    used = psutil.Process(server.process.pid)
+    stalled = b"POST /api/v1/ai/superres HTTP/1.1\r\n" + HOST + b"Content-Length: 9000\r\n"
+    stalled += b"Content-Type: image/png\r\n\r\nx"
+    idle = many(server.address, 150, b"")
+    async with connected(server.address) as api:
+        assert (await api.get("/health"))["status"] == "ok"
+        assert (await api.until(job["id"]))["status"] == "succeeded"
+    assert used.num_fds() < 96 - 8
+    busy = many(server.address, 60, stalled)
+    while "connections are refused" not in server.log.read_text():
+        assert len(busy) < 5000
+        busy += many(server.address, 1, stalled)
+    for one in (*idle, *busy):
+        one.close()
+    async with connected(server.address) as api:
+        assert (await api.generate())["status"] == "succeeded"
+        ready = await api.get("/api/v1/monitoring/health/ready")
+        assert "of 96 open files" in ready["checks"]["files"]["reason"]
+    assert server.stop() == 0
+    said = server.log.read_text()
+    assert "Traceback" not in said
+    assert said.count("connections are refused") == 1
+
+
+def test_too_few_files_are_told() -> None:
+    assert told(80, 96).ok
+    assert not told(90, 96).ok
+    assert "ulimit -n" in told(90, 96).reason

@@ -24,17 +24,25 @@ class Use(NamedTuple):
     created_at: float
 
 
+class Kept(NamedTuple):
+    """A use, and until when it is remembered, on a clock that nobody sets."""
+
+    use: Use
+    until: float
+
+
 class Keys:
     """The keys of the last day, oldest first."""
 
     def __init__(self) -> None:
-        self._uses: OrderedDict[str, Use] = OrderedDict()
+        self._kept: OrderedDict[str, Kept] = OrderedDict()
 
     def find(self, key: str | None, request_digest: str | None = None) -> str | None:
         """The job that a key was used for; Conflict where that was another request."""
-        used = self._uses.get(key or "")
-        if used is None or used.created_at < time.time() - KEPT_SECONDS:
+        kept = self._kept.get(key or "")
+        if kept is None or kept.until < time.monotonic():
             return None
+        used = kept.use
         if request_digest not in (None, used.request_digest):
             raise errors.Conflict(
                 f"this Idempotency-Key was used for another request (job {used.job_id}): use a new key",
@@ -48,19 +56,19 @@ class Keys:
             self.load(submission.idempotency_key, use)
 
     def load(self, key: str, use: Use) -> None:
-        oldest = next(iter(self._uses.values()), None)
-        while oldest and (
-            len(self._uses) >= KEPT_KEYS or oldest.created_at < time.time() - KEPT_SECONDS
-        ):
-            self._uses.popitem(last=False)
-            oldest = next(iter(self._uses.values()), None)
-        self._uses[key] = use
-        self._uses.move_to_end(key)
+        now = time.monotonic()
+        oldest = next(iter(self._kept.values()), None)
+        while oldest and (len(self._kept) >= KEPT_KEYS or oldest.until < now):
+            self._kept.popitem(last=False)
+            oldest = next(iter(self._kept.values()), None)
+        age = max(0.0, time.time() - use.created_at)
+        self._kept[key] = Kept(use, now + KEPT_SECONDS - age)
+        self._kept.move_to_end(key)
 
     def forget(self, submission: Submission) -> None:
-        self._uses.pop(submission.idempotency_key or "", None)
+        self._kept.pop(submission.idempotency_key or "", None)
 
     def forget_jobs(self, job_ids: Collection[str]) -> None:
         """The keys of jobs that were removed may be used again."""
-        for key in [key for key, use in self._uses.items() if use.job_id in job_ids]:
-            del self._uses[key]
+        for key in [key for key, kept in self._kept.items() if kept.use.job_id in job_ids]:
+            del self._kept[key]

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+import psutil
+
 from gfedge import errors
+from gfedge.connections import file_limit
 from gfedge.db import Database
 from gfedge.monitoring.serving import Serving
 from gfedge.monitoring.types import Check, Gpu, Readiness
@@ -15,6 +19,7 @@ from gfedge.rows import Cursor
 from gfedge.settings import Settings
 
 DATABASE_SECONDS = 2.0
+FEW_FILES = 8
 CUDA = "CUDAExecutionProvider"
 
 
@@ -26,6 +31,7 @@ async def readiness(
         "models": models(serving),
         "provider": provider(serving, settings.device),
         "database": await database(db),
+        "files": await asyncio.to_thread(files),
         "disk": await asyncio.to_thread(disk, settings.data, settings.min_free_disk),
         "gpu": gpu(gpus, serving),
     }
@@ -83,6 +89,19 @@ def disk(data: Path, min_free: int) -> Check:
             reason=f"{free >> 20} MiB are free and {min_free >> 20} MiB must stay (setting min_free_disk): free some",
         )
     return Check(ok=True, reason=f"{free >> 20} MiB are free")
+
+
+def files() -> Check:
+    """Descriptors are left for models, pictures and connections."""
+    if sys.platform == "win32":
+        return Check(ok=True, reason="they are not limited")
+    return told(psutil.Process().num_fds(), file_limit())
+
+
+def told(used: int, limit: int) -> Check:
+    text = f"{used} of {limit} open files that the system allows are in use"
+    enough = limit - used >= FEW_FILES
+    return Check(ok=enough, reason=text if enough else f"{text}: raise the limit (ulimit -n)")
 
 
 def gpu(gpus: Sequence[Gpu], serving: Serving) -> Check:

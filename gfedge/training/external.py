@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 from gfedge import errors
 from gfedge.settings import Settings
 from gfedge.tasks import Tasks
@@ -41,7 +39,7 @@ class External:
 
     async def recover(self, live: Live) -> None:
         """The trainer could not report while the server was away."""
-        live.heard_at = time.time()
+        live.hear()
 
     async def cancel(self, live: Live) -> None:
         """Nobody has to be waited for: the trainer hears of it when it reports next."""
@@ -49,9 +47,8 @@ class External:
 
     async def look(self) -> None:
         """Finds those that were silent too long."""
-        now, longest = time.time(), self._settings.train_lost_after
+        longest = self._settings.train_lost_after
         for live in self._jobs.active("external"):
-            silent = now - (live.heard_at or now)
-            if live.record.state == "running" and silent > longest:
+            if live.record.state == "running" and live.silent_seconds > longest:
                 reason = f"nothing was heard of its trainer for {longest:g} s"
                 await self._jobs.change(live, state="lost", reason=reason)

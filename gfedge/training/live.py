@@ -42,6 +42,7 @@ class Live:
         self.lock = asyncio.Lock()
         self.ended = asyncio.Event()
         self.heard_at: float | None = None
+        self._heard_since = time.monotonic()
         self.heard: dict[str, int] = {}
         """The last `seq` of each session of its trainer."""
         self.usage: Usage | None = None
@@ -53,6 +54,15 @@ class Live:
     @property
     def id(self) -> str:
         return self.record.id
+
+    def hear(self) -> None:
+        """A sign of life of its trainer."""
+        self.heard_at, self._heard_since = time.time(), time.monotonic()
+
+    @property
+    def silent_seconds(self) -> float:
+        """Since its trainer was heard of, on a clock that nobody sets; 0 before the first time."""
+        return time.monotonic() - self._heard_since if self.heard_at is not None else 0.0
 
     def advance(self, progress: Progress, now: float) -> None:
         """Takes up how far it is."""

@@ -97,7 +97,7 @@ class Rented:
 
     async def recover(self, live: Live) -> None:
         """Goes on with its machine, as soon as Vast.ai says which there are."""
-        live.heard_at = time.time()
+        live.hear()
         self._mind(live)
         if live.record.cancel_requested_at is not None:
             return await self.cancel(live)
@@ -284,7 +284,6 @@ class Rented:
         if live.id in self._renting or rental is None or rental.rented_at is None:
             return None
         since, status = now - rental.rented_at, (machine or {}).get("actual_status")
-        heard = now - (live.heard_at or now)
         if machine is None:  # a new one may not be listed yet
             return ("machine_gone", "its machine is gone") if since > 4 * LOOK_SECONDS else None
         if status in ("exited", "offline"):
@@ -293,7 +292,9 @@ class Rented:
         if state == "starting" and since > (longest := self._settings.vast_start_seconds):
             detail = f"its trainer did not report within {longest:g} s of renting its machine, whose status is {status}"
             return "machine_silent", f"{detail} (setting vast_start_seconds)"
-        if state == "running" and heard > (longest := self._settings.train_lost_after):
+        if state == "running" and live.silent_seconds > (
+            longest := self._settings.train_lost_after
+        ):
             return "machine_silent", f"nothing was heard of its trainer for {longest:g} s"
         return None
 

@@ -70,7 +70,7 @@ async def touch(jobs: TrainingJobs, job_id: str) -> Live:
 
 def sign(live: Live) -> None:
     """A sign of life."""
-    live.heard_at = time.time()
+    live.hear()
 
 
 def answer(live: Live) -> Heard:
