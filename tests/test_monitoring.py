@@ -52,7 +52,7 @@ async def test_a_server_is_alive_before_it_is_ready(client: Api) -> None:
 
     _, found = await eventually(look, lambda answer: answer[0] == 200)
     assert found["status"] == "ready"
-    assert set(found["checks"]) == {"models", "provider", "database", "disk", "gpu"}
+    assert set(found["checks"]) == {"models", "provider", "database", "files", "disk", "gpu"}
     assert all(check["ok"] and check["reason"] for check in found["checks"].values())
 
 
