@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import builders
+import msgspec
 import pytest
 from conftest import JOBS, Api, Process, Serving
 
@@ -25,6 +26,9 @@ from gfedge.retention import store
 PLATFORM = "/api/v1/ml-platform"
 GC = f"{PLATFORM}/gc"
 DAY = 86_400.0
+TRAINING = (
+    "insert into training_jobs values ($1, 'succeeded', 'local', 'x', 'e', 'r', null, 0, 0, $2)"
+)
 
 
 def age(cursor: Cursor, seconds: float) -> None:
@@ -331,6 +335,31 @@ async def test_a_key_of_a_removed_job_may_be_used_again(client: Api, data: Path)
     again = await client.submit("red dragon", key="k", seed=1)
     assert again["id"] != job["id"]
     assert (await client.until(again["id"]))["status"] == "succeeded"
+
+
+async def test_the_folders_of_trainings_that_ended_long_ago(client: Api, data: Path) -> None:
+    db = client.http.app[keys.DB]  # type: ignore[union-attr]
+    jobs = {"long-ago": 31, "lately": 29, "on": None}
+    outside = data / "outside"
+    outside.write_bytes(b"x" * 1000)
+    for job_id, days in jobs.items():
+        record = {"ended_at": time.time() - days * DAY if days else None}
+        row = [job_id, msgspec.json.encode(record).decode()]
+        await db.write(lambda cursor, row: cursor.execute(TRAINING, row), row)
+        work = data / "training" / job_id
+        (work / "checkpoints").mkdir(parents=True)
+        (work / "checkpoints" / "last.bin").write_bytes(b"x" * 100)
+        (work / "checkpoints" / "link").symlink_to(outside)
+        (work / "linked").symlink_to(data)
+        (work / "log.txt").write_text("epoch 1")
+    report = await collect(client)
+    assert gone(report, "training") == ["long-ago"]
+    assert 100 <= report["totals"]["training"]["bytes"] < 1000
+    assert [path.name for path in (data / "training" / "long-ago").iterdir()] == ["log.txt"]
+    for job_id in ("lately", "on"):
+        assert (data / "training" / job_id / "checkpoints" / "last.bin").exists()
+    assert outside.exists()
+    assert gone(await collect(client), "training") == []
 
 
 def test_who_finds_a_file_in_its_place_does_not_lose_it(tmp_path: Path) -> None:

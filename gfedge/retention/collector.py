@@ -56,6 +56,7 @@ class Collector:
         self._db = db
         self._assets = data / "assets"
         self._artifacts = data / "artifacts"
+        self._trainings = data / "training"
         self._memory = memory or Memory()
         self._turn = asyncio.Lock()
 
@@ -74,6 +75,7 @@ class Collector:
             else:
                 await self._remove(planned, now, in_use, report)
             await self._sweep(now, planned, report)
+            await self._sweep_trainings(now, report)
             report.finished_at = time.time()
             if not dry_run:
                 await self._db.write(store.complete, _row(report))
@@ -96,6 +98,13 @@ class Collector:
             await self._db.write(store.remove_experiments, planned.experiments)
         _count_rows(gone, planned.experiments, report)
         self._memory.forget(gone, planned.experiments, [sha256 for sha256, _ in planned.assets])
+
+    async def _sweep_trainings(self, now: float, report: Report) -> None:
+        """What ended trainings left where they worked: its model is stored with its run."""
+        days = report.policy.restore_days
+        ended = await self._db.read(store.ended_trainings, now - days * DAY)
+        reason = f"its training ended more than {days:g} days ago; its log stays"
+        await asyncio.to_thread(sweep.sweep_trainings, self._trainings, ended, report, reason)
 
     async def _sweep(self, now: float, planned: Plan, report: Report) -> None:
         """Looks at the files after what is in use was asked for again: what came meanwhile is among it, or new."""

@@ -207,6 +207,14 @@ def known_artifacts(cursor: Cursor) -> set[str]:
     return {str(sha256) for (sha256,) in found}
 
 
+def ended_trainings(cursor: Cursor, before: float) -> set[str]:
+    """Training jobs that ended before a time."""
+    found = cursor.execute(
+        "select id from training_jobs where (record->>'ended_at')::double < $1", [before]
+    ).fetchall()
+    return {str(job_id) for (job_id,) in found}
+
+
 # Reports
 
 

@@ -7,13 +7,18 @@ bytes takes: who finds it there may rely on it, who comes later writes it anew.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+import shutil
+import stat
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from gfedge import content
 from gfedge.digests import DIGEST
 from gfedge.retention.types import Report
+
+LOG = "log.txt"
+"""What a training printed."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,3 +71,23 @@ def sweep(
             continue
         reason = reasons.get(file.name, "nothing names it") if file.whole else "left by a crash"
         report.add(kind if file.whole else "temporary", file.name, file.bytes, reason)
+
+
+def sweep_trainings(root: Path, ended: Collection[str], report: Report, reason: str) -> None:
+    """Empties (with a dry run: tells of) the folders of ended trainings, but for the log."""
+    for job_id in sorted(ended):
+        gone = [path for path in (root / job_id).glob("*") if path.name != LOG]
+        if not gone:
+            continue
+        report.add("training", job_id, sum(map(_size, gone)), reason)
+        for path in gone if not report.dry_run else ():
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
+
+
+def _size(path: Path) -> int:
+    """Bytes of a file, or of all in a folder; a link's target is not ours."""
+    files = path.rglob("*") if path.is_dir() and not path.is_symlink() else [path]
+    return sum(found.st_size for file in files if not stat.S_ISDIR((found := file.lstat()).st_mode))

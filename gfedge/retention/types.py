@@ -55,7 +55,9 @@ class CollectionRequest(msgspec.Struct, kw_only=True, frozen=True, forbid_unknow
 class Removed(msgspec.Struct, kw_only=True, frozen=True):
     """Something that goes, and why."""
 
-    kind: Annotated[str, Meta(description="job, run, experiment, asset, artifact, or temporary.")]
+    kind: Annotated[
+        str, Meta(description="job, run, experiment, asset, artifact, training, or temporary.")
+    ]
     id: str
     bytes: int
     reason: str

@@ -21,6 +21,7 @@ from gfedge.wire import Route, reply
 FILES = web.AppKey("artifact_files", ArtifactFiles)
 CHUNK = 256 << 10
 ANY = "application/octet-stream"
+FORM = "application/x-www-form-urlencoded"
 _media_type = re.compile(
     r"[\w!#$&^.+\-]{1,100}/[\w!#$&^.+\-]{1,100}(?:; ?[\w\-]+=[\w\-.+]{1,100}){0,3}", re.ASCII
 )
@@ -179,9 +180,9 @@ async def _chunks(request: web.Request, alive: Callable[[], None]) -> AsyncItera
 
 
 def _kind(request: web.Request) -> str:
-    """The media type as it was sent; anything odd is bytes."""
+    """The media type as it was sent; anything odd is bytes, and so is what curl says where it is told nothing."""
     kind = request.headers.get(hdrs.CONTENT_TYPE, "")
-    return kind if _media_type.fullmatch(kind) else ANY
+    return kind if _media_type.fullmatch(kind) and not kind.startswith(FORM) else ANY
 
 
 def _announced(request: web.Request) -> str:
