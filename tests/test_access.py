@@ -123,6 +123,7 @@ async def test_what_is_open_is_named_here() -> None:
         "GET /health",
         "GET /monitoring/health",
         "GET /monitoring/health/ready",
+        "GET /ui/{path}",
         "POST /auth/session",
     }
     assert all("/training-jobs/" in route.path for route in opened if route.secret)

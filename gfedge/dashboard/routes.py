@@ -34,8 +34,11 @@ def routes() -> list[Route]:
             fails={404: ("file_not_found",)},
             summary="A file of the dashboard; `/ui/gfedge.js` is the client module for frontends of your own",
             produces=tuple(sorted(set(MEDIA_TYPES.values()))),
+            about="Open to everybody: it is the same on every server, and a frontend on another host must load the module "
+            "before it can send its token.",
             rooted=True,
             tail=True,
+            scope="open",
         ),
     ]
 

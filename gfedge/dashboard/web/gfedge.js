@@ -90,9 +90,9 @@ export class Client {
   url(path, params = {}) {
     const left = { ...params };
     const filled = path.replace(/\{(\w+)\}/g, (_, name) => {
-      const value = left[name];
+      const value = String(left[name]);
       delete left[name];
-      return String(value).split("/").map(encodeURIComponent).join("/");
+      return name === "path" ? value.split("/").map(encodeURIComponent).join("/") : encodeURIComponent(value);
     });
     const query = new URLSearchParams(Object.entries(left).filter(([, value]) => value !== undefined && value !== null && value !== ""));
     const rooted = /^\/(health|metrics|openapi\.json|docs|prometheus)(\/|$)/.test(path);
