@@ -70,7 +70,7 @@ async def again(app: web.Application, act: Act) -> list[Reloaded]:
         except (ValueError, OSError, errors.ApiError) as error:
             problems.append(f"{name}: {error}")
     lines = [f"{one.name}: {line}" for one in done for line in one.said]
-    for line in lines:
+    for line in lines or ["nothing: no change"]:
         log.info("reloaded %s", line)
     detail = "; ".join(lines + [f"refused {text}" for text in problems])
     await app[keys.DB].write(audit.record, msgspec.structs.replace(act, detail=detail))
@@ -94,7 +94,7 @@ def _take(live: Settings, known: dict[str, Any], found: Settings) -> list[str]:
     lines = []
     for name, old in list(known.items()):
         new = getattr(found, name)
-        before, after = public(name, old), public(name, new)
+        before, after = (_shown(name, one) for one in (old, new))
         if new == old:
             continue
         if name in LIVE:
@@ -107,3 +107,7 @@ def _take(live: Settings, known: dict[str, Any], found: Settings) -> list[str]:
     if live.log_level.upper() != logging.getLevelName(logging.getLogger().level):
         logging.getLogger().setLevel(live.log_level.upper())
     return lines
+
+
+def _shown(name: str, value: Any) -> str:
+    return str(public(name, value)) or "nothing"

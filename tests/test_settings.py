@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import asyncio
 import json
 import logging
 import os
@@ -173,7 +174,7 @@ def test_nobody_keeps_a_copy_of_a_live_setting() -> None:
 
 
 async def test_a_reload_changes_what_it_can(
-    tmp_path: Path, process: Callable[..., Process]
+    tmp_path: Path, process: Callable[..., Process], capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = _written(tmp_path / "etc", 'max_prompt = 5\nvast_key = "very secret"\ntile = 64')
     server = process(config=path)
@@ -189,7 +190,7 @@ async def test_a_reload_changes_what_it_can(
         assert [one["name"] for one in told["reloads"]] == ["settings", "names and origins"]
         assert told["reloads"][0]["said"] == [
             "tile stays 64 until a restart, then 128",
-            "cors_origin:  -> http://app.lan:1",
+            "cors_origin: nothing -> http://app.lan:1",
             "max_prompt: 5 -> 50",
             "vast_key stays (hidden) until a restart, then (hidden)",
         ]
@@ -202,6 +203,13 @@ async def test_a_reload_changes_what_it_can(
         assert [one["action"] for one in records][:2] == ["reload", "reload"]
         assert "max_prompt: 5 -> 50" in records[1]["detail"]
         assert "refused settings" in records[0]["detail"]
+    where = ["--config", str(path), "--data", str(server.data)]
+    assert await asyncio.to_thread(main, ["reload", *where]) == 2  # this file is wrong for us too
+    path.write_text(text.replace("= 50", "= 60"), encoding="utf-8")
+    assert await asyncio.to_thread(main, ["reload", *where]) == 0
+    assert "settings: max_prompt: 50 -> 60" in capsys.readouterr().out
+    assert await asyncio.to_thread(main, ["reload", *where]) == 0
+    assert "max_prompt" not in capsys.readouterr().out
     path.write_text('log_level = "debug"', encoding="utf-8")
     assert server.process is not None
     server.process.send_signal(signal.SIGHUP)

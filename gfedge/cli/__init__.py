@@ -99,10 +99,10 @@ def _run(args: argparse.Namespace) -> int:
             from gfedge.cli import settings
 
             return settings.run(args)
-        case "health":
-            from gfedge.cli import health
+        case "health" | "reload" as command:
+            from gfedge.cli import running
 
-            return health.run(args)
+            return running.health(args) if command == "health" else running.reload(args)
         case "install-service":
             from gfedge.cli import service
 

@@ -21,8 +21,10 @@ def add_machine(commands: Any) -> list[argparse.ArgumentParser]:
     selftest.add_argument("--isolate-inference", action="store_true", help=text)
     text = "whether the server of this data folder serves; exit code 0 or 1"
     health = commands.add_parser("health", help=text, description=f"{text.capitalize()}.")
+    text = "have the server of this data folder read its settings again"
+    reload = commands.add_parser("reload", help=text, description=f"{text.capitalize()}.")
     _add_service(commands)
-    return [settings, selftest, health]
+    return [settings, selftest, health, reload]
 
 
 def _add_service(commands: Any) -> None:
