@@ -444,7 +444,7 @@ async def test_variations_take_what_they_are_not_told_from_the_job(client: Api) 
     assert job["status"] == "succeeded", job["error"]
     params = job["params"]
     wanted = {"prompt": "red dragon", "steps": 3, "sampler": "heun", "scale": 2, "palette": 8}
-    assert params.items() >= {**wanted, "strength": 0.5, "init_image": asset, "n": 3}.items()
+    assert params.items() >= {**wanted, "strength": 0.7, "init_image": asset, "n": 3}.items()
     assert len({output["pixels_sha256"] for output in job["outputs"]}) == 3
     larger = await client.upscale(await client.bytes(made["outputs"][0]["url"]), scale=2)
     body = {"init_image": larger["outputs"][0]["sha256"], "prompt": "blue dragon", "scale": 1}
@@ -452,7 +452,7 @@ async def test_variations_take_what_they_are_not_told_from_the_job(client: Api) 
     assert (job["params"]["prompt"], job["params"]["steps"]) == ("blue dragon", 3)
     body = {"init_image": as_base64(builders.noise(8, 8)), "prompt": "book", "n": 1}
     job = await client.call("POST", "/api/v1/ai/variations", json=body, headers=WAIT)
-    assert job["params"]["strength"] == 0.5
+    assert job["params"]["strength"] == 0.7
     body = {"init_image": as_base64(builders.noise(8, 9))}
     await client.refused("POST", "/api/v1/ai/variations", 422, "prompt_needed", json=body)
 
@@ -500,7 +500,7 @@ async def test_every_picture_stands_on_the_sheet_where_the_atlas_says(
 ) -> None:
     assets = await stored(client, *sides)
     names = [f"n{i}" for i in range(len(sides))]
-    job = await sheet(client, assets=assets, names=names, name="items", **options)
+    job = await sheet(client, pictures=assets, names=names, name="items", **options)
     pixels = await shown(client, job)
     atlas = await client.get(f"{JOBS}/{job['id']}/atlas")
     assert atlas["meta"]["image"] == "items.png"
@@ -524,7 +524,7 @@ async def test_every_picture_stands_on_the_sheet_where_the_atlas_says(
 
 async def test_an_atlas_for_godot_and_for_unity(client: Api) -> None:
     assets = await stored(client, 8, 8)
-    job = await sheet(client, assets=assets, names=["a", "b c"], name="items", columns=1)
+    job = await sheet(client, pictures=assets, names=["a", "b c"], name="items", columns=1)
     path = f"{JOBS}/{job['id']}/atlas"
     godot = (await client.bytes(f"{path}?format=godot")).decode()
     assert godot.startswith('[gd_resource type="SpriteFrames" load_steps=4 format=3]')
@@ -542,15 +542,17 @@ async def test_sheets_refuse_what_is_missing_doubled_or_too_large(serving: Servi
     client = await serving(max_output_pixels=5000)
     [asset] = await stored(client, 32)
     for body, code, status in (
-        ({"assets": ["0" * 64]}, "asset_not_found", 422),
-        ({"assets": [asset], "names": ["a", "b"]}, "invalid", 422),
-        ({"assets": [asset] * 2, "names": ["a", "a"]}, "invalid", 422),
-        ({"assets": [asset], "names": ["../a"]}, "invalid", 422),
-        ({"assets": []}, "invalid", 422),
-        ({"assets": [asset] * 9}, "too_many_pixels", 413),
+        ({"pictures": ["0" * 64]}, "asset_not_found", 422),
+        ({"pictures": [asset], "names": ["a", "b"]}, "invalid", 422),
+        ({"pictures": [asset] * 2, "names": ["a", "a"]}, "invalid", 422),
+        ({"pictures": [asset], "names": ["../a"]}, "invalid", 422),
+        ({"pictures": []}, "invalid", 422),
+        ({"pictures": ["bm90IGEgcGljdHVyZQ=="]}, "bad_image", 422),
+        ({"pictures": [asset] * 9}, "too_many_pixels", 413),
     ):
         await client.refused("POST", SHEETS, status, code, json=body)
-    assert (await sheet(client, assets=[asset] * 4))["inputs"] == [asset]
+    assert (await sheet(client, pictures=[asset] * 4))["inputs"] == [asset]
+    assert (await sheet(client, pictures=[BASE64]))["outputs"][0]["width"] == 32
 
 
 async def test_a_batch_lives_through_a_kill(process: Callable[..., Process]) -> None:

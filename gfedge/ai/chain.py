@@ -61,8 +61,8 @@ def _job(node: Node, around: _Around) -> str:
 
 def _asked(params: dict[str, Any]) -> str:
     """What a job was asked for, in few words."""
-    if "assets" in params:
-        return f"of {len(params['assets'])} pictures"
+    if "pictures" in params:
+        return f"of {len(params['pictures'])} pictures"
     if "prompt" not in params:
         return f"scale {params.get('scale')}"
     said = f'"{params["prompt"]}"'

@@ -155,9 +155,14 @@ class Intake:
     async def sheet(self, asker: Asker, asked: SheetParams) -> Submission:
         params = PIPELINES["sheet"].prepare(asked, None, self._settings)
         assert isinstance(params, SheetParams)
-        inputs = [
-            await self._pictures.known(sha256, "assets") for sha256 in dict.fromkeys(params.assets)
-        ]
+        found = {
+            value: await self._pictures.given(value, "pictures")
+            for value in dict.fromkeys(params.pictures)
+        }
+        params = msgspec.structs.replace(
+            params, pictures=[found[value].sha256 for value in params.pictures]
+        )
+        inputs = _distinct(found.values())
         layout = sheets.layout(params, inputs)
         self._pictures.check_size(layout.width, layout.height, 1, self._settings.max_output_pixels)
         return await self._submission(

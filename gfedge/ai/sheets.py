@@ -46,10 +46,10 @@ class Layout:
 
 
 def prepare(params: SheetParams, model: ModelFolder | None, settings: Settings) -> SheetParams:
-    names = params.names or [f"sprite-{i}" for i in range(len(params.assets))]
-    if len(names) != len(params.assets):
+    names = params.names or [f"sprite-{i}" for i in range(len(params.pictures))]
+    if len(names) != len(params.pictures):
         raise errors.Invalid(
-            f"names: {len(names)} names for {len(params.assets)} pictures", field="names"
+            f"names: {len(names)} names for {len(params.pictures)} pictures", field="names"
         )
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
@@ -92,7 +92,7 @@ def layout(params: SheetParams, inputs: Sequence[AssetRow]) -> Layout:
     """A grid where all pictures are of one size or `columns` is given, else shelves of falling height."""
     assert params.names is not None
     known = {row.sha256: (row.width, row.height) for row in inputs}
-    sizes = [known[sha256] for sha256 in params.assets]
+    sizes = [known[sha256] for sha256 in params.pictures]
     pad = params.padding
     if params.columns or len(set(sizes)) == 1:
         places = _grid(sizes, params.columns or math.ceil(math.sqrt(len(sizes))), pad)
@@ -105,7 +105,7 @@ def layout(params: SheetParams, inputs: Sequence[AssetRow]) -> Layout:
     frames = tuple(
         Frame(name=name, sha256=sha256, x=x, y=y, width=w, height=h)
         for name, sha256, (x, y), (w, h) in zip(
-            params.names, params.assets, places, sizes, strict=True
+            params.names, params.pictures, places, sizes, strict=True
         )
     )
     return Layout(name=params.name, width=width, height=height, frames=frames)

@@ -40,7 +40,6 @@ Background = Annotated[
 ]
 
 
-Sha256 = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$(?!\n)", description="Digest of an asset.")]
 Picture = Annotated[
     str,
     Meta(description="sha256 of an asset, or a picture's bytes in base64 (a data: URL is fine)."),
@@ -128,7 +127,7 @@ class VariationParams(GenerateOptions, kw_only=True, forbid_unknown_fields=True)
 class SheetParams(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """Which pictures to put on one sheet, and how. Pictures of one size stand in a grid, others on shelves."""
 
-    assets: Annotated[list[Sha256], Meta(min_length=1, max_length=1024)]
+    pictures: Annotated[list[Picture], Meta(min_length=1, max_length=1024)]
     names: Annotated[
         list[Annotated[str, Meta(min_length=1, max_length=100, pattern=FRAME_NAME)]] | None,
         Meta(description="One for each picture, all different; absent: sprite-0, sprite-1, …"),

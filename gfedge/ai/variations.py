@@ -12,7 +12,7 @@ from gfedge.ai.types import EndedJob, GenerateParams, VariationParams
 from gfedge.db import Cursor
 from gfedge.lineage import store as lineage
 
-STRENGTH = 0.5
+STRENGTH = 0.7
 INHERITED = ("prompt", "negative_prompt", "style", "steps", "sampler", "guidance_scale", "tileable", "outline", "palette", "scale")  # fmt: skip
 _defaults = msgspec.json.decode(b'{"prompt": "x"}', type=GenerateParams)
 

@@ -17,11 +17,20 @@ from gfedge.cli.errors import FAILED, INTERRUPTED, UNUSABLE, CommandError
 from gfedge.cli.examples import (
     EXAMPLES,
     GC_EXAMPLES,
-    GENERATE_EXAMPLES,
     MODELS_EXAMPLES,
     REPLAY_EXAMPLES,
     SUPERRES_EXAMPLES,
     TRACE_EXAMPLES,
+)
+from gfedge.cli.generate_parser import (
+    GENERATE_EXAMPLES,
+    SHEET_EXAMPLES,
+    VARY_EXAMPLES,
+    WORDS_EXAMPLES,
+    add_generate,
+    add_sheet,
+    add_vary,
+    add_words,
 )
 from gfedge.cli.machine_parser import add_machine
 from gfedge.cli.train_parser import TRAIN_EXAMPLES, add_train
@@ -58,6 +67,18 @@ def _run(args: argparse.Namespace) -> int:
             from gfedge.cli import jobs
 
             return jobs.generate(args)
+        case "vary":
+            from gfedge.cli import jobs
+
+            return jobs.vary(args)
+        case "sheet":
+            from gfedge.cli import sheets
+
+            return sheets.run(args)
+        case "words":
+            from gfedge.cli import words
+
+            return words.run(args)
         case "superres":
             from gfedge.cli import jobs
 
@@ -141,7 +162,10 @@ def parser() -> argparse.ArgumentParser:
     root.add_argument("--version", action="version", version=f"gfedge {gfedge.__version__}")
     commands = root.add_subparsers(dest="command", metavar="COMMAND", title="commands")
     _add_serve(commands)
-    _add_generate(commands)
+    add_generate(_client(commands, "generate", "make sprites from a prompt", GENERATE_EXAMPLES))
+    add_vary(_client(commands, "vary", "make pictures like one", VARY_EXAMPLES))
+    add_sheet(_client(commands, "sheet", "put pictures on one sheet", SHEET_EXAMPLES))
+    add_words(_client(commands, "words", "what a model knows and reads", WORDS_EXAMPLES))
     _add_superres(commands)
     _add_trace(commands)
     _add_replay(commands)
@@ -210,25 +234,6 @@ def _add_settings(command: argparse.ArgumentParser) -> None:
 
 def _flag(command: argparse.ArgumentParser, name: str, metavar: str, text: str) -> None:
     command.add_argument(name, metavar=metavar, help=text)
-
-
-def _add_generate(commands: Any) -> None:
-    generate = _client(commands, "generate", "make a sprite from a prompt", GENERATE_EXAMPLES)
-    generate.add_argument("prompt", metavar="PROMPT", help='what to draw: "a red dragon"')
-    _add_output(generate)
-    number = generate.add_argument
-    number("-n", type=int, metavar="N", help="how many pictures; -o x.png then names x-1.png, ...")
-    number(
-        "--seed", type=int, metavar="SEED", help="the same prompt and seed give the same picture"
-    )
-    number("--steps", type=int, metavar="STEPS", help="sampling steps")
-    number("--guidance-scale", type=float, metavar="G", help="how closely to follow the prompt")
-    number("--scale", type=int, choices=(1, 2, 3, 4, 8), help="upscale in the same job")
-    _flag(generate, "--negative-prompt", "WORDS", "what the picture should not be")
-    _flag(generate, "--palette", "N|COLOURS", "number of colours, or hex colours: ff0000,203040")
-    _flag(generate, "--background", "COLOUR", "transparent, or a hex colour")
-    _flag(generate, "--model", "NAME", "the model (default: the server's)")
-    _flag(generate, "--experiment", "NAME", "the experiment that records the run")
 
 
 def _add_superres(commands: Any) -> None:

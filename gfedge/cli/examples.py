@@ -6,6 +6,8 @@ EXAMPLES = """\
 examples:
   gfedge serve                                          start the server on http://127.0.0.1:8000
   gfedge generate "a red dragon" -o dragon.png --scale 4
+  gfedge vary dragon.png -o other.png                   pictures like it
+  gfedge sheet other-*.png -o sheet.png                 and sheet.json, its atlas
   gfedge superres dragon.png -o large.png --scale 2
   gfedge trace dragon.png                               where a picture came from
   gfedge models list                                    which versions are here, and which one serves
@@ -13,14 +15,6 @@ examples:
   gfedge doctor                                         what works here, and how to mend the rest
 
 `gfedge COMMAND --help` says more about each.
-"""
-
-GENERATE_EXAMPLES = """\
-examples:
-  gfedge generate "a red dragon" -o dragon.png
-  gfedge generate "long sword" -o sword.png -n 4 --seed 7           sword-1.png to sword-4.png
-  gfedge generate "blue potion" -o potion.png --scale 4 --palette 16
-  gfedge generate "a green slime" -o - --background 203040 > slime.png
 """
 
 SUPERRES_EXAMPLES = """\

@@ -21,9 +21,20 @@ from gfedge.cli.errors import UNUSABLE, CommandError
 from gfedge.cli.progress import finish
 
 SENT_AS_GIVEN = (
-    "prompt", "negative_prompt", "seed", "steps", "guidance_scale", "n", "scale", "model", "experiment",
+    "prompt", "negative_prompt", "style", "seed", "steps", "sampler", "guidance_scale", "strength", "n", "scale",
+    "model", "experiment",
 )  # fmt: skip
-TEXTS = ("prompt", "negative_prompt", "model", "experiment", "palette", "background")
+PICTURES = ("init_image", "mask", "palette_image")
+TEXTS = (
+    "prompt",
+    "negative_prompt",
+    "style",
+    "outline",
+    "model",
+    "experiment",
+    "palette",
+    "background",
+)
 STDOUT = "-"
 SIGNATURES = {
     b"\x89PNG\r\n\x1a\n": "image/png",
@@ -34,11 +45,22 @@ SIGNATURES = {
 
 
 def generate(args: argparse.Namespace) -> int:
-    """Prompt to picture."""
-    check_output(args.output, args.n or 1)
+    """Prompt to picture, or many of them."""
+    prompts = None if args.prompts is None else read_prompts(args.prompts)
+    if (prompts is None) == (args.prompt is None):
+        raise CommandError("give a PROMPT, or --prompts FILE", UNUSABLE)
+    check_output(args.output, (args.n or 1) * len(prompts or [""]))
     check_texts(args)
-    body = json.dumps(parameters(args)).encode()
-    return _do("/api/v1/ai/generate", body, "application/json", {}, args)
+    if prompts is not None:
+        return _batch(prompts, args)
+    return _send("/api/v1/ai/generate", args)
+
+
+def vary(args: argparse.Namespace) -> int:
+    """Picture to others like it."""
+    check_output(args.output, args.n)
+    check_texts(args)
+    return _send("/api/v1/ai/variations", args)
 
 
 def superres(args: argparse.Namespace) -> int:
@@ -60,12 +82,68 @@ def _do(path: str, body: bytes, kind: str, query: dict[str, str], args: argparse
         return _deliver(server, reply.json(), args)
 
 
+def _send(path: str, args: argparse.Namespace) -> int:
+    with Server.of(args) as server:
+        body = json.dumps(parameters(args) | with_pictures(server, args)).encode()
+        reply = server.post(path, body, media_type="application/json", key=str(uuid.uuid4()))
+        return _deliver(server, reply.json(), args)
+
+
+def _batch(prompts: list[str], args: argparse.Namespace) -> int:
+    """A job for each prompt; their pictures are numbered through."""
+    with Server.of(args) as server:
+        body = parameters(args) | with_pictures(server, args) | {"prompts": prompts}
+        reply = server.post(
+            "/api/v1/ai/generate/batch",
+            json.dumps(body).encode(),
+            media_type="application/json",
+            key=str(uuid.uuid4()),
+        )
+        jobs = [finish(server, job) for job in reply.json()["jobs"]]
+        paths = iter(names(args.output, sum(len(job["outputs"]) for job in jobs)))
+        for job in jobs:
+            _warn_of_words(job)
+            mine = [next(paths) for _ in job["outputs"]]
+            for path, output in zip(mine, job["outputs"], strict=True):
+                save(path, fetch(server, output), job)
+            _describe(job, job["outputs"], mine, args.server, sys.stdout)
+    return 0
+
+
+def read_prompts(name: str) -> list[str]:
+    """The lines of a file, or of stdin for `-`, that say something."""
+    try:
+        text = read_picture(name, "prompt").decode()
+    except UnicodeDecodeError:
+        raise CommandError(
+            f"{name} is not UTF-8 text: write a prompt in each line", UNUSABLE
+        ) from None
+    found = [line.strip() for line in text.splitlines() if line.strip()]
+    if not found:
+        raise CommandError(f"{name} holds no prompt: write one in each line", UNUSABLE)
+    return found
+
+
+def with_pictures(server: Server, args: argparse.Namespace) -> dict[str, str]:
+    """What stands for the pictures that go with a request."""
+    from gfedge.cli.pictures import sent
+
+    given = {name: getattr(args, name, None) for name in PICTURES}
+    return {name: sent(server, value) for name, value in given.items() if value}
+
+
 def parameters(args: argparse.Namespace) -> dict[str, Any]:
     """The body of a generate request: what was given and nothing else, so that the server's defaults hold."""
-    found = {name: value for name in SENT_AS_GIVEN if (value := getattr(args, name)) is not None}
+    found: dict[str, Any] = {
+        name: value for name in SENT_AS_GIVEN if (value := getattr(args, name)) is not None
+    }
+    if getattr(args, "tileable", False):
+        found["tileable"] = True
+    if args.outline is not None:
+        found["outline"] = outline(args.outline)
     if args.palette is not None:
         found["palette"] = palette(args.palette)
-    if args.background is not None:
+    if getattr(args, "background", None) is not None:
         transparent = args.background == "transparent"
         found["background"] = "transparent" if transparent else colour(args.background)
     return found
@@ -89,6 +167,14 @@ def palette(text: str) -> int | list[str]:
     return [colour(part) for part in text.split(",")]
 
 
+def outline(text: str) -> dict[str, Any]:
+    """`000000`, or `000000:2`."""
+    line, colon, width = text.partition(":")
+    if colon and not (width.isascii() and width.isdigit()):
+        raise CommandError(f"{text!r} is no outline: write one as 000000:2", UNUSABLE)
+    return {"colour": colour(line)} | ({"width": int(width)} if colon else {})
+
+
 def colour(text: str) -> str:
     """`#rrggbb` from `rrggbb` with or without its `#`, which a shell would take for a comment."""
     if not re.fullmatch(r"#?[0-9a-fA-F]{6}", text.strip()):
@@ -104,7 +190,7 @@ def media_type(body: bytes) -> str:
     return next(kinds, "application/octet-stream")
 
 
-def read_picture(name: str) -> bytes:
+def read_picture(name: str, what: str = "picture") -> bytes:
     """The bytes of a file, or of stdin for `-`."""
     try:
         body = sys.stdin.buffer.read() if name == STDOUT else Path(name).read_bytes()
@@ -112,7 +198,7 @@ def read_picture(name: str) -> bytes:
         text = f"cannot read {name}: {error.strerror or error}"
         raise CommandError(text, UNUSABLE) from None
     if not body:
-        raise CommandError(f"{name} is empty: it holds no picture", UNUSABLE)
+        raise CommandError(f"{name} is empty: it holds no {what}", UNUSABLE)
     return body
 
 
@@ -207,7 +293,7 @@ def _deliver(server: Server, job: dict[str, Any], args: argparse.Namespace) -> i
         return 0
     paths = names(args.output, len(outputs))
     for path, output in zip(paths, outputs, strict=True):
-        _save(path, fetch(server, output), job)
+        save(path, fetch(server, output), job)
     _describe(job, outputs, paths, args.server, sys.stdout)
     return 0
 
@@ -221,7 +307,7 @@ def fetch(server: Server, output: dict[str, Any]) -> bytes:
     return body
 
 
-def _save(path: Path, body: bytes, job: dict[str, Any]) -> None:
+def save(path: Path, body: bytes, job: dict[str, Any]) -> None:
     try:
         write_atomically(path, body)
     except OSError as error:
@@ -238,6 +324,9 @@ def _warn_of_words(job: dict[str, Any]) -> None:
     ):
         if words:
             print(f"warning: the model {said}: {', '.join(words)} ({effect})", file=sys.stderr)
+    for word, near in (job.get("suggestions") or {}).items():
+        if near:
+            print(f"         near {word}: {', '.join(near)}", file=sys.stderr)
 
 
 def _describe(
