@@ -1,6 +1,8 @@
 """The words of the sprite generator, and its model folder: digests, and a graph fair to batches."""
 
 import hashlib
+import json
+import sys
 import tomllib
 from pathlib import Path
 
@@ -8,9 +10,14 @@ import numpy as np
 import onnxruntime as ort
 import pytest
 
+from gfedge.inference.engine import Engine
+from gfedge.inference.folder import read_folder
+from gfedge.inference.types import EngineOptions
 from gfedge.inference.words import Vocabulary, grams_of, split
 
-MODEL = Path(__file__).resolve().parents[1] / "models" / "sprite" / "1"
+ROOT = Path(__file__).resolve().parents[1]
+MODEL = ROOT / "models" / "sprite" / "1"
+TOOLS = ROOT / "tools" / "sprites"
 
 
 @pytest.fixture(scope="module")
@@ -155,3 +162,56 @@ def test_shipped_graph_gives_the_same_bytes_alone_and_in_a_batch(
     for i in range(5):
         [alone] = session.run(None, {name: array[i : i + 1] for name, array in feed.items()})
         assert alone.tobytes() == together[i : i + 1].tobytes()
+
+
+def test_the_figures_of_the_shipped_model_are_there_and_its_documented_words_known(
+    shipped: Vocabulary,
+) -> None:
+    manifest = tomllib.loads((MODEL / "model.toml").read_text(encoding="utf-8"))
+    judge = json.loads((TOOLS / "judge.json").read_text(encoding="utf-8"))
+    metrics = manifest["metrics"]
+    assert metrics["judge_top5_real"] == pytest.approx(judge["top5"], abs=1e-3)
+    assert metrics["judge_score"] == pytest.approx(
+        metrics["judge_top5"] / metrics["judge_top5_real"], abs=1e-3
+    )
+    documented = manifest["vocabulary"]["documented"]
+    assert {"red", "dragon", "sword", "potion", "wall", "skeleton"} <= set(documented)
+    assert all(word in shipped.ids for word in documented)
+    assert not {"demon", "snake", "fish"} & set(documented)
+
+
+def test_the_judge_says_what_a_real_sprite_of_the_model_is() -> None:
+    """One sprite of a few words, drawn by the shipped model: a broken judge or a broken model fails this."""
+    sys.path.insert(0, str(TOOLS.parent))
+    try:
+        from sprites import evaluate
+    finally:
+        sys.path.pop(0)
+    verdict = evaluate.Verdict.load(TOOLS)
+    engine = Engine(EngineOptions(device="cpu", workers=1))
+    engine.start()
+    drawing = evaluate.Drawing(engine, read_folder(MODEL), 2, "dpmpp_2m", 8, 2.5)
+    found = evaluate.evaluate(drawing, verdict, ["sword", "book", "skeleton"])
+    engine.close()
+    assert [one["top5"] for one in found.values()] == [1, 1, 1]
+    shuffled = np.random.default_rng(0).permutation(drawing.sprites("book").reshape(-1, 4))
+    noise = shuffled.reshape(-1, 32, 32, 4)
+    assert (verdict.ranks(noise, "book") > 0).all()
+
+
+def test_figures_replace_those_that_are_there(tmp_path: Path) -> None:
+    sys.path.insert(0, str(TOOLS.parent))
+    try:
+        from sprites import evaluate
+    finally:
+        sys.path.pop(0)
+    manifest = tmp_path / "model.toml"
+    manifest.write_text('name = "x"\n\n[metrics]\nold = 1\n\n[pipeline]\nsize = 32\n', "utf-8")
+    for score in (0.5, 0.75):
+        evaluate.write(manifest, {"judge_score": score}, ["dragon"])
+    assert tomllib.loads(manifest.read_text("utf-8")) == {
+        "name": "x",
+        "pipeline": {"size": 32},
+        "metrics": {"judge_score": 0.75},
+        "vocabulary": {"documented": ["dragon"]},
+    }

@@ -33,7 +33,7 @@ from gfedge.cli.generate_parser import (
     add_words,
 )
 from gfedge.cli.machine_parser import add_machine
-from gfedge.cli.train_parser import TRAIN_EXAMPLES, add_train
+from gfedge.cli.train_parser import DATASET_EXAMPLES, TRAIN_EXAMPLES, add_dataset, add_train
 
 DEFAULT_SERVER = "http://127.0.0.1:8000"
 
@@ -132,6 +132,10 @@ def _run(args: argparse.Namespace) -> int:
             from gfedge.cli import selftest
 
             return selftest.run(args)
+        case "dataset":
+            from gfedge.cli import dataset
+
+            return dataset.run(args)
         case "doctor":
             from gfedge.cli import doctor
 
@@ -175,6 +179,7 @@ def parser() -> argparse.ArgumentParser:
     _add_tls(commands)
     _add_gc(commands)
     add_train(_client(commands, "train", "start and watch trainings", TRAIN_EXAMPLES))
+    add_dataset(_client(commands, "dataset", "training sets of pictures", DATASET_EXAMPLES))
     _add_doctor(commands)
     for command in add_machine(commands):
         _add_settings(command)

@@ -19,6 +19,10 @@ LOOK_SECONDS = 0.5
 
 
 def run(args: argparse.Namespace) -> int:
+    if args.action == "sprites":
+        from gfedge.cli import sprites_train
+
+        return sprites_train.run(args)
     with Server.of(args) as server:
         match args.action:
             case "entry-points":

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import argparse
+from typing import Any
 
 TRAIN_EXAMPLES = """\
 examples:
   gfedge train entry-points                          what can be trained (training.toml declares more)
   gfedge train start sprites -p data=train.npz -p steps=500 --follow
+  gfedge train sprites --data ours --steps 20000 --follow       as a job of the server, on `gfedge dataset build`'s set
+  gfedge train sprites --data ours.npz --out models/sprite/2    here, without a server; --resume goes on
   gfedge train list --state active
   gfedge train log JOB -f
   gfedge train cancel JOB
@@ -35,8 +38,68 @@ def add_train(train: argparse.ArgumentParser) -> None:
     ):
         start.add_argument(f"--{name}", metavar="NAME", help=text)
     start.add_argument("--follow", action="store_true", help="show its log until it ends")
+    _add_sprites(actions)
     log = actions.add_parser("log", help="what a training job wrote")
     log.add_argument("job", metavar="JOB")
     log.add_argument("-f", "--follow", action="store_true", help="go on until it ends")
     cancel = actions.add_parser("cancel", help="stop a training job")
     cancel.add_argument("job", metavar="JOB")
+    _take_server(actions)
+
+
+def _take_server(actions: Any) -> None:
+    """The server may be named behind the action too, which does not undo what stands before it."""
+    for command in actions.choices.values():
+        for name in ("--server", "--token-file", "--token"):
+            command.add_argument(name, default=argparse.SUPPRESS, help=argparse.SUPPRESS)
+
+
+def _add_sprites(actions: Any) -> None:
+    text = "train the sprite generator on your own pictures"
+    sprites = actions.add_parser("sprites", help=text, description=text.capitalize() + ".")
+    given = sprites.add_argument
+    given(
+        "--data",
+        metavar="SET",
+        required=True,
+        help="a set of `gfedge dataset build`: its name, or with --out its file",
+    )
+    given("--out", metavar="DIR", help="train here, without a server, and write the model to DIR")
+    given(
+        "--resume", action="store_true", help="with --out: go on with a training that was stopped"
+    )
+    given("--device", choices=("auto", "cpu", "cuda"), default="auto", help="auto takes a GPU")
+    given("--steps", type=int, metavar="N", help="default 6600")
+    given("--batch", type=int, metavar="N", help="pictures in a step (default 64)")
+    given("--rate", type=float, metavar="RATE", help="peak learning rate (default 0.001)")
+    given("--seed", type=int, metavar="SEED", help="of everything that is drawn by chance")
+    given("--follow", action="store_true", help="show the job's log until it ends")
+
+
+DATASET_EXAMPLES = """\
+examples:
+  gfedge dataset build art/items --licence CC0-1.0              names are captions: red_potion.png
+  gfedge dataset build art/walls --licence MIT --grid 32 --captions walls.csv
+  gfedge dataset build ours.toml                                many folders, each with its licence
+
+The set goes to datasets/ in the data folder, where `gfedge train sprites` finds it.
+"""
+
+
+def add_dataset(dataset: argparse.ArgumentParser) -> None:
+    actions = dataset.add_subparsers(dest="action", metavar="ACTION", required=True)
+    text = "folders of PNGs to a training set of sprites"
+    build = actions.add_parser("build", help=text, description=text.capitalize() + ".")
+    build.add_argument("source", metavar="FOLDER|RECIPE.toml", help="PNGs, or a list of folders")
+    for name, metavar, said in (
+        ("licence", "SPDX", "of the pictures: CC0-1.0, MIT, LicenseRef-ours"),
+        ("captions", "FILE", "CSV lines of path,caption instead of the names"),
+        ("words", "WORDS", "that every caption gets: a style"),
+        ("name", "NAME", "of the set (default: the folder's)"),
+        ("out", "FILE", "the .npz to write (default: in datasets/ of the data folder)"),
+        ("data", "DIR", "the data folder (default ~/.local/share/gfedge)"),
+    ):
+        build.add_argument(f"--{name}", metavar=metavar, help=said)
+    build.add_argument("--grid", type=int, metavar="PIXELS", help="cut sheets into such squares")
+    build.add_argument("--no-register", action="store_true", help="do not tell a server")
+    _take_server(actions)

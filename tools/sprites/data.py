@@ -24,6 +24,7 @@ from PIL import Image
 from sprites.colours import Bytes, dominant
 from sprites.recipe import ALIASES, BROADER, MISLEADING, SPELLINGS, STOP, Rule, rule_of
 
+NAME = "dcss-cleared-subset"
 LICENCE = "CC0-1.0, Dungeon Crawl Stone Soup contributors"
 LISTED = Path(__file__).with_name("dcss_cleared.json")
 Note = dict[str, Any]
@@ -119,10 +120,21 @@ def build(tarball: Path) -> tuple[Bytes, list[Note]]:
 
 
 def load(path: Path) -> tuple[Bytes, list[Note], str]:
-    """Pictures, notes and digest of a train.npz."""
+    """Pictures, notes and digest of a train.npz; colours are named here where the set does not name them."""
     with np.load(path) as file:
-        pictures, notes = file["pictures"], str(file["notes"])
-    return pictures, json.loads(notes), digest_of(pictures, notes)
+        pictures, text = file["pictures"], str(file["notes"])
+    notes = json.loads(text)
+    for note, picture in zip(notes, pictures, strict=True):
+        note.setdefault("colours", dominant(picture))
+    return pictures, notes, digest_of(pictures, text)
+
+
+def about(path: Path) -> dict[str, str]:
+    """Name and licence of a train.npz."""
+    with np.load(path) as file:
+        licence = str(file["licence"]) if "licence" in file else ""
+        name = str(file["name"]) if "name" in file else NAME
+    return {"name": name, "licence": licence.split(",")[0]}
 
 
 def main() -> None:

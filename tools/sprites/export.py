@@ -10,6 +10,7 @@ there, so it is whole at any time.
 import argparse
 import hashlib
 import json
+import re
 import shutil
 import time
 import warnings
@@ -31,6 +32,9 @@ from sprites.sheet import PROMPTS, two_halves
 HERE = Path(__file__).parent
 INPUTS = ("x", "t", "words", "subwords")
 SEEDS = 6
+SHIPPED = "dcss-cleared-subset"
+"""The set behind the model that comes with gfedge; its card says what its makers saw. Others have a card of figures."""
+VERSIONED = re.compile(r"[a-z0-9][a-z0-9._-]*/[a-z0-9][a-z0-9._-]*")
 
 
 def net_of(state: dict[str, Any]) -> Net:
@@ -140,10 +144,18 @@ def facts_of(state: dict[str, Any], folder: Path) -> dict[str, Any]:
         "digest": state["digest"],
         "images": state["images"],
         "words": state["shape"]["words"] - 1,
+        "device": state.get("device", "cpu"),
+        **data_of(state),
         "prompts": len(PROMPTS),
         "last_seed": SEEDS - 1,
         "sprites": SEEDS * len(PROMPTS),
     }
+
+
+def data_of(state: dict[str, Any]) -> dict[str, str]:
+    """Name and licence of the training set."""
+    data = state.get("data", {"name": SHIPPED, "licence": "CC0-1.0"})
+    return {"data": data["name"], "licence": data["licence"] or "LicenseRef-unknown"}
 
 
 def fill(template: str, facts: dict[str, Any]) -> str:
@@ -192,8 +204,13 @@ def make(run: Path, out: Path, copies: str = "an uncounted number") -> dict[str,
     facts["alone"] = "yes" if same_alone(velocity, vocabulary) else "NO"
     facts["copies"] = copies
     two_halves(drawn(velocity, vocabulary, PROMPTS, SEEDS), made / "sheet.png", SEEDS, PROMPTS)
-    for name in ("model.toml", "CARD.md", "NOTICE"):
-        text = (HERE / "templates" / name).read_text(encoding="utf-8")
+    facts |= {"name": "sprite", "version": "1"}
+    if VERSIONED.fullmatch(f"{out.parent.name}/{out.name}"):
+        facts |= {"name": out.parent.name, "version": out.name}
+    shipped = facts["data"] == SHIPPED
+    templates = HERE / "templates" if shipped else HERE / "templates" / "own"
+    for name in ("model.toml", "CARD.md", "NOTICE") if shipped else ("model.toml", "CARD.md"):
+        text = (templates / name).read_text(encoding="utf-8")
         (made / name).write_text(fill(text, facts), encoding="utf-8")
     move(made, out)
     return facts

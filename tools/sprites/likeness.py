@@ -12,7 +12,6 @@ import numpy as np
 
 from gfedge.inference.words import Vocabulary
 from sprites.data import load
-from sprites.export import SEEDS, drawn, opened
 from sprites.sample import Bytes, Floats
 from sprites.sheet import PROMPTS
 
@@ -42,6 +41,8 @@ def main() -> None:
     ask.add_argument("--model", type=Path, required=True)
     ask.add_argument("--data", type=Path, required=True)
     options = ask.parse_args()
+    from sprites.export import SEEDS, drawn, opened  # torch, which the functions above do without
+
     pictures, notes, _ = load(options.data)
     vocabulary = Vocabulary.load(options.model / "vocab.json")
     sprites = drawn(opened(options.model / "model.onnx"), vocabulary, PROMPTS, SEEDS)

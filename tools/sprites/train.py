@@ -12,7 +12,9 @@ import argparse
 import copy
 import json
 import time
-from collections import Counter
+from collections import Counter, deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +26,7 @@ from gfedge import report
 from gfedge.inference.words import Vocabulary
 from sprites.captions import Captions, vocabulary_of
 from sprites.colours import dominant, recoloured
-from sprites.data import load
+from sprites.data import about, load
 from sprites.net import Net, Shape
 from sprites.recipe import BOOST
 from sprites.sample import sample, sprites
@@ -62,12 +64,26 @@ class Batches:
 
     def __init__(self, data: Path, batch: int, seed: int) -> None:
         pictures, self.notes, self.digest = load(data)
+        self.about = about(data)
         self.batch, self.seed = batch, seed
         self.bank, colours = coloured_copies(pictures, self.notes)
         self.chance = weights_of(self.notes)
         self.vocabulary = vocabulary_of(self.notes)
         self.captions = Captions(self.vocabulary, self.notes, colours)
         self.turns = np.array([n["turn"] for n in self.notes])
+
+    def ahead(
+        self, first: int, steps: int, workers: int = 2, depth: int = 8
+    ) -> Iterator[list[Tensor]]:
+        """The batches from `first` on, drawn ahead by other threads, so that the device does not wait for captions."""
+        with ThreadPoolExecutor(workers) as pool:
+            coming: deque[Future[list[Tensor]]] = deque()
+            for step in range(first, steps):
+                coming.append(pool.submit(self.draw, step))
+                if len(coming) >= depth:
+                    yield coming.popleft().result()
+            while coming:
+                yield coming.popleft().result()
 
     def draw(self, step: int) -> list[Tensor]:
         """Images [b,4,32,32] in [-1,1], noise alike, t [b], words [b,8], subwords [b,8,12]."""
@@ -97,7 +113,7 @@ def loss_of(
     """Mean square error of the velocity at time t."""
     mix = t[:, None, None, None]
     noised = ((1 - mix) * images + mix * noise).contiguous(memory_format=torch.channels_last)
-    with torch.autocast("cpu", torch.bfloat16):
+    with torch.autocast(images.device.type, torch.bfloat16):
         velocity = net(noised, t, words, subwords)
     return (velocity.float() - (noise - images)).square().mean()
 
@@ -109,6 +125,13 @@ def average(ema: Net, net: Net, step: int) -> None:
     torch._foreach_lerp_(list(ema.parameters()), list(net.parameters()), 1 - keep)
 
 
+def device_of(name: str) -> torch.device:
+    """`auto` is the GPU where torch sees one."""
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    return torch.device(name)
+
+
 class Run:
     """The state of a training run, on disk in RUN/checkpoint.pt."""
 
@@ -116,8 +139,14 @@ class Run:
         torch.manual_seed(options.seed)
         vocabulary = batches.vocabulary
         self.folder: Path = options.run
-        self.net = Net(Shape(words=len(vocabulary.words), buckets=vocabulary.buckets))
-        self.net = self.net.to(memory_format=torch.channels_last)
+        shape = Shape(
+            words=len(vocabulary.words),
+            buckets=vocabulary.buckets,
+            channels=tuple(options.channels),
+        )
+        self.net = Net(shape)
+        self.device = device_of(options.device)
+        self.net = self.net.to(self.device, memory_format=torch.channels_last)
         self.ema = copy.deepcopy(self.net)
         self.optimiser = torch.optim.AdamW(
             self.net.parameters(), options.rate, betas=(0.9, 0.98), weight_decay=0.01, fused=True
@@ -128,6 +157,8 @@ class Run:
             "batch": options.batch,
             "images": len(batches.notes),
             "digest": batches.digest,
+            "data": batches.about,
+            "device": self.device.type,
             "parameters": sum(p.numel() for p in self.net.parameters()),
         }
 
@@ -152,7 +183,7 @@ class Run:
         path = self.folder / "checkpoint.pt"
         if not path.exists():
             return
-        state = torch.load(path, weights_only=True)
+        state = torch.load(path, weights_only=True, map_location=self.device)
         if state["digest"] != self.facts["digest"]:
             raise SystemExit(f"{path} was trained on other data: {state['digest']}")
         self.net.load_state_dict(state["net"])
@@ -161,11 +192,11 @@ class Run:
         self.step, self.seconds, self.loss = state["step"], state["seconds"], state["loss"]
         self.started_at = state["started_at"]
 
-    def advance(self, batches: Batches, steps: int, peak: float) -> None:
+    def advance(self, batch: list[Tensor], steps: int, peak: float) -> None:
         """One step of training."""
         for group in self.optimiser.param_groups:
             group["lr"] = rate_of(self.step, steps, peak)
-        loss = loss_of(self.net, *batches.draw(self.step))
+        loss = loss_of(self.net, *(one.to(self.device, non_blocking=True) for one in batch))
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.net.parameters(), 1.0)
@@ -179,8 +210,10 @@ def train(run: Run, batches: Batches, options: argparse.Namespace, job: report.J
     """Steps until the last one, with a log line, a checkpoint and a contact sheet now and then."""
     began = since = sheet = time.monotonic()
     before = run.seconds
-    while run.step < options.steps and not job.cancelled:
-        run.advance(batches, options.steps, options.rate)
+    for batch in batches.ahead(run.step, min(options.steps, options.until or options.steps)):
+        if job.cancelled:
+            break
+        run.advance(batch, options.steps, options.rate)
         job.progress(run.step, options.steps)
         now = time.monotonic()
         run.seconds = before + now - began
@@ -201,7 +234,7 @@ def preview(run: Run, vocabulary: Vocabulary) -> Path:
     """A contact sheet of the averaged net, one sprite for each prompt; gives its file."""
 
     def velocity(*arrays: np.ndarray) -> np.ndarray:
-        return run.ema(*(torch.from_numpy(a) for a in arrays)).numpy()
+        return run.ema(*(torch.from_numpy(a).to(run.device) for a in arrays)).cpu().numpy()
 
     x = sample(velocity, [vocabulary.encode(p) for p in PROMPTS], range(len(PROMPTS)), steps=12)
     sheet = run.folder / f"step{run.step:06d}.png"
@@ -230,10 +263,15 @@ def main() -> None:
     ask.add_argument("--data", type=Path, required=True)
     ask.add_argument("--run", type=Path, required=True)
     ask.add_argument("--steps", type=int, required=True)
+    ask.add_argument(
+        "--until", type=int, help="stop there; the learning rate still goes by --steps"
+    )
     ask.add_argument("--batch", type=int, default=64)
     ask.add_argument("--rate", type=float, default=1e-3)
     ask.add_argument("--seed", type=int, default=1)
     ask.add_argument("--threads", type=int, default=2)
+    ask.add_argument("--channels", type=int, nargs=3, default=(48, 80, 112), help="of the net")
+    ask.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     ask.add_argument("--save-every", type=float, default=180, help="seconds")
     ask.add_argument("--sheet-every", type=float, default=420, help="seconds")
     options = ask.parse_args()

@@ -1556,7 +1556,7 @@ export interface ShadowBody {
 }
 /** Which pictures to put on one sheet, and how. Pictures of one size stand in a grid, others on shelves. */
 export interface SheetParams {
-  assets: Array<string>;
+  pictures: Array<string>;
   /** One for each picture, all different; absent: sprite-0, sprite-1, … */
   names?: Array<string> | null;
   /** The file's, without .png. */

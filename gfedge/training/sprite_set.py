@@ -1,0 +1,208 @@
+"""Training sets of sprites from folders of PNGs: captions, licences, one size, hard alpha, no picture twice, a digest.
+
+A set is an .npz as tools/sprites reads it: `pictures` uint8 [n, 32, 32, 4], `notes` (a JSON list in the same order:
+path, nouns, words, licence), `licence` and `name`. The digest is over pixels and notes, so two builds can be compared.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import re
+import tomllib
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta
+
+from gfedge import inference
+from gfedge.inference.types import ImageError, Pixels
+
+SIDE = 32
+FEWEST_PIXELS = 16
+"""A picture with fewer visible pixels shows nothing."""
+MAX_PIXELS = 1 << 26
+Text = Annotated[str, Meta(min_length=1)]
+_camel = re.compile(r"(?<=[a-z])(?=[A-Z])")
+_not_letters = re.compile(r"[\W\d_]+")
+
+
+class Source(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
+    """A folder of PNGs."""
+
+    folder: Text
+    licence: Annotated[Text, Meta(description="SPDX: CC0-1.0, MIT, … or LicenseRef-ours.")]
+    captions: str = ""
+    """A file of lines `path,caption` (CSV) that replaces the names; pictures that it does not name are left out."""
+    grid: Annotated[int, Meta(ge=0, le=1024)] = 0
+    """Sheets are cut into squares of so many pixels; 0 takes each file as one picture."""
+    words: str = ""
+    """Words that every caption of it gets: a style."""
+    turn: bool = True
+    """Whether copies in other hues may be made of it."""
+
+
+class Recipe(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
+    """What a set is made of."""
+
+    name: Text
+    sources: Annotated[list[Source], Meta(min_length=1)]
+
+
+@dataclass
+class Built:
+    """A set, and what was left out of it."""
+
+    name: str
+    pictures: list[Pixels] = field(default_factory=list)
+    notes: list[dict[str, Any]] = field(default_factory=list)
+    left_out: Counter[str] = field(default_factory=Counter)
+    """How many pictures, by why."""
+    unreadable: list[str] = field(default_factory=list)
+
+    @property
+    def licence(self) -> str:
+        return " AND ".join(sorted({note["licence"] for note in self.notes}))
+
+    @property
+    def digest(self) -> str:
+        return digest_of(self.pixels(), json.dumps(self.notes))
+
+    def pixels(self) -> bytes:
+        return b"".join(picture.tobytes() for picture in self.pictures)
+
+    def profile(self) -> dict[str, Any]:
+        """What is told of it where it is registered."""
+        words = Counter(word for note in self.notes for word in (*note["nouns"], *note["words"]))
+        return {
+            "images": len(self.notes),
+            "licences": dict(Counter(note["licence"] for note in self.notes)),
+            "words": len(words),
+            "frequent": dict(words.most_common(20)),
+            "left_out": dict(self.left_out),
+        }
+
+
+def read_recipe(path: Path) -> Recipe:
+    """A recipe, its folders relative to it. Raises ValueError with the reason, OSError."""
+    try:
+        return msgspec.convert(tomllib.loads(path.read_text(encoding="utf-8")), Recipe)
+    except (tomllib.TOMLDecodeError, msgspec.ValidationError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path}: {error}") from None
+
+
+def build(recipe: Recipe, root: Path) -> Built:
+    """The set that a recipe describes. Raises ValueError where a folder is missing or nothing is left."""
+    built, seen = Built(name=recipe.name), set()
+    for source in recipe.sources:
+        folder = root / source.folder
+        if not folder.is_dir():
+            raise ValueError(f"there is no folder {folder}")
+        captions = _captions(root / source.captions) if source.captions else None
+        for path, picture in _pictures(folder, source.grid, built):
+            name = path.relative_to(folder).as_posix()
+            caption = _name(path) if captions is None else captions.get(name)
+            if caption is None or not (words := split(caption)):
+                built.left_out["no caption"] += 1
+                continue
+            fitted = hard(inference.drawing.fitted(picture, SIDE))
+            if (fitted[..., 3] > 0).sum() < FEWEST_PIXELS:
+                built.left_out["shows nothing"] += 1
+            elif (key := hashlib.sha256(fitted.tobytes()).digest()) in seen:
+                built.left_out["there already"] += 1
+            else:
+                seen.add(key)
+                built.pictures.append(fitted)
+                built.notes.append(_note(f"{source.folder}/{name}", words, source))
+    if not built.pictures:
+        raise ValueError(f"no picture is left: {dict(built.left_out) or 'the folders hold no PNG'}")
+    return built
+
+
+def hard(picture: Pixels) -> Pixels:
+    """Alpha 0 or 255, and no colour under nothing."""
+    out = picture.copy()
+    visible = picture[..., 3] > 127
+    out[..., 3] = visible * 255
+    out[~visible] = 0
+    return out
+
+
+def digest_of(pixels: bytes, notes: str) -> str:
+    """sha256 over the pixels, then the notes."""
+    return "sha256:" + hashlib.sha256(pixels + notes.encode()).hexdigest()
+
+
+def split(caption: str) -> list[str]:
+    """Words of a file name or a caption, each once: `redDragon_02` is red, dragon."""
+    pieces = _not_letters.split(_camel.sub(" ", caption))
+    return inference.words.split(" ".join(pieces))
+
+
+def save(built: Built, path: Path) -> None:
+    """Writes the set beside its place, then moves it there."""
+    import numpy as np
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.part.npz")
+    np.savez_compressed(
+        part,
+        pictures=np.stack(built.pictures),
+        notes=json.dumps(built.notes),
+        licence=built.licence,
+        name=built.name,
+    )
+    part.replace(path)
+
+
+# Inside
+
+
+def _note(path: str, words: list[str], source: Source) -> dict[str, Any]:
+    """The last word is what the picture shows, as in `red dragon`; the others say how."""
+    details = [*words[:-1], *(word for word in split(source.words) if word not in words)]
+    return {
+        "path": path,
+        "nouns": words[-1:],
+        "words": details,
+        "turn": source.turn,
+        "licence": source.licence,
+    }
+
+
+def _name(path: Path) -> str:
+    return path.stem
+
+
+def _captions(path: Path) -> dict[str, str]:
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            rows = [row for row in csv.reader(file) if row]
+    except (OSError, UnicodeDecodeError) as error:
+        raise ValueError(f"captions {path} cannot be read: {error}") from None
+    if wrong := next((row for row in rows if len(row) < 2), None):
+        raise ValueError(f"captions {path}: a line has a path and a caption, not only {wrong[0]!r}")
+    return {row[0].strip(): ",".join(row[1:]).strip() for row in rows}
+
+
+def _pictures(folder: Path, grid: int, built: Built) -> Iterator[tuple[Path, Pixels]]:
+    """Every PNG below a folder in the order of its path, or each cell of its grid from left to right."""
+    for path in sorted(folder.rglob("*.png")):
+        try:
+            picture = inference.png.decode(path.read_bytes(), MAX_PIXELS)
+        except (ImageError, OSError) as error:
+            built.unreadable.append(f"{path}: {error}")
+            built.left_out["unreadable"] += 1
+            continue
+        height, width = picture.shape[:2]
+        if not grid:
+            yield path, picture
+            continue
+        for y in range(0, height - grid + 1, grid):
+            for x in range(0, width - grid + 1, grid):
+                yield path, picture[y : y + grid, x : x + grid]

@@ -1,0 +1,192 @@
+"""Training a sprite model on a few pictures: the same curve after a stop, and a folder that the engine runs."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import builders
+import numpy as np
+import pytest
+from conftest import Process
+
+from gfedge.cli import main
+from gfedge.inference.engine import Engine
+from gfedge.inference.folder import read_folder
+from gfedge.inference.types import Cancel, EngineOptions, GenerateRequest
+from gfedge.training import sprite_set
+
+ROOT = Path(__file__).resolve().parents[1]
+PYTHON = os.environ.get("GFEDGE_TRAIN_PYTHON", sys.executable)
+HAS_TORCH = not subprocess.run(
+    [PYTHON, "-c", "import torch, onnx, onnxruntime"], capture_output=True, check=False
+).returncode
+needs_torch = pytest.mark.skipif(
+    not HAS_TORCH, reason="needs torch: GFEDGE_TRAIN_PYTHON names a Python that has it"
+)
+
+
+def art(folder: Path, *names: str) -> None:
+    folder.mkdir(parents=True)
+    for number, name in enumerate(names):
+        (folder / f"{name}.png").write_bytes(
+            builders.picture_file(builders.noise(32, 32, seed=number))
+        )
+
+
+def built(tmp_path: Path) -> Path:
+    art(tmp_path / "art", "red_potion", "blue_potion", "LongSword2", "stone-wall")
+    source = sprite_set.Source(folder="art", licence="CC0-1.0")
+    found = sprite_set.build(sprite_set.Recipe(name="own", sources=[source]), tmp_path)
+    sprite_set.save(found, tmp_path / "own.npz")
+    return tmp_path / "own.npz"
+
+
+def tool(module: str, *arguments: object) -> str:
+    environment = {**os.environ, "PYTHONPATH": f"{ROOT / 'tools'}:{ROOT}"}
+    command = [PYTHON, "-m", f"sprites.{module}", *map(str, arguments)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    return done.stdout
+
+
+@needs_torch
+def test_a_stopped_training_goes_on_to_the_same_curve_and_exports(tmp_path: Path) -> None:
+    data = built(tmp_path)
+    small = ("--batch", 4, "--channels", 16, 16, 16, "--threads", 1, "--device", "cpu")
+
+    def train(run: str, *steps: int) -> Path:
+        for last in steps:
+            tool(
+                "train",
+                "--data",
+                data,
+                "--run",
+                tmp_path / run,
+                "--steps",
+                50,
+                "--until",
+                last,
+                *small,
+            )
+        return tmp_path / run
+
+    whole, parts = train("whole", 50), train("parts", 20, 50)
+    lines = [json.loads((run / "log.jsonl").read_text().splitlines()[-1]) for run in (whole, parts)]
+    assert lines[0]["step"] == 50
+    assert lines[0]["loss"] == lines[1]["loss"]
+
+    out = tmp_path / "models" / "own" / "3"
+    tool("export", "--run", parts, "--out", out)
+    folder = read_folder(out)
+    assert (folder.name, folder.version, folder.licence) == ("own", "3", "CC0-1.0")
+    assert folder.dataset["name"] == "own"
+    assert "own, CC0-1.0" in (out / "CARD.md").read_text()
+    engine = Engine(EngineOptions(device="cpu", workers=1))
+    engine.start()
+    request = GenerateRequest(prompt="red potion", steps=2)
+    result = engine.generate(folder, request, lambda done, units: None, Cancel()).result(60)
+    engine.close()
+    assert result.images[0].shape == (32, 32, 4)
+    assert result.unknown_words == ()
+
+
+def test_a_set_has_every_picture_once_with_its_words_and_licence(tmp_path: Path) -> None:
+    art(tmp_path / "items", "red_potion", "redDragon_02", "the")
+    (tmp_path / "items" / "copy.png").write_bytes((tmp_path / "items/red_potion.png").read_bytes())
+    (tmp_path / "items" / "empty.png").write_bytes(
+        builders.picture_file(np.zeros((32, 32, 4), np.uint8))
+    )
+    (tmp_path / "items" / "torn.png").write_bytes(b"\x89PNG\r\n\x1a\nno")
+    sheet = np.concatenate([builders.noise(16, 16, seed=s, alpha=True) for s in (7, 8, 7)], 1)
+    (tmp_path / "walls").mkdir()
+    (tmp_path / "walls" / "a.png").write_bytes(builders.picture_file(sheet))
+    (tmp_path / "captions.csv").write_text("a.png,mossy stone wall\n", encoding="utf-8")
+    (tmp_path / "set.toml").write_text(
+        'name = "ours"\n[[sources]]\nfolder = "items"\nlicence = "CC0-1.0"\nwords = "pixel"\n'
+        '[[sources]]\nfolder = "walls"\nlicence = "MIT"\ncaptions = "captions.csv"\ngrid = 16\n',
+        encoding="utf-8",
+    )
+    recipe = sprite_set.read_recipe(tmp_path / "set.toml")
+    found = sprite_set.build(recipe, tmp_path)
+    said = {note["path"]: (note["nouns"], note["words"], note["licence"]) for note in found.notes}
+    assert said["items/redDragon_02.png"] == (["dragon"], ["red", "pixel"], "CC0-1.0")
+    assert said["walls/a.png"] == (["wall"], ["mossy", "stone"], "MIT")
+    assert found.left_out == {
+        "no caption": 1, "shows nothing": 1, "there already": 2, "unreadable": 1,
+    }  # fmt: skip
+    assert found.licence == "CC0-1.0 AND MIT"
+    assert len(found.notes) == 4
+    assert {alpha for picture in found.pictures for alpha in picture[..., 3].flat} <= {0, 255}
+    assert all(picture.shape == (32, 32, 4) for picture in found.pictures)
+    sprite_set.save(found, tmp_path / "a.npz")
+    with np.load(tmp_path / "a.npz") as file:
+        digest = sprite_set.digest_of(file["pictures"].tobytes(), str(file["notes"]))
+        assert (digest, str(file["name"])) == (found.digest, "ours")
+    assert sprite_set.build(recipe, tmp_path).digest == found.digest
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('name = "x"\n', "sources"),
+        ('name = "x"\n[[sources]]\nfolder = "nowhere"\nlicence = "MIT"\n', "no folder"),
+        ('name = "x"\n[[sources]]\nfolder = "art"\n', "licence"),
+        ('name = "x"\n[[sources]]\nfolder = "art"\nlicence = "MIT"\ncaptions = "c"\n', "captions"),
+        ('name = "x"\n[[sources]]\nfolder = "none"\nlicence = "MIT"\n', "no PNG"),
+    ],
+)
+def test_a_recipe_that_cannot_be_followed_says_why(tmp_path: Path, text: str, said: str) -> None:
+    art(tmp_path / "art", "potion")
+    (tmp_path / "none").mkdir()
+    (tmp_path / "set.toml").write_text(text, encoding="utf-8")
+    with pytest.raises(ValueError, match=said):
+        sprite_set.build(sprite_set.read_recipe(tmp_path / "set.toml"), tmp_path)
+
+
+def test_a_built_set_is_known_to_the_server_and_a_training_names_it(
+    process: Callable[..., Process],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    server = process()
+    server.start()
+    art(tmp_path / "items", "red_potion", "blue_sword")
+    monkeypatch.chdir(tmp_path)
+    at = ("--server", server.address)
+    build = ("dataset", "build", "items", "--data", str(server.data), *at)
+    assert main([*build]) == 2
+    assert "--licence CC0-1.0" in capsys.readouterr().err
+    assert main([*build, "--licence", "CC0-1.0"]) == 0
+    said = capsys.readouterr().out
+    assert (server.data / "datasets" / "items.npz").is_file()
+    assert "2 images, 4 words, CC0-1.0" in said
+    assert main([*build, "--licence", "CC0-1.0"]) == 0
+    assert capsys.readouterr().out == said
+
+    code = main(["train", "sprites", "--data", "items", "--steps", "1", *at])
+    told = capsys.readouterr()
+    if code:  # this Python has no torch, and the server says so
+        assert "torch" in told.err
+    else:
+        assert main(["train", "cancel", told.out.strip(), *at]) == 0
+    assert "is registered" not in told.err
+
+
+def test_training_here_says_what_is_missing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = ("--out", str(tmp_path / "models" / "own" / "1"))
+    assert main(["train", "sprites", "--data", "nothing.npz", *out]) == 2
+    assert "`gfedge dataset build` makes it" in capsys.readouterr().err
+    assert main(["train", "sprites", "--data", "x", "--out", str(tmp_path)]) == 2
+    assert "versions never change" in capsys.readouterr().err
+    (tmp_path / "models" / "own" / "1.run").mkdir(parents=True)
+    (tmp_path / "models" / "own" / "1.run" / "checkpoint.pt").touch()
+    assert main(["train", "sprites", "--data", "x", *out]) == 2
+    assert "--resume goes on with it" in capsys.readouterr().err
