@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import builders
@@ -16,7 +17,7 @@ from hypothesis import strategies as st
 from onnx import helper
 
 from gfedge.registry import gates, golden, references
-from gfedge.registry.policy import Gates
+from gfedge.registry.policy import Gates, ProdGates
 from gfedge.registry.trial import Showing
 from gfedge.registry.types import ModelVersionRow
 
@@ -288,6 +289,20 @@ def test_the_score_is_held_against_the_one_in_prod() -> None:
     assert not gates.score(row(s=1.15), row(s=1.0), lower).passed
     assert not gates.score(row(), row(s=1.0), higher).passed
     assert gates.score(row(s=0.1), None, higher).passed
+
+    def asked(new: dict[str, float], old: dict[str, float], given: Gates) -> Gates | None:
+        one = SimpleNamespace(
+            row=SimpleNamespace(id="2", metrics=new), prod=SimpleNamespace(id="1", metrics=old)
+        )
+        return gates.compared_score(one, given)  # type: ignore[arg-type]
+
+    judged = asked({"judge_score": 0.9}, {"judge_score": 1.0}, ProdGates())
+    assert judged is not None
+    assert not gates.score(row(judge_score=0.9), row(judge_score=1.0), judged).passed
+    assert gates.score(row(judge_score=0.99), row(judge_score=1.0), judged).passed
+    assert asked({}, {"judge_score": 1.0}, ProdGates()) is None
+    assert asked({"judge_score": 0.9}, {"judge_score": 1.0}, Gates()) is None
+    assert asked({}, {}, higher) == higher
 
 
 def test_quality_and_latency_are_ratios_to_prod() -> None:

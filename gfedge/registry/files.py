@@ -28,7 +28,16 @@ MANIFEST = "model.toml"
 INCOMING = ".incoming"
 DOCUMENTS = (".md", ".txt", "")
 """Suffixes of files that are kept beside a model but are no part of it, unless its manifest lists them."""
-NOT_INHERITED = ("version", "files", "source", "created_at", "training", "dataset", "metrics")
+NOT_INHERITED = (
+    "version",
+    "files",
+    "source",
+    "created_at",
+    "training",
+    "dataset",
+    "metrics",
+    "vocabulary",
+)
 """What a manifest says that holds for one version alone."""
 CHUNK = 1 << 20
 

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from gfedge import errors
 from gfedge.inference.folder import read_folder
 from gfedge.inference.types import EngineError, ModelFolder, ModelRefused
@@ -18,6 +20,12 @@ from gfedge.registry.types import GateResult, ModelVersionRow
 
 if TYPE_CHECKING:
     from gfedge.inference.types import Engine
+
+
+JUDGED = "judge_score"
+"""What an evaluation writes into the [metrics] of a generate model."""
+JUDGE_NOISE = 0.02
+"""What that may differ by between two evaluations of models that are equally good."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,8 +44,8 @@ async def check(engine: Engine, one: Candidate, gates: Gates) -> list[GateResult
     found = [await _digest(one), await _smoke(engine, one.folder)]
     found += metrics(one.row, gates)
     found += approver(one, gates)
-    if gates.score:
-        found.append(score(one.row, one.prod, gates))
+    if (scored := compared_score(one, gates)) is not None:
+        found.append(score(one.row, one.prod, scored))
     if not all(gate.passed for gate in found[:2]):
         return found
     return found + await _compared(engine, one, gates)
@@ -101,6 +109,15 @@ def approver(one: Candidate, gates: Gates) -> Iterator[GateResult]:
     if gates.other_approver:
         note = f"registered by {one.row.author}, promoted by {one.by}"
         yield GateResult(gate="other approver", passed=one.by != one.row.author, note=note)
+
+
+def compared_score(one: Candidate, gates: Gates) -> Gates | None:
+    """With the score to be compared: the one of the policy, else for prod the judge's, where both versions have it."""
+    if gates.score or not gates.golden or one.prod is None or one.prod.id == one.row.id:
+        return gates if gates.score else None
+    both = all(JUDGED in row.metrics for row in (one.row, one.prod))
+    loss = max(gates.max_score_loss, JUDGE_NOISE)
+    return msgspec.structs.replace(gates, score=JUDGED, max_score_loss=loss) if both else None
 
 
 def score(row: ModelVersionRow, prod: ModelVersionRow | None, gates: Gates) -> GateResult:
