@@ -1354,7 +1354,7 @@ export interface Reloads {
 }
 /** Something that goes, and why. */
 export interface Removed {
-  /** job, run, experiment, asset, artifact, or temporary. */
+  /** job, run, experiment, asset, artifact, training, or temporary. */
   kind: string;
   id: string;
   bytes: number;
