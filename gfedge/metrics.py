@@ -120,6 +120,51 @@ training_events_total = Counter(
 registry_events_total = Counter(
     "gfedge_registry_events_total", "Events of model versions, by what happened.", ["event"]
 )
+training_reports_total = Counter(
+    "gfedge_training_reports_total", "Reports of trainers with progress or metrics in them."
+)
+
+# Rules and alerts, as Prometheus and Alertmanager name them
+
+rule_evaluations_total = Counter(
+    "gfedge_rule_evaluations_total", "Rules that were evaluated.", ["rule_group"]
+)
+rule_evaluation_failures_total = Counter(
+    "gfedge_rule_evaluation_failures_total", "Rules that could not be evaluated.", ["rule_group"]
+)
+rule_evaluation_duration_seconds = Histogram(
+    "gfedge_rule_evaluation_duration_seconds", "Time to evaluate a rule.", buckets=MOMENTS
+)
+rule_group_iterations_missed_total = Counter(
+    "gfedge_rule_group_iterations_missed_total",
+    "Evaluations of a group that were left out, because the one before still ran.",
+    ["rule_group"],
+)
+rule_group_last_duration_seconds = Gauge(
+    "gfedge_rule_group_last_duration_seconds",
+    "Time of the latest evaluation of a group.",
+    ["rule_group"],
+)
+rule_group_last_evaluation_timestamp_seconds = Gauge(
+    "gfedge_rule_group_last_evaluation_timestamp_seconds",
+    "When a group was evaluated last, Unix time.",
+    ["rule_group"],
+)
+rules_last_reload_successful = Gauge(
+    "gfedge_rules_last_reload_successful",
+    "Whether the files of rules and receivers were sound when they were read last: 1, or 0.",
+)
+alerts = Gauge("gfedge_alerts", "Alerts that are pending or fire, by state.", ["state"])
+notifications_total = Counter(
+    "gfedge_notifications_total",
+    "Attempts to send a message to a receiver of alerts.",
+    ["receiver"],
+)
+notifications_failed_total = Counter(
+    "gfedge_notifications_failed_total",
+    "Attempts to send a message to a receiver of alerts that failed, and are made again.",
+    ["receiver"],
+)
 
 
 class Measured(NamedTuple):
@@ -147,6 +192,11 @@ MODEL_STATE = Measured(
     "gfedge_model_state",
     "1 for the state that a model version is in.",
     ("model", "version", "state"),
+)
+MODEL_ROLE = Measured(
+    "gfedge_model_role",
+    "1 for a model version that gets traffic: as prod, canary or shadow.",
+    ("model", "version", "role"),
 )
 MODEL_LOAD_SECONDS = Measured(
     "gfedge_model_load_seconds",

@@ -136,6 +136,7 @@ class Outbound:
         method: str = "GET",
         query: Mapping[str, str] | None = None,
         json: Any = None,
+        text: str | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> Answer:
         """One request below the target's address and its whole answer, whatever its status.
@@ -146,13 +147,18 @@ class Outbound:
         assert self._session is not None, "open it first"
         url = self._url(path).update_query(query or {})
         given = dict(headers or {})
+        data = None if text is None else text.encode()
         if json is not None:
-            given["Content-Type"] = "application/json"
+            data = msgspec.json.encode(json)
+        if data is not None:
+            given["Content-Type"] = (
+                "text/plain; charset=utf-8" if json is None else "application/json"
+            )
         try:
             async with self._session.request(
                 method,
                 url,
-                data=None if json is None else msgspec.json.encode(json),
+                data=data,
                 headers=given,
                 allow_redirects=False,
             ) as response:

@@ -27,6 +27,8 @@ class VersionState(msgspec.Struct, kw_only=True, frozen=True):
     serves: bool
     state: str
     """One of STATES, or what is wrong with it."""
+    role: str = ""
+    """prod, canary or shadow where it gets traffic."""
 
     @property
     def short_state(self) -> str:
@@ -59,9 +61,11 @@ def read(serving: Serving) -> None:
         for v in versions
         for state in STATES
     }
+    roles: Labelled = {(v.model, v.version, v.role): 1.0 for v in versions if v.role}
     found: Values = {
         metrics.MODEL_INFO: info,
         metrics.MODEL_STATE: states,
+        metrics.MODEL_ROLE: roles,
         metrics.MODEL_LOAD_SECONDS: {(m.name, m.version): m.load_seconds for m in loaded},
         metrics.MODEL_MEMORY_BYTES: {(m.name, m.version): float(m.memory_bytes) for m in loaded},
     }

@@ -166,6 +166,15 @@ class Registry:
         ]
         return [self._folders[one] for one in serving + beside if one in self._folders]
 
+    def role(self, row: ModelVersionRow) -> str:
+        """prod, canary or shadow, where a version gets traffic; else empty."""
+        held = self._settings.get(row.name)
+        for role, one in (("canary", held and held.canary), ("shadow", held and held.shadow)):
+            if one and one.version == row.version:
+                return role
+        serves = self.resolve(row.name)
+        return "prod" if serves is not None and serves.id == row.id else ""
+
     def models(self, query: ModelQuery | None = None) -> list[Model]:
         query = query or ModelQuery()
         found = (self.model(name, query.stage) for name in self.names())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 
-from gfedge import errors
+from gfedge import errors, metrics
 from gfedge.tracking.types import LogBatch, Point
 from gfedge.training.jobs import TrainingJobs
 from gfedge.training.live import Live
@@ -30,13 +30,13 @@ async def hear(jobs: TrainingJobs, job_id: str, report: Report) -> Heard:
         return live
     if not _is_new(live, report):
         return answer(live)
-    metrics = [point for point in report.metrics if _is_ahead(live.record, point)]
-    if metrics or report.params or report.tags:
-        batch = LogBatch(metrics=metrics, params=report.params, tags=report.tags)
+    points = [point for point in report.metrics if _is_ahead(live.record, point)]
+    if points or report.params or report.tags:
+        batch = LogBatch(metrics=points, params=report.params, tags=report.tags)
         await jobs.runs.log(live.record.run_id, batch, time.time())
     if report.session:
         live.heard[report.session] = report.seq
-    _tell(jobs, live, report, metrics)
+    _tell(jobs, live, report, points)
     if report.log:
         await asyncio.to_thread(live.log.append, report.log)
     return answer(live)
@@ -118,12 +118,14 @@ def _is_ahead(record: TrainingRecord, point: Point) -> bool:
     return point.step > record.replayed.get(point.key, point.step - 1)
 
 
-def _tell(jobs: TrainingJobs, live: Live, report: Report, metrics: list[Point]) -> None:
+def _tell(jobs: TrainingJobs, live: Live, report: Report, points: list[Point]) -> None:
+    if report.progress is not None or points:
+        metrics.training_reports_total.inc()
     if report.progress is not None:
         live.advance(report.progress, time.time())
         jobs.tell("job.progress", live, _progress(live, report.progress), f"progress {live.id}")
-    if metrics:
-        jobs.tell("job.metrics", live, {"job_id": live.id, "points": metrics})
+    if points:
+        jobs.tell("job.metrics", live, {"job_id": live.id, "points": points})
     if report.log:
         jobs.tell("job.log", live, {"job_id": live.id, "lines": report.log})
 
