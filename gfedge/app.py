@@ -32,6 +32,7 @@ from gfedge.ai.queue import JobQueue
 from gfedge.ai.shadow import Watcher
 from gfedge.ai.store import TELLERS as AI_TELLERS
 from gfedge.ai.warm import Warm
+from gfedge.alerts import routes as alerts
 from gfedge.assets import routes as assets
 from gfedge.assets.assets import Assets
 from gfedge.assets.store import TELLERS as ASSET_TELLERS
@@ -141,6 +142,7 @@ def routes() -> list[Route]:
         *backup.routes(),
         *lineage.routes(),
         *monitoring.routes(),
+        *alerts.routes(),
         *prometheus.routes(),
         *prometheus_status.routes(),
         *mlflow.calls(),
@@ -188,7 +190,7 @@ def make_app(
     app[lineage.TELLERS] = TELLERS
     app.on_response_prepare.extend((middleware.add_headers, guard.add_headers))
     app.cleanup_ctx.extend(
-        (database, start.access, jobs, training_jobs, collections, history, models)
+        (database, start.access, jobs, training_jobs, collections, history, alerting, models)
     )
     app.on_shutdown.append(drain)
     wire.mount(app, table := routes())
@@ -244,6 +246,14 @@ async def history(app: web.Application) -> AsyncIterator[None]:
         yield
 
 
+async def alerting(app: web.Application) -> AsyncIterator[None]:
+    """The rules, which are evaluated after each sampling, and who is told of alerts."""
+    async for _ in alerts.opened(app):
+        app[prometheus_status.ALERTING] = app[alerts.ALERTS]
+        app[keys.RELOADS]["rules and receivers"] = app[alerts.ALERTS].reread
+        yield
+
+
 def serving(app: web.Application) -> Serving:
     """What monitoring looks at of the slices above it. They open later: it looks when it is asked."""
 
@@ -258,6 +268,7 @@ def serving(app: web.Application) -> Serving:
                 digest=row.digest,
                 serves=row.id in serves,
                 state=known.states.get(row.id, "files missing"),
+                role=known.role(row),
             )
             for row in known.recorded()
             if row.deleted_at is None
@@ -272,6 +283,7 @@ def serving(app: web.Application) -> Serving:
         device=lambda: found.device if (found := engine()) is not None else None,
         jobs=lambda: app[ai.QUEUE].counts,
         failure=lambda: app[WARM].failure,
+        alerts=lambda: app[alerts.ALERTS].summary(),
     )
 
 

@@ -14,7 +14,7 @@ log = logging.getLogger(__name__)
 
 SLICES = (
     *("access", "tracking", "assets", "lineage", "registry", "training"),
-    *("ai", "monitoring", "retention"),
+    *("ai", "monitoring", "alerts", "retention"),
 )
 TABLE = """
 create table if not exists schema_migrations (

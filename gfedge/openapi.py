@@ -36,7 +36,7 @@ AREAS = (
     ("/ml-platform/lineage", "Lineage", "What came from what."),
     ("/trace", "Lineage", "What came from what."),
     ("/ml-platform/ws", "Live", "WebSockets: a snapshot first, then every change."),
-    ("/monitoring", "Monitoring", "Health, status, values, PromQL and dashboards."),
+    ("/monitoring", "Monitoring", "Health, status, values, PromQL, dashboards and alerts."),
     ("/auth", "Access", "Tokens and sessions."),
     ("/admin", "Administration", "Backups and exports."),
     ("/prometheus", "Prometheus", "PromQL over the history, as Prometheus answers it."),

@@ -235,6 +235,20 @@ class Settings(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=
             description="Service account token of that Grafana, never shown; also GRAFANA_API_KEY."
         ),
     ] = ""
+    shipped_rules: Annotated[
+        bool, Meta(description="Evaluate the alerting rules that come with gfedge.")
+    ] = True
+    rule_files: Annotated[
+        str,
+        Meta(
+            description="More rule files in Prometheus' format, with commas between; patterns too.",
+            examples=["/etc/gfedge/rules/*.yml"],
+        ),
+    ] = ""
+    receivers_file: Annotated[
+        str,
+        Meta(description="File that names who is told of alerts (docs/alerts.md); empty: nobody."),
+    ] = ""
     keep_job_days: Annotated[
         float,
         Meta(ge=0, le=36_500, description="Age past which collections remove jobs; 0 keeps all."),
@@ -335,7 +349,7 @@ class Settings(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=
         """Whether the server listens for this machine alone; then it asks for no token."""
         return self.host in LOCAL_HOSTS
 
-    def listed(self, name: Literal["allowed_host", "cors_origin"]) -> tuple[str, ...]:
+    def listed(self, name: Literal["allowed_host", "cors_origin", "rule_files"]) -> tuple[str, ...]:
         """The parts of a setting that has commas in it."""
         text: str = getattr(self, name)
         return tuple(part.strip() for part in text.split(",") if part.strip())

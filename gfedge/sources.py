@@ -28,8 +28,8 @@ NOT_SETTINGS = frozenset(
     }
 )
 """Variables of the command line and of the tests; `GFEDGE_JOB_*` are those of trainers."""
-LISTS = frozenset({"allowed_host", "cors_origin"})
-PATHS = frozenset({"data", "models", "admin_token_file", "tls_cert", "tls_key"})
+LISTS = frozenset({"allowed_host", "cors_origin", "rule_files"})
+PATHS = frozenset({"data", "models", "admin_token_file", "receivers_file", "tls_cert", "tls_key"})
 """Relative ones in the file start at its folder; elsewhere at the current one."""
 
 

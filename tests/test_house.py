@@ -214,10 +214,13 @@ UNITS = (
     "_series",
     "_enabled",
     "_jobs",
+    "_alerts",
+    "_successful",
 )
 MEASURED_UNITS = (*UNITS, "_info", "_celsius", "_watts", "_hertz", "_per_second", "_rows")
 WITHOUT_UNIT = {
     "gfedge_model_state",
+    "gfedge_model_role",
     "gfedge_gpu_up",
     "gfedge_gpu_throttled",
     "gfedge_gpu_last_xid",

@@ -187,7 +187,11 @@ async def test_a_reload_changes_what_it_can(
         text = 'max_prompt = 50\nvast_key = "another secret"\ntile = 128\ncors_origin = "http://app.lan:1"'
         path.write_text(text, encoding="utf-8")
         told = await api.call("POST", "/api/v1/admin/reload")
-        assert [one["name"] for one in told["reloads"]] == ["settings", "names and origins"]
+        assert [one["name"] for one in told["reloads"]] == [
+            "settings",
+            "names and origins",
+            "rules and receivers",
+        ]
         assert told["reloads"][0]["said"] == [
             "tile stays 64 until a restart, then 128",
             "cors_origin: nothing -> http://app.lan:1",

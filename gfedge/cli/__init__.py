@@ -112,6 +112,10 @@ def _run(args: argparse.Namespace) -> int:
             from gfedge.cli import gc
 
             return gc.run(args)
+        case "rules":
+            from gfedge.cli import rules
+
+            return rules.check(args)
         case "train":
             from gfedge.cli import train
 
@@ -178,6 +182,7 @@ def parser() -> argparse.ArgumentParser:
     _add_access(commands)
     _add_tls(commands)
     _add_gc(commands)
+    _add_rules(commands)
     add_train(_client(commands, "train", "start and watch trainings", TRAIN_EXAMPLES))
     add_dataset(_client(commands, "dataset", "training sets of pictures", DATASET_EXAMPLES))
     _add_doctor(commands)
@@ -390,6 +395,13 @@ def _add_gc(commands: Any) -> None:
     _flag(gc, "--keep-jobs", "N", "remove jobs before the newest N")
     _flag(gc, "--keep-job-bytes", "SIZE", "remove jobs before the newest whose pictures fill SIZE")
     _flag(gc, "--restore-days", "DAYS", "remove runs and experiments deleted longer ago")
+
+
+def _add_rules(commands: Any) -> None:
+    actions = _actions(commands, "rules", "alerting and recording rules, in Prometheus' format")
+    text = "check rule files, and say where they are wrong"
+    check = actions.add_parser("check", help=text, description=text.capitalize() + ".")
+    check.add_argument("files", metavar="FILE", nargs="+", help="a rule file")
 
 
 def _add_doctor(commands: Any) -> None:

@@ -16,6 +16,7 @@ from gfedge.compat.prometheus import route
 from gfedge.compat.prometheus_forms import FARTHEST, Form, invalid
 from gfedge.compat.prometheus_types import RuleNames
 from gfedge.monitoring.queries import QUERIES, Cancelled
+from gfedge.monitoring.routes import HISTORY
 from gfedge.promql.engine import Engine
 from gfedge.wire import Route
 
@@ -28,12 +29,20 @@ Plain = dict[str, Any]
 class Alerting(Protocol):
     """Who knows the rules and the alerts; both as Prometheus' API shows them."""
 
-    def groups(self) -> Sequence[Plain]:
+    def prometheus_groups(self) -> Sequence[Plain]:
         """Rule groups, by file and name."""
         ...
 
-    def alerts(self) -> Sequence[Plain]:
+    def prometheus_alerts(self) -> Sequence[Plain]:
         """Those that are pending or firing."""
+        ...
+
+    def alertmanagers(self) -> Sequence[str]:
+        """The addresses of those that are notified."""
+        ...
+
+    def reloaded(self) -> tuple[bool, float]:
+        """Whether the latest reading of the files found no faults, and when it was."""
         ...
 
 
@@ -102,7 +111,7 @@ async def rules(form: Form, request: web.Request) -> bytes:
 
 
 def _groups(app: web.Application) -> Sequence[Plain]:
-    return app[ALERTING].groups() if ALERTING in app else ()
+    return app[ALERTING].prometheus_groups() if ALERTING in app else ()
 
 
 def _wanted(
@@ -148,12 +157,14 @@ def _token(group: Plain) -> str:
 
 
 async def alerts(form: Form, request: web.Request) -> bytes:
-    found = request.app[ALERTING].alerts() if ALERTING in request.app else ()
+    found = request.app[ALERTING].prometheus_alerts() if ALERTING in request.app else ()
     return json.answer({"alerts": list(found)})
 
 
 async def alertmanagers(form: Form, request: web.Request) -> bytes:
-    return json.answer({"activeAlertmanagers": [], "droppedAlertmanagers": []})
+    urls = request.app[ALERTING].alertmanagers() if ALERTING in request.app else ()
+    active = [{"url": url} for url in urls]
+    return json.answer({"activeAlertmanagers": active, "droppedAlertmanagers": []})
 
 
 async def targets(form: Form, request: web.Request) -> bytes:
@@ -192,13 +203,14 @@ async def buildinfo(form: Form, request: web.Request) -> bytes:
 
 
 async def runtimeinfo(form: Form, request: web.Request) -> bytes:
+    sound, at = request.app[ALERTING].reloaded() if ALERTING in request.app else (True, STARTED)
     answer = {
         "startTime": _rfc3339(STARTED),
         "CWD": "",
         "hostname": socket.gethostname(),
         "serverTime": _rfc3339(time.time()),
-        "reloadConfigSuccess": True,
-        "lastConfigTime": _rfc3339(STARTED),
+        "reloadConfigSuccess": sound,
+        "lastConfigTime": _rfc3339(at),
         "corruptionCount": 0,
         "goroutineCount": 0,
         "GOMAXPROCS": os.cpu_count() or 1,
@@ -232,14 +244,18 @@ async def config(form: Form, request: web.Request) -> bytes:
 
 async def tsdb(form: Form, request: web.Request) -> bytes:
     top = form.limit() or 10
+    history = request.app[HISTORY]
+    stored = [round(entry.started_at * 1000) for entry in history.archive.entries]
+    first = history.memory.start
+    span = min([*stored, *([first] if first is not None else [])], default=0), history.memory.last
 
     def work(engine: Engine, cancelled: Cancelled) -> bytes:
-        return json.answer(_heads(engine, top))
+        return json.answer(_heads(engine, top, span))
 
     return await request.app[QUERIES].run(work)
 
 
-def _heads(engine: Engine, top: int) -> Plain:
+def _heads(engine: Engine, top: int, span: tuple[int, int]) -> Plain:
     rows = engine.storage.series([], -FARTHEST, FARTHEST)
     names: dict[str, int] = {}
     values: dict[str, set[str]] = {}
@@ -254,14 +270,14 @@ def _heads(engine: Engine, top: int) -> Plain:
                 size[name] = size.get(name, 0) + len(value)
             pair = f"{name}={value}"
             pairs[pair] = pairs.get(pair, 0) + 1
-    now = round(time.time() * 1000)
+    first, last = span
     return {
         "headStats": {
             "numSeries": len(rows),
             "numLabelPairs": len(pairs),
             "chunkCount": len(rows),
-            "minTime": now,
-            "maxTime": now,
+            "minTime": first,
+            "maxTime": last,
         },
         "seriesCountByMetricName": _top(names, top),
         "labelValueCountByLabelName": _top({k: len(v) for k, v in values.items()}, top),
