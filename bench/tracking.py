@@ -106,7 +106,9 @@ def is_full(cursor: Cursor) -> bool:
 def ids(cursor: Cursor) -> list[str]:
     found = cursor.execute("select id from runs using sample 500").fetchall()
     return [str(row[0]) for row in found] + [
-        str(cursor.execute("select max(id) from runs").fetchall()[0][0])
+        str(
+            cursor.execute("select run_id from metrics where key = 'long' limit 1").fetchall()[0][0]
+        )
     ]
 
 
