@@ -9,6 +9,7 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
+import builders
 import pytest
 import yaml
 from conftest import Process
@@ -171,10 +172,16 @@ def test_selftest(models: Path, capfd: pytest.CaptureFixture[str]) -> None:
 def test_selftest_shows_the_log_of_a_server_that_does_not_start(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    broken = tmp_path / "gfedge.toml"
-    broken.write_text("prot = 1")
-    assert main(["selftest", "--config", str(broken)]) == 1
-    assert "prot is not a setting: did you mean port?" in capsys.readouterr().err
+    builders.make_superres_folder(tmp_path)
+    (tmp_path / "superres" / "1" / "model.toml").write_text("name = 1")
+    config = tmp_path / "gfedge.toml"
+    config.write_text('tls_cert = "missing.crt"\ntls_key = "missing.key"')
+    assert main(["selftest", "--models", str(tmp_path), "--config", str(config)]) == 1
+    said = capsys.readouterr().err
+    assert "the server ended with code 2\nthe log of its server:" in said
+    assert "missing.crt and" in said
+    assert main(["selftest", "--models", str(tmp_path / "none")]) == 1
+    assert "there is no model in" in capsys.readouterr().err
 
 
 @SLOW

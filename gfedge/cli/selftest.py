@@ -19,6 +19,8 @@ from typing import Any
 from gfedge.cli.access import noted
 from gfedge.cli.client import NoServer, Reply, Server
 from gfedge.cli.errors import CommandError
+from gfedge.cli.serve import load
+from gfedge.inference.folder import folders
 from gfedge.inference.png import probe
 
 START_SECONDS = 120.0
@@ -27,6 +29,9 @@ STOP_SECONDS = 60.0
 
 def run(args: argparse.Namespace) -> int:
     """Every step, with the time it took; the first that fails ends it with code 1."""
+    if not folders(models := load(args).models):
+        raise CommandError(f"there is no model in {models}: name their folder with --models")
+    args.models = str(models)
     with (
         tempfile.TemporaryDirectory(prefix="gfedge-selftest-") as folder,
         _server(args, Path(folder)) as (server, process),
