@@ -24,11 +24,12 @@ buildah run "$made" -- gfedge selftest
 echo "== with a read-only root, as docker run --read-only --tmpfs /tmp"
 seen=$(mktemp -d)
 mount --bind "$(buildah mount "$made")" "$seen" && mount -o remount,bind,ro "$seen"
+mount -t proc proc "$seen/proc" && mount --bind /dev "$seen/dev"
 for folder in data tmp; do mount -t tmpfs -o mode=1777 tmpfs "$seen/$folder"; done
+trap 'umount "$seen/data" "$seen/tmp" "$seen/dev" "$seen/proc" "$seen" && rmdir "$seen"; buildah rm "$made" >/dev/null' EXIT
 chroot --userspec=10001:10001 "$seen" env -i PATH=/opt/gfedge/bin:/usr/bin:/bin PYTHONDONTWRITEBYTECODE=1 GFEDGE_DATA=/data sh -c '
   touch /opt/gfedge/x 2>&1 || true
   gfedge selftest'
-umount "$seen/data" "$seen/tmp" "$seen" && rmdir "$seen" && buildah umount "$made" >/dev/null
 echo "== serve, and the healthcheck beside it"
 buildah run "$made" -- sh -c 'gfedge serve & server=$!
   for _ in $(seq 100); do gfedge health 2>/dev/null && break; sleep 0.2; done
