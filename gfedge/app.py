@@ -45,6 +45,7 @@ from gfedge.db import Database
 from gfedge.events import Events
 from gfedge.lineage import routes as lineage
 from gfedge.mlflow import routes as mlflow
+from gfedge.mlflow.files import UPLOADS
 from gfedge.monitoring import routes as monitoring
 from gfedge.monitoring.serving import Serving, VersionState
 from gfedge.opening import begin, open_database
@@ -70,6 +71,7 @@ from gfedge.tracking.experiments import Experiments
 from gfedge.tracking.feed import Feed
 from gfedge.tracking.index import RunIndex
 from gfedge.tracking.lineage import TELLERS as TRACKING_TELLERS
+from gfedge.tracking.multipart import Uploads
 from gfedge.tracking.runs import Runs
 from gfedge.training import report_routes as reports
 from gfedge.training import routes as training
@@ -223,6 +225,8 @@ async def database(app: web.Application) -> AsyncIterator[None]:
             settings.data / "artifacts", settings.max_artifact, settings.min_free_disk
         )
         files.open()
+        app[UPLOADS] = Uploads(settings.data / "artifacts" / "uploads", settings.max_artifact)
+        app[UPLOADS].open()
         model_files = ModelFiles(
             settings.data / "models", settings.max_model, settings.min_free_disk
         )

@@ -8,7 +8,7 @@ from gfedge.lineage.types import Edge
 
 Node = dict[str, Any]
 ORDER = (
-    "asset", "job", "run", "experiment", "promotion", "model_version", "training_job", "training_run", "dataset", "commit",
+    "asset", "job", "run", "experiment", "promotion", "model_version", "logged_model", "training_job", "training_run", "dataset", "commit",
 )  # fmt: skip
 
 
@@ -130,6 +130,11 @@ def _dataset(node: Node, around: _Around) -> str:
     return f"dataset {node['id']}: {', '.join(facts) or 'nothing more is known'}"
 
 
+def _logged_model(node: Node, around: _Around) -> str:
+    by = "".join(f", logged by run {found['id']}" for found in around.before("run"))
+    return f"logged model {node['id']} ({node.get('name')}){by}"
+
+
 def _commit(node: Node, around: _Around) -> str:
     where = f" of {node['repository']}" if node.get("repository") else ""
     return f"commit {node['id']}{where}"
@@ -146,4 +151,5 @@ WORDS = {
     "training_run": _training_run,
     "dataset": _dataset,
     "commit": _commit,
+    "logged_model": _logged_model,
 }

@@ -15,7 +15,7 @@ from gfedge.lineage.types import Edge, Kind, Node
 
 DEEDS: tuple[Kind, ...] = ("job", "run", "training_job", "training_run", "promotion")
 """Kinds of things that happen; of the others, an experiment is neither done nor used and is left out."""
-THINGS: tuple[Kind, ...] = ("asset", "model_version", "dataset", "commit")
+THINGS: tuple[Kind, ...] = ("asset", "model_version", "logged_model", "dataset", "commit")
 MOST_NODES = 10_000
 RECORDED = "recorded_as"
 

@@ -20,6 +20,7 @@ Kind = Literal[
     "training_run",
     "dataset",
     "commit",
+    "logged_model",
 ]
 """What a node is. A `training_run` is one that only a model folder tells of; those that happen here are runs."""
 

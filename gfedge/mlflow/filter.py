@@ -52,6 +52,8 @@ class Grammar(msgspec.Struct, frozen=True, kw_only=True):
     lists: tuple[str, ...] = ()
     """Attributes that take IN and NOT IN."""
     entities: tuple[Entity, ...]
+    listed: tuple[Entity, ...] = ("dataset",)
+    """What takes IN and NOT IN whatever its key."""
     nulls: tuple[Entity, ...] = ()
     """What may be asked for IS NULL."""
     orders: tuple[Entity, ...] = ("attribute",)
@@ -187,7 +189,9 @@ class _Parser:
 
     def _check_operator(self, key: Key, operator: str, numeric: bool) -> None:
         known = NUMERIC if numeric else TEXTUAL
-        if key.entity == "dataset" or (key.entity == "attribute" and key.name in self._lists()):
+        if key.entity in self._grammar.listed or (
+            key.entity == "attribute" and key.name in self._lists()
+        ):
             known = (*known, *LISTED)
         if operator not in known:
             raise invalid(f"Invalid comparator '{operator}' not one of {list(known)}")

@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from gfedge import keys
 from gfedge.db import Row
+from gfedge.lineage.types import edge
 from gfedge.mlflow import limits, run_answers, runs
 from gfedge.mlflow.protocol import Nothing, call
 from gfedge.mlflow.types import DatasetInput, InputsLog, OutputsLog
@@ -71,7 +72,12 @@ async def link(request: web.Request, run_id: str, models: list[ModelLink]) -> No
             for one in new
         ]
         stale = [StaleRow(run_id=run_id)] if live.record.ended_at is not None else []
-        await request.app[keys.DB].insert(*rows, *stale)
+        read = [
+            edge(("logged_model", one.model_id), "input", ("run", run_id), now)
+            for one in new
+            if one.direction == "input"
+        ]
+        await request.app[keys.DB].insert(*rows, *read, *stale)
         request.app[RUNS].show(live, replace(live.record, models=[*live.record.models, *new]))
 
 

@@ -40,6 +40,7 @@ def call(
     scope: Scope | None = None,
     twins: tuple[str, ...] = (),
     example: dict[str, Any] | None = None,
+    tail: bool = False,
 ) -> Route:
     """A row of the table: `work` gets the request and what was asked, and gives what is answered."""
     named = tuple(re.findall(r"\{(\w+)\}", path))
@@ -51,9 +52,10 @@ def call(
             return found
         return web.Response(body=_encode(found), content_type=JSON)
 
+    rooted = path.startswith("/")
     return row(
         method,
-        f"{BASE}/{path}",
+        path if rooted else f"{BASE}/{path}",
         answered,
         summary,
         name=work.__name__,
@@ -62,7 +64,8 @@ def call(
         reads=asked if method != "GET" else None,
         scope=scope,
         example=example,
-        twins=(f"/ajax-api/2.0/mlflow/{path}", *twins),
+        twins=twins if rooted else (f"/ajax-api/2.0/mlflow/{path}", *twins),
+        tail=tail,
     )
 
 
@@ -104,7 +107,7 @@ def _reader(
                 return decode(data or b"{}")
             found = msgspec.json.decode(data or b"{}")
             found = found if isinstance(found, dict) else {}
-            return msgspec.convert({**found, **request.match_info}, asked, strict=False)
+            return msgspec.convert({**request.match_info, **found}, asked, strict=False)
         except msgspec.ValidationError as error:
             raise _misfit(error, asked) from None
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):

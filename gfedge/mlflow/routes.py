@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
-from gfedge.mlflow import experiments, histories, inputs, run_search, runs, server
+from gfedge.mlflow import (
+    experiments,
+    files,
+    histories,
+    inputs,
+    logged_models,
+    model_versions,
+    registered_models,
+    run_search,
+    runs,
+    server,
+)
 from gfedge.wire import Route
 
 
@@ -13,5 +24,9 @@ def calls() -> list[Route]:
         *run_search.routes(),
         *histories.routes(),
         *inputs.routes(),
+        *files.routes(),
+        *logged_models.routes(),
+        *registered_models.routes(),
+        *model_versions.routes(),
         *server.routes(),
     ]

@@ -176,6 +176,15 @@ async def of_id(request: web.Request, run_id: str) -> RunSeen:
         raise no_run(run_id) from None
 
 
+async def is_known(request: web.Request, run_id: str) -> bool:
+    """Also a deleted one."""
+    try:
+        await request.app[RUNS].find(run_id)
+    except errors.NotFound:
+        return False
+    return True
+
+
 async def exists(request: web.Request, run_id: str) -> bool:
     try:
         run = await request.app[RUNS].find(run_id)

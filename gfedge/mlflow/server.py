@@ -32,7 +32,7 @@ class ServerInfo(msgspec.Struct, kw_only=True):
     store_type: str = "gfedge"
     workspaces_enabled: bool = False
     trace_archival_enabled: bool = False
-    multipart_uploads_enabled: bool = False
+    multipart_uploads_enabled: bool = True
     multipart_downloads_enabled: bool = False
 
 

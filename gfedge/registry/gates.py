@@ -43,7 +43,7 @@ async def check(engine: Engine, one: Candidate, gates: Gates) -> list[GateResult
     """Every gate. One that cannot be tried because the model does not answer is left out: that one failed already."""
     found = [await _digest(one), await _smoke(engine, one.folder)]
     found += metrics(one.row, gates)
-    found += approver(one, gates)
+    found += approver(one.row, one.by, gates)
     if (scored := compared_score(one, gates)) is not None:
         found.append(score(one.row, one.prod, scored))
     if not all(gate.passed for gate in found[:2]):
@@ -86,6 +86,14 @@ async def _compared(engine: Engine, one: Candidate, gates: Gates) -> list[GateRe
     return found
 
 
+def of_figures(
+    row: ModelVersionRow, prod: ModelVersionRow | None, by: str, gates: Gates
+) -> list[GateResult]:
+    """The gates of a version that is not run here: what is known of it, not what it would answer."""
+    found = [*metrics(row, gates), *approver(row, by, gates)]
+    return [*found, score(row, prod, gates)] if gates.score else found
+
+
 def metrics(row: ModelVersionRow, gates: Gates) -> Iterator[GateResult]:
     for name, bound in gates.metrics.items():
         value = row.metrics.get(name)
@@ -105,10 +113,10 @@ def metrics(row: ModelVersionRow, gates: Gates) -> Iterator[GateResult]:
             yield GateResult(gate=f"metric {name}", passed=value is not None, figure=value)
 
 
-def approver(one: Candidate, gates: Gates) -> Iterator[GateResult]:
+def approver(row: ModelVersionRow, by: str, gates: Gates) -> Iterator[GateResult]:
     if gates.other_approver:
-        note = f"registered by {one.row.author}, promoted by {one.by}"
-        yield GateResult(gate="other approver", passed=one.by != one.row.author, note=note)
+        note = f"registered by {row.author}, promoted by {by}"
+        yield GateResult(gate="other approver", passed=by != row.author, note=note)
 
 
 def compared_score(one: Candidate, gates: Gates) -> Gates | None:

@@ -29,6 +29,8 @@ def edges(row: ModelVersionRow) -> list[EdgeRow]:
             found.append((("dataset", dataset), "trained", told))
     if row.training_job:
         found.append((("training_job", row.training_job), "produced", this))
+    if row.model_id:
+        found.append((("logged_model", row.model_id), "registered", this))
     if row.dataset_id:
         found.append((("dataset", row.dataset_id), "trained", this))
     return [edge(source, relation, target, row.registered_at) for source, relation, target in found]

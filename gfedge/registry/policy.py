@@ -108,6 +108,11 @@ class RegisteredModel(msgspec.Struct, kw_only=True, frozen=True):
     policy: Policy | None = None
     canary: Canary | None = None
     shadow: Shadow | None = None
+    description: str = ""
+    tags: dict[str, str] | None = None
+    created_at: float | None = None
+    """Set where the model was made before it had a version."""
+    updated_at: float | None = None
 
 
 class PromoteBody(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):

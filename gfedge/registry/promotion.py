@@ -16,7 +16,7 @@ from msgspec.structs import replace
 
 from gfedge import errors, metrics
 from gfedge.db import new_id
-from gfedge.inference.types import EngineError, ModelFolder, ModelRefused
+from gfedge.inference.types import EngineError, ModelRefused
 from gfedge.lineage.types import Node, edge
 from gfedge.registry import gates
 from gfedge.registry.gates import Candidate, GateFailed
@@ -85,7 +85,7 @@ class Promotions:
                     f"no version of {name} was in prod before that could serve again",
                     code="no_previous_version",
                 )
-            load_seconds = await self._load(self._registry.folder(row.id), present)
+            load_seconds = await self._load(row, present)
             change = _change(row, "prod", present, by, reason, [], forced=False)
             change = replace(change, action="rolled_back", details=details)
             await self._swap(
@@ -99,6 +99,8 @@ class Promotions:
         if conditions is None:
             return []
         prod = self._in_prod(row.name)
+        if not row.is_run_here:
+            return gates.of_figures(row, prod, by, conditions)
         candidate = Candidate(
             row=row,
             folder=self._registry.folder(row.id),
@@ -110,13 +112,13 @@ class Promotions:
 
     async def _move(self, row: ModelVersionRow, asked: Promotion) -> Promotion:
         """Moves a version whose gates hold, if it still is where it was when they were tried."""
-        if self._registry.version(row.id).stage != row.stage:
+        if self._registry.version(f"{row.name}@{row.version}").stage != row.stage:
             raise errors.Conflict(
                 f"{row.id} was moved meanwhile: look again", code="changed_meanwhile"
             )
         present = self._in_prod(row.name) if asked.to_stage == "prod" else None
         if asked.to_stage == "prod":
-            await self._load(self._registry.folder(row.id), present)
+            await self._load(row, present)
         change = _change(
             row, asked.to_stage, present, asked.by, asked.reason, asked.gates, forced=asked.forced
         )
@@ -143,8 +145,16 @@ class Promotions:
         after = replace(held, canary=canary, shadow=shadow)
         return [after] if after != held else []
 
-    async def _load(self, folder: ModelFolder, present: ModelVersionRow | None) -> float:
+    async def _load(self, row: ModelVersionRow, present: ModelVersionRow | None) -> float:
         """Has a version in memory; Conflict where that fails, with the version in prod as it was."""
+        if not row.is_run_here:
+            if present is not None and present.is_run_here:
+                raise errors.Conflict(
+                    f"{row.id} is not run here, and {present.id} serves: it stays in prod",
+                    code="not_run_here",
+                )
+            return 0.0
+        folder = self._registry.folder(row.id)
         key = f"{folder.name}@{folder.version}"
         try:
             seconds = await asyncio.wrap_future(self._running().load(folder))

@@ -9,6 +9,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from gfedge import errors
 from gfedge.db import Cursor
 from gfedge.inference.folder import NAME, folder_digest, read_folder
@@ -39,11 +41,19 @@ class Origin:
 
 
 async def register(
-    registry: Registry, source: Path, name: str | None, version: str | None, origin: Origin
+    registry: Registry,
+    source: Path,
+    name: str | None,
+    version: str | None,
+    origin: Origin,
+    **told: str,
 ) -> tuple[ModelVersionRow, bool]:
-    """The version, and whether it is new. Its files are copied and stay unchanged from then on."""
+    """The version, and whether it is new. Its files are copied and stay unchanged from then on.
+
+    `told` are fields of its row that say where else it is known.
+    """
     await registry.opened()
-    metrics = await registry.db.read(_check_origin, origin)
+    metrics = await registry.db.read(check_origin, origin)
     earlier = registry.resolve(f"{name}@{references.LATEST}") if name else None
     async with registry.files.room() as room:
         base = registry.here(earlier.id) if earlier else None
@@ -68,6 +78,7 @@ async def register(
                 metrics=metrics,
                 note=origin.note,
             )
+            row = msgspec.structs.replace(row, **told)
             await registry.add(row, folder)
     return row, True
 
@@ -84,7 +95,7 @@ async def register_bundled(
             code="folder_not_found",
             field="folder",
         )
-    metrics = await registry.db.read(_check_origin, origin)
+    metrics = await registry.db.read(check_origin, origin)
     async with registry.registering:
         verdict = await examination.examine(path)
         folder = await asyncio.to_thread(read_folder, path)
@@ -109,7 +120,7 @@ async def register_bundled(
     return row, True
 
 
-def _check_origin(cursor: Cursor, origin: Origin) -> dict[str, float]:
+def check_origin(cursor: Cursor, origin: Origin) -> dict[str, float]:
     """Refuses what is not here; gives the last metrics of the run."""
     if origin.dataset and datasets.find_dataset(cursor, origin.dataset) is None:
         raise errors.Invalid(
@@ -133,7 +144,7 @@ def _named(
     name = _checked("name", name or table.get("name", ""))
     digest = folder_digest(table["files"])
     for row in registry.versions(name):
-        if row.kind != table.get("kind"):
+        if row.is_run_here and row.kind != table.get("kind"):
             raise errors.Conflict(
                 f"model {name!r} is of kind {row.kind}: a version of kind {table.get('kind')!r} needs another name",
                 code="model_of_other_kind",

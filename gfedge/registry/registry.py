@@ -202,9 +202,13 @@ class Registry:
             "inputs": folder.inputs if folder else {},
             "defaults": folder.defaults if folder else {},
             "limits": folder.limits if folder else {},
-            "state": self.states.get(row.id, "registered") if folder else "files missing",
+            "state": self._state(row),
         }
         return ModelVersion(**values)
+
+    def _state(self, row: ModelVersionRow) -> str:
+        kept = row.id in self._folders or not row.is_run_here
+        return self.states.get(row.id, "registered") if kept else "files missing"
 
     # What changes
 
@@ -245,8 +249,11 @@ class Registry:
             elif isinstance(one, ChangeRow):
                 self._follow(one)
 
-    async def add(self, row: ModelVersionRow, folder: ModelFolder) -> None:
-        """Takes a new version: its row, its lineage and the first entry of its history in one commit."""
+    async def add(self, row: ModelVersionRow, folder: ModelFolder | None, *more: Row) -> None:
+        """Takes a new version: its row, its lineage and the first entry of its history in one commit.
+
+        One that is not run here has no folder; `more` are rows that name its files.
+        """
         change = ChangeRow(
             id=new_id(),
             name=row.name,
@@ -258,9 +265,10 @@ class Registry:
             details={"digest": row.digest},
             changed_at=row.registered_at,
         )
-        await self.db.insert(row, *origins.edges(row), change)
+        await self.db.insert(row, *origins.edges(row), change, *more)
         self._rows[row.id] = row
-        self._folders[row.id] = folder
+        if folder is not None:
+            self._folders[row.id] = folder
         self.states[row.id] = "registered"
         metrics.registry_events_total.labels("registered").inc()
 
@@ -268,11 +276,34 @@ class Registry:
         """A deleted version can no longer be run; what it made still names it."""
         self._folders.pop(row.id, None)
         self.states.pop(row.id, None)
+        if not row.is_run_here:
+            return
         await asyncio.to_thread(self.files.remove, row.name, row.version)
 
     def settings(self, name: str) -> RegisteredModel:
         """What holds for a model, with its policy."""
         return self._settings.get(name) or RegisteredModel(name=name)
+
+    def registered(self) -> list[str]:
+        """Names of the models that there are, with versions or yet without."""
+        made = [name for name, held in self._settings.items() if held.created_at is not None]
+        return sorted({*made, *(r.name for r in self._rows.values() if r.deleted_at is None)})
+
+    async def remove(self, name: str, gone: Sequence[ModelVersionRow], *more: Row) -> None:
+        """Takes a model away with all its versions, whose rows stay."""
+        await self.db.write(store.remove_model, name, gone, *more)
+        self._settings.pop(name, None)
+        self._rows.update({row.id: row for row in gone})
+        for row in gone:
+            await self.forget(row)
+
+    async def rename(self, name: str, held: RegisteredModel, *more: Row) -> None:
+        """Gives a model that is not run here another name; ids of versions stay what they were."""
+        rows = [replace(row, name=held.name) for row in self._rows.values() if row.name == name]
+        await self.db.write(store.remove_model, name, rows, held, *more)
+        self._settings.pop(name, None)
+        self._settings[held.name] = held
+        self._rows.update({row.id: row for row in rows})
 
     def policy(self, name: str) -> Policy:
         return self.settings(name).policy or Policy()
@@ -281,7 +312,12 @@ class Registry:
         """The version that was in prod before the present one and can serve again."""
         rows = [self._rows[version] for version in self._trails.get(name, [])[:-1]]
         return next(
-            (r for r in reversed(rows) if r.stage != "prod" and r.id in self._folders), None
+            (
+                row
+                for row in reversed(rows)
+                if row.stage != "prod" and (row.id in self._folders or not row.is_run_here)
+            ),
+            None,
         )
 
     def taken(self, name: str) -> set[str]:
@@ -313,7 +349,7 @@ class Registry:
     async def _open_registered(self) -> None:
         """Reads what was registered here before; the folder of a row that is gone or changed does not run."""
         for row in self._rows.values():
-            if row.bundled or row.deleted_at is not None:
+            if row.bundled or row.deleted_at is not None or not row.is_run_here:
                 continue
             path = self.files.path_of(row.name, row.version)
             try:

@@ -25,7 +25,7 @@ def all_versions(cursor: Cursor) -> list[ModelVersionRow]:
 
 def registered_models(cursor: Cursor) -> list[RegisteredModel]:
     found = rows(cursor, "select * from registered_models")
-    return [structured(RegisteredModel, row, "policy", "canary", "shadow") for row in found]
+    return [structured(RegisteredModel, row, "policy", "canary", "shadow", "tags") for row in found]
 
 
 def change(cursor: Cursor, relabelled: Sequence[ModelVersionRow], *more: Row) -> None:
@@ -35,7 +35,8 @@ def change(cursor: Cursor, relabelled: Sequence[ModelVersionRow], *more: Row) ->
         cursor.execute(
             """
             update model_versions
-            set stage = $2, description = $3, aliases = $4, tags = $5, deleted_at = $6 where id = $1
+            set stage = $2, description = $3, aliases = $4, tags = $5, deleted_at = $6, name = $7, updated_at = $8
+            where id = $1
             """,
             [
                 row.id,
@@ -44,6 +45,8 @@ def change(cursor: Cursor, relabelled: Sequence[ModelVersionRow], *more: Row) ->
                 _json(row.aliases),
                 _json(row.tags),
                 row.deleted_at,
+                row.name,
+                row.updated_at,
             ],
         )
     waiting: dict[type, list[Row]] = {}
@@ -52,6 +55,12 @@ def change(cursor: Cursor, relabelled: Sequence[ModelVersionRow], *more: Row) ->
             cursor.execute("delete from registered_models where name = $1", [one.name])
         waiting.setdefault(type(one), []).append(one)
     append(cursor, waiting)
+
+
+def remove_model(cursor: Cursor, name: str, gone: Sequence[ModelVersionRow], *more: Row) -> None:
+    """Takes away what holds for a model as a whole; its versions stay as rows that were deleted."""
+    cursor.execute("delete from registered_models where name = $1", [name])
+    change(cursor, gone, *more)
 
 
 def changes(cursor: Cursor, name: str = "") -> list[ChangeRow]:

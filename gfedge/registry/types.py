@@ -9,6 +9,8 @@ from msgspec import UNSET, Meta, UnsetType
 
 from gfedge.inference.examine import Signature
 
+OTHER = "other"
+"""The kind of a version that is kept, found, promoted and downloaded here, but not run."""
 STAGES = ("dev", "staging", "prod", "archived")
 Stage = Literal["dev", "staging", "prod", "archived"]
 Action = Literal[
@@ -80,6 +82,15 @@ class ModelVersionRow(msgspec.Struct, kw_only=True, frozen=True):
     aliases: list[str]
     tags: dict[str, str]
     deleted_at: float | None = None
+    uri: str = ""
+    """Where MLflow's clients look for its files; empty: in its folder here."""
+    model_id: str = ""
+    run_link: str = ""
+    updated_at: float | None = None
+
+    @property
+    def is_run_here(self) -> bool:
+        return self.kind != OTHER
 
 
 class ModelRef(msgspec.Struct, kw_only=True, frozen=True):
@@ -121,6 +132,7 @@ class ModelVersion(msgspec.Struct, kw_only=True, frozen=True):
     source_run: str
     training_job: str
     dataset_id: str
+    model_id: Annotated[str, Meta(description="The logged model that it was made of, or empty.")]
     author: str
     note: str
     registered_at: float
@@ -156,7 +168,7 @@ class ModelQuery(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """Which models to list; with `stage`, only versions of that stage."""
 
     stage: Stage | None = None
-    kind: Literal["generate", "superres"] | None = None
+    kind: Literal["generate", "superres", "other"] | None = None
 
 
 class VersionPatch(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):

@@ -105,11 +105,11 @@ async def store(
     `alive` is called for each piece that arrives.
     """
     path = paths.checked(request.match_info["path"])
-    kind = _kind(request)
+    kind = media_type(request)
     async with request.app[RUNS].written(run_id):
         pass
     sha256, size = await request.app[FILES].write(
-        _chunks(request, alive), request.content_length or 0, _announced(request)
+        chunks(request, alive), request.content_length or 0, _announced(request)
     )
     row = ArtifactRow(
         run_id=run_id, path=path, sha256=sha256, media_type=kind, bytes=size, created_at=time.time()
@@ -121,12 +121,12 @@ async def store(
 
 
 async def get_artifact(request: web.Request) -> web.StreamResponse:
-    return await fetch(request, request.match_info["id"])
+    return await fetch(request, request.match_info["id"], request.match_info["path"])
 
 
-async def fetch(request: web.Request, run_id: str) -> web.StreamResponse:
-    """The bytes of the file that the path names."""
-    path = paths.checked(request.match_info["path"])
+async def fetch(request: web.Request, run_id: str, path: str) -> web.StreamResponse:
+    """The bytes of a file."""
+    path = paths.checked(path)
     row = await request.app[keys.DB].read(artifacts.find_artifact, run_id, path)
     if row is None:
         await request.app[RUNS].find(run_id)
@@ -172,14 +172,16 @@ class ArtifactFile(web.FileResponse):
 # Inside
 
 
-async def _chunks(request: web.Request, alive: Callable[[], None]) -> AsyncIterator[bytes]:
+async def chunks(
+    request: web.Request, alive: Callable[[], None] = lambda: None
+) -> AsyncIterator[bytes]:
     """The body as it comes; an upload that breaks off ends in an error, never in a shorter file."""
     async for chunk in request.content.iter_chunked(CHUNK):
         alive()
         yield chunk
 
 
-def _kind(request: web.Request) -> str:
+def media_type(request: web.Request) -> str:
     """The media type as it was sent; anything odd is bytes, and so is what curl says where it is told nothing."""
     kind = request.headers.get(hdrs.CONTENT_TYPE, "")
     return kind if _media_type.fullmatch(kind) and not kind.startswith(FORM) else ANY

@@ -157,6 +157,20 @@ def list_artifacts(
     ]
 
 
+def files_below(cursor: Cursor, owner: str, folder: str) -> list[ArtifactRow]:
+    """All files of an owner below a folder, with paths from there."""
+    prefix = f"{folder}/" if folder else ""
+    found = rows(
+        cursor,
+        """
+        select * replace (substr(path, length($2) + 1) as path) from artifacts
+        where run_id = $1 and starts_with(path, $2) order by path
+        """,
+        [owner, prefix],
+    )
+    return [ArtifactRow(**row) for row in found]
+
+
 def put_artifact(cursor: Cursor, row: ArtifactRow) -> bool:
     """Names a file, in the place of one of that name; says whether there was none. A file is never a folder too."""
     parts = row.path.split("/")

@@ -39,6 +39,19 @@ def datasets(cursor: Cursor, ids: list[str]) -> dict[str, Facts]:
     return {row["id"]: {"href": f"{AT}/datasets/{row['id']}", **_facts(row)} for row in found}
 
 
+def logged_models(cursor: Cursor, ids: list[str]) -> dict[str, Facts]:
+    """Models as runs logged them, registered or not."""
+    found = rows(
+        cursor,
+        """
+        select id, name, model_type, status, run_id, created_at from logged_models
+        where list_contains($1, id)
+        """,
+        [ids],
+    )
+    return {row["id"]: _facts(row) for row in found}
+
+
 def commits(cursor: Cursor, ids: list[str]) -> dict[str, Facts]:
     """Where code lies, as the runs say that ran it."""
     found = rows(
@@ -62,4 +75,5 @@ TELLERS: list[Teller] = [
     ("experiment", experiments),
     ("dataset", datasets),
     ("commit", commits),
+    ("logged_model", logged_models),
 ]

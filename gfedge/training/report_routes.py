@@ -134,7 +134,7 @@ async def put_training_artifact(request: web.Request) -> web.Response:
 async def get_training_artifact(request: web.Request) -> web.StreamResponse:
     found = await request.app[JOBS].find(await _trainer_of(request))
     record = found.record if isinstance(found, Live) else found
-    return await artifact_routes.fetch(request, record.run_id)
+    return await artifact_routes.fetch(request, record.run_id, request.match_info["path"])
 
 
 async def get_report_module(request: web.Request) -> web.FileResponse:

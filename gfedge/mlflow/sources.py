@@ -1,0 +1,137 @@
+"""Where a registered version comes from: `models:/`, `runs:/` or `mlflow-artifacts:/` here, or a store elsewhere.
+
+What is here is named anew by the version, so it has its files whatever becomes of the run that logged them.
+"""
+
+from __future__ import annotations
+
+import time
+from urllib.parse import unquote, urlsplit
+
+import msgspec
+from aiohttp import web
+
+from gfedge import auth, errors, keys
+from gfedge.mlflow import logged_models, places, refusals, runs, servable, versions
+from gfedge.mlflow.model_types import VersionCreate
+from gfedge.mlflow.places import Place
+from gfedge.registry import kept
+from gfedge.registry.registration import Origin
+from gfedge.registry.routes import author, opened
+from gfedge.registry.types import ModelVersionRow
+from gfedge.tracking import artifacts
+from gfedge.tracking.artifact_types import ArtifactRow
+
+
+class Source(msgspec.Struct, frozen=True, kw_only=True):
+    """What a version is made of. Without files it lies at a store elsewhere."""
+
+    uri: str
+    run_id: str = ""
+    model_id: str = ""
+    files: list[ArtifactRow] = []
+
+
+async def origin(request: web.Request, asked: VersionCreate) -> Source:
+    """Looks a source up; Refused where it is not what its run or its model has."""
+    scheme = urlsplit(asked.source).scheme
+    if ".." in unquote(asked.source).split("/"):
+        raise _misplaced(asked.source, "source")
+    match scheme:
+        case "models":
+            return await _of_model(request, asked)
+        case "runs":
+            run_id, _, path = asked.source.removeprefix("runs:/").strip("/").partition("/")
+            if asked.run_id and asked.run_id != run_id:
+                raise _misplaced(asked.source, "run_id")
+            await runs.of_id(request, run_id)
+            at = Place("run", run_id, path)
+            return await _here(request, asked, at, run_id, "")
+        case "mlflow-artifacts":
+            path = unquote(urlsplit(asked.source).path).strip("/")
+            return await _at_place(request, asked, await places.place(request, path))
+        case "" | "file" | "http" | "https":
+            raise refusals.invalid(
+                f"Invalid model version source: '{asked.source}'. Name what is here (models:/, runs:/, "
+                "mlflow-artifacts:/) or a store that clients reach themselves (s3://…)."
+            )
+    return Source(uri=asked.source, run_id=asked.run_id or "", model_id=asked.model_id or "")
+
+
+async def register(
+    request: web.Request, name: str, source: Source, asked: VersionCreate
+) -> ModelVersionRow:
+    """The version: one that is run here where its files fit, and else one that is kept."""
+    registry = await opened(request)
+    by = Origin(by=author(request), source_run=source.run_id)
+    told = {
+        "uri": source.uri,
+        "model_id": source.model_id,
+        "run_link": asked.run_link or "",
+    }
+    if source.files and auth.who(request).may("admin"):
+        row = await servable.register(request, name, source.files, by, told)
+        if row is not None:
+            return row
+    return await kept.keep(registry, name, source.files, by, **told)
+
+
+async def files_of(request: web.Request, owner: str, path: str = "") -> list[ArtifactRow]:
+    """The files of an owner below a folder, with paths from there."""
+    return await request.app[keys.DB].read(artifacts.files_below, owner, path)
+
+
+async def _of_model(request: web.Request, asked: VersionCreate) -> Source:
+    named = asked.source.removeprefix("models:").strip("/")
+    if named.startswith(places.MODEL_ID) and "/" not in named:
+        if asked.model_id and asked.model_id != named:
+            raise _misplaced(asked.source, "model_id")
+        try:
+            model = await logged_models.found(request, named)
+        except errors.ApiError:
+            raise _misplaced(asked.source, "model_id") from None
+        at = Place("model", named, "")
+        return await _here(request, asked, at, asked.run_id or model.run_id, named)
+    registry = await opened(request)
+    name, _, label = unquote(named).replace("@", "/").partition("/")
+    row = registry.resolve(f"{name}@{versions.FOLLOWING.get(label, label)}") if label else None
+    if row is None:
+        raise refusals.absent(f"Model Version (name={name}, version={label}) not found")
+    at = Place("version", row.id, "")
+    uri = f"models:/{row.name}/{row.version}"
+    found = await _here(request, asked, at, asked.run_id or row.source_run, row.model_id)
+    return msgspec.structs.replace(found, uri=uri)
+
+
+async def _at_place(request: web.Request, asked: VersionCreate, at: Place) -> Source:
+    if at.kind == "run":
+        if asked.run_id != at.owner:
+            raise _misplaced(asked.source, "run_id")
+        return await _here(request, asked, at, at.owner, "")
+    if at.kind == "model":
+        if asked.model_id != at.owner:
+            raise _misplaced(asked.source, "model_id")
+        model = await logged_models.found(request, at.owner)
+        return await _here(request, asked, at, asked.run_id or model.run_id, at.owner)
+    raise _misplaced(asked.source, "run_id")
+
+
+async def _here(
+    request: web.Request, asked: VersionCreate, at: Place, run_id: str, model_id: str
+) -> Source:
+    known = run_id if run_id and await runs.is_known(request, run_id) else ""
+    files = await files_of(request, at.owner, at.path)
+    now = time.time()
+    return Source(
+        uri=asked.source,
+        run_id=known,
+        model_id=model_id,
+        files=[msgspec.structs.replace(file, created_at=now) for file in files],
+    )
+
+
+def _misplaced(source: str, parameter: str) -> refusals.Refused:
+    return refusals.invalid(
+        f"Invalid model version source: '{source}'. The {parameter} request parameter must identify the "
+        "resource that contains the source."
+    )
