@@ -339,6 +339,7 @@ async def models(app: web.Application) -> AsyncIterator[None]:
         "warm up", warm.up(app[keys.SETTINGS], known, app[ai.QUEUE], app[assets.ASSETS], watcher)
     )
     yield
+    warm.stopping.set()
     # Not cancelled while a thread makes the engine: it would be left running.
     await asyncio.wait([task])
     await watcher.close()

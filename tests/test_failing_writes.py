@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import builders
@@ -90,3 +91,15 @@ async def test_a_commit_that_fails_loses_nothing(
         listed = [job["id"] for job in (await client.get(JOBS, limit=100))["jobs"]]
         assert len(listed) == len(set(listed)) == 25
         client = await serving()
+
+
+async def test_models_that_cannot_be_recorded_at_the_start_are_tried_again(
+    serving: Serving, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for number in range(1, 5):
+        failing = Failing(monkeypatch)
+        failing.left = number
+        client = await serving(data=tmp_path / f"fresh-{number}")
+        assert (await client.generate())["status"] == "succeeded"
+        assert failing.left < 0
+        monkeypatch.undo()

@@ -7,6 +7,7 @@ was acknowledged and has no end is run again after a restart, with the same seed
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import time
@@ -80,7 +81,8 @@ class JobQueue:
 
     async def open(self) -> None:
         """Takes up what a stop or a crash left undone."""
-        await self._prune()
+        with contextlib.suppress(errors.NoSpace, errors.Unavailable):
+            await self._prune()  # which only saves room
         for job in await self._db.read(store.unrecorded):
             self._defer(job)
         since = time.time() - KEPT_SECONDS

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 from typing import TYPE_CHECKING
 
-from gfedge import inference
+from gfedge import errors, inference
 from gfedge.ai.execution import Executor
 from gfedge.ai.queue import JobQueue
 from gfedge.ai.shadow import Watcher
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("gfedge")
 
+AGAIN_SECONDS = 1.0
+"""Pause before the models are tried again."""
+
 
 class Warm:
     """The engine as it comes up."""
@@ -29,6 +33,7 @@ class Warm:
     def __init__(self) -> None:
         self.engine: Engine | None = None
         self.failure = ""
+        self.stopping = asyncio.Event()
 
     @property
     def device(self) -> str:
@@ -44,7 +49,7 @@ class Warm:
     ) -> None:
         """Reads the model folders, starts the engine and the queue, and loads what serves."""
         try:
-            await known.open()
+            await self._open(known)
             self.engine = await asyncio.to_thread(_engine, settings)
         except Exception as error:
             self.failure = f"no jobs can run: {error}"
@@ -59,6 +64,22 @@ class Warm:
             if number == 0:
                 log.info(self.engine.device.note)
         await watcher.start(executor, lambda: any(queue.counts.values()))
+
+    async def _open(self, known: Registry) -> None:
+        """Reads the model folders; a disk that is full for a while holds that up, it does not end it."""
+        while True:
+            try:
+                await known.open()
+            except (errors.NoSpace, errors.Unavailable) as failure:
+                if self.stopping.is_set():
+                    raise
+                self.failure = f"no jobs can run yet: {failure}"
+                log.error("the models cannot be recorded and are tried again: %s", failure)
+            else:
+                self.failure = ""
+                return
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self.stopping.wait(), AGAIN_SECONDS)
 
     async def _load(self, engine: Engine, model: ModelFolder, known: Registry) -> None:
         key = version_id(model)

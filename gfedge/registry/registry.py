@@ -71,13 +71,13 @@ class Registry:
         try:
             self._rows = {row.id: row for row in await self.db.read(store.all_versions)}
             self._settings = {m.name: m for m in await self.db.read(store.registered_models)}
+            self._trails.clear()
             for entry in await self.db.read(store.changes):
                 self._follow(entry)
-            known = {row.name for row in self._rows.values()}
             for path, outcome in await asyncio.to_thread(_read_all, self._folder):
                 await self._take_bundled(path, outcome)
             await self._open_registered()
-            for name in {row.name for row in self._rows.values()} - known:
+            for name in self._never_in_prod():
                 await self._put_into_prod(name)
         finally:
             self._opened.set()
@@ -361,6 +361,11 @@ class Registry:
                 self._refuse(path, reason)
             else:
                 self._here(folder)
+
+    def _never_in_prod(self) -> list[str]:
+        """The models that came with the server and of which no version was ever promoted."""
+        names = {row.name for row in self._rows.values()} - self._trails.keys()
+        return [name for name in names if all(row.bundled for row in self.versions(name))]
 
     async def _put_into_prod(self, name: str) -> None:
         """The newest version of a model that came with the server serves from its first start on."""

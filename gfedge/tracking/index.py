@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import asyncio
 import bisect
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
 
+from gfedge import errors
 from gfedge.db import Cursor, Database, DatabaseFailed
 from gfedge.tasks import Tasks
 from gfedge.tracking import asked, matching, query, store, summaries
@@ -23,6 +25,8 @@ from gfedge.tracking.filter import Key, Query
 from gfedge.tracking.summaries import Summary
 from gfedge.tracking.texts import Texts
 from gfedge.tracking.types import ExperimentRow, Number, Run, RunRecord, RunTexts, number, shown
+
+log = logging.getLogger(__name__)
 
 CHUNK = 1000
 """Runs that one commit takes in."""
@@ -69,10 +73,14 @@ class RunIndex:
         self._closing = True
         async with self._lock:
             await self._tasks.stop()
-        if not self._behind:
+        if self._behind:
+            return
+        try:
             await self.refresh()
             if not self._pending:
                 await self._db.write(store.forget_stale)
+        except (errors.NoSpace, errors.Unavailable) as failure:
+            log.warning("the index of runs is written at the next start: %s", failure)
 
     def mark(self, record: RunRecord, *, new: bool = False) -> None:
         """This run changed; its change is committed, or deferred. A new one is in no summary yet."""
