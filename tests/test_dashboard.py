@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -172,6 +173,20 @@ async def test_chosen_pictures_become_a_sprite_sheet_with_an_atlas(tab: Tab) -> 
     assert len(atlas["frames"]) == 3
     with Image.open(files["sheet.png"]) as sheet:
         assert {"w": sheet.width, "h": sheet.height} == atlas["meta"]["size"]
+
+
+async def test_a_long_gallery_holds_in_the_page_only_what_is_seen(tab: Tab) -> None:
+    async with connected(tab.server) as api:
+        await api.generate("first of many", n=16)
+        jobs = [api.generate("green dragon", n=16) for _ in range(9)]
+        await asyncio.gather(*jobs)
+    page = await tab.open()
+    tiles = page.get_by_role("list", name="Pictures").get_by_role("listitem")
+    await expect(page.get_by_role("button", name="green dragon").first).to_be_visible()
+    seen = await tiles.count()
+    assert seen < 120
+    await page.get_by_role("button", name="first of many").first.scroll_into_view_if_needed()
+    assert await tiles.count() < 120
 
 
 async def test_the_curve_of_a_training_job_grows(tab: Tab, server: Process) -> None:

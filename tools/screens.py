@@ -2,7 +2,7 @@
 
     python tools/screens.py http://127.0.0.1:8000 build/screens      # of a server on which something happened
 
-Playwright drives the Chromium that is installed. `tests/test_dashboard_pages_seen.py` makes the same pictures.
+Playwright drives the Chromium that is installed. `tests/test_dashboard_looks.py` makes the same pictures.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ APP = Path(__file__).parents[1] / "gfedge/dashboard/web/app.js"
 SEEN = """Promise.all([...document.images].filter((image) => !image.complete && image.getBoundingClientRect().top < innerHeight)
   .map((image) => new Promise((done) => { image.onload = image.onerror = done; })))"""
 """Waits for the pictures that are in sight; the policy forbids Playwright's own waiting, which needs eval."""
-_page = re.compile(r'\{ name: "([\w-]+)", title: "[^"]+", load')
+_page = re.compile(r'\{ name: "([\w-]+)", title: "[^"]+", load: [^}]*\) \}')
 
 
 def places(server: str) -> dict[str, str]:
@@ -44,6 +44,9 @@ def places(server: str) -> dict[str, str]:
     if jobs:
         found["job"] = f"#/jobs/{jobs[0]['id']}"
         found["asset"] = f"#/assets/{jobs[0]['outputs'][0]['sha256']}"
+    if jobs and "experiments" in found:
+        found["run"] = f"#/runs/{jobs[0]['run_id']}"
+        found["experiment"] = f"#/experiments/{jobs[0]['experiment_id']}"
     if trained:
         found["training-job"] = f"#/training/{trained[0]['id']}"
     if models:

@@ -14,7 +14,7 @@
 import { api, link, session } from "./parts/api.js";
 import { Question } from "./parts/dialog.js";
 import { Drop } from "./parts/drop.js";
-import { html, render, signal, useEffect, useErrorBoundary, useRef, useState } from "./parts/html.js";
+import { effect, html, render, signal, useEffect, useErrorBoundary, useRef, useState } from "./parts/html.js";
 import { counts, listen } from "./parts/jobs.js";
 import { Failure, Loading } from "./parts/load.js";
 import { Notes } from "./parts/notes.js";
@@ -49,9 +49,11 @@ function skip(event) {
 }
 
 function Bar({ open }) {
+  const nav = useRef(null);
+  useEffect(() => nav.current.querySelector("[aria-current]")?.scrollIntoView({ inline: "nearest", block: "nearest" }), [open]);
   return html`<header class="bar">
     <a class="brand" href="#/"><span aria-hidden="true"></span>gfedge</a>
-    <nav aria-label="Pages">
+    <nav aria-label="Pages" ref=${nav}>
       ${PAGES.filter((page) => !page.hidden).map((page) => html`<a key=${page.name} href=${to(page.name)} aria-current=${page === open ? "page" : undefined}>${page.title}</a>`)}
     </nav>
     <div class="now"><${Queue} /><${Link} /><${Theme} /><${Who} /></div>
@@ -103,5 +105,5 @@ function View({ page, at }) {
 }
 
 listen();
-api.session().then((found) => (session.value = found), () => {});
+effect(() => { if (link.value !== "lost" && !session.peek()) api.session().then((found) => (session.value = found), () => {}); });
 render(html`<${Shell} />`, document.getElementById("app"));

@@ -1,6 +1,6 @@
 /** What the Studio asks for: a prompt with its options, or a picture to enlarge. */
 
-import { api, may } from "../parts/api.js";
+import { api, may, session } from "../parts/api.js";
 import { enlarge } from "../parts/drop.js";
 import { html, useState } from "../parts/html.js";
 import { learn } from "../parts/jobs.js";
@@ -58,7 +58,7 @@ export function Form({ settings, change }) {
       <${Unknown} known=${known} prompt=${settings.prompt} change=${(prompt) => change({ prompt })} />
       ${settings.init_image && html`<${Start} settings=${settings} change=${change} />`}
       <div class="pair">
-        <label>Pictures <input type="number" min="1" max="64" ...${input("n")} /></label>
+        <label>Pictures <input type="number" min="1" ...${input("n")} /></label>
         <label>Enlarge <select ...${input("scale")}>${SCALES.map((one) => html`<option value=${one}>${one === 1 ? "no" : `×${one}`}</option>`)}</select></label>
         <label>Style <select ...${input("style")}><option value="">none</option>${Object.keys(known?.styles ?? {}).map((name) => html`<option value=${name}>${name}</option>`)}</select></label>
         <label>Seed <input type="number" min="-1" placeholder="any" ...${input("seed")} /></label>
@@ -78,7 +78,7 @@ export function Form({ settings, change }) {
         <${Background} value=${settings.background} change=${(background) => change({ background })} />
       </div></details>
       <button class="primary" disabled=${sending || !may("run")}>${sending ? "Sending…" : "Generate"}</button>
-      ${!may("run") && html`<p class="faint">Your token may look, and not ask for pictures.</p>`}
+      ${session.value && !may("run") && html`<p class="faint">Your token may look, and not ask for pictures.</p>`}
     </form>
     <${Enlarge} />
   </aside>`;

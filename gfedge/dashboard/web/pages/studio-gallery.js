@@ -11,7 +11,7 @@ import { FORMATS, download } from "../parts/sheet.js";
 import { Viewer } from "./studio-viewer.js";
 
 const PAGE = 100;
-const TILE = 132, GAP = 10;
+const TILE = 8.8 * parseFloat(getComputedStyle(document.documentElement).fontSize), GAP = 10;
 
 /** Jobs that succeeded, as far as they were scrolled to; new ones come in at the top. */
 function useMade() {

@@ -12,7 +12,6 @@ export const session = signal(null);
 export const api = connect({
   onProblem(problem) {
     if (problem.status === 401) location.reload(); // the server shows its login page instead of this one
-    if (problem.code === "unreachable") link.value = "lost";
   },
 });
 

@@ -12,6 +12,7 @@ export function Facts({ of, leave = [] }) {
 }
 
 export function said(name, value) {
+  if (name === "seed") return html`<span class="mono">${value}</span>`;
   if (name.endsWith("_at") && typeof value === "number") return moment(value);
   if ((name === "seconds" || name.endsWith("_seconds")) && typeof value === "number") return seconds(value);
   if (/(^|_)bytes$/.test(name)) return bytes(value);

@@ -43,7 +43,7 @@ export function learn(job) {
 
 /** Listens from now on; once for the page. */
 export function listen() {
-  stream ??= api.stream("ai-jobs", wanted(), (message) => batch(() => hear(message)), (state) => (link.value = state));
+  stream ??= api.stream("ai-jobs", wanted(), (message) => batch(() => hear(message)), (state) => (state === "refused" ? location.reload() : (link.value = state)));
 }
 
 /** Asks for unfinished pictures while a view shows them; call what comes back when it no longer does. */

@@ -88,7 +88,7 @@ function lineOf({ name, faint }, index, format, scatter) {
   const stroke = colour(index);
   return {
     label: name, stroke: faint ? `${stroke}55` : stroke, width: 2, dash: DASHES[Math.floor(index / COLOURS.light.length) % DASHES.length],
-    spanGaps: false, value: (_, value) => (value === null || value === undefined ? "–" : format(value)),
+    spanGaps: false, class: faint ? "raw" : undefined, value: (_, value) => (value === null || value === undefined ? "–" : format(value)),
     ...(scatter && { paths: () => null, points: { show: true, size: 9, fill: stroke } }),
   };
 }
