@@ -67,11 +67,69 @@ export declare function connect(options?: ConstructorParameters<typeof Client>[0
 
 // ---- made by tools/client_types.py ----
 
+/** Somebody looks after an alert: it is not repeated any more. */
+export interface Acknowledgement {
+  comment?: string;
+}
+/** Alerts that are pending or firing, those that fire first. */
+export interface ActiveAlerts {
+  alerts: Array<Alert>;
+}
+/** Which of the active alerts. */
+export interface ActiveQuery {
+  /** active is both of them. */
+  state?: "active" | "firing" | "pending";
+  /** Of the rule. */
+  name?: string;
+  severity?: string;
+  /** A selector of labels. */
+  match?: string;
+}
+/** An alert: a rule that found something. */
+export interface Alert {
+  id: string;
+  /** Of the rule. */
+  name: string;
+  group: string;
+  /** The label of this name; empty without one. */
+  severity: string;
+  /** pending until the rule's `for` is over, firing, resolved. */
+  state: "firing" | "pending" | "resolved";
+  labels: Record<string, string>;
+  annotations: Record<string, string>;
+  /** What the rule's expression gave last. */
+  value: number | "+Inf" | "-Inf" | "NaN";
+  /** When the rule began to find it. */
+  active_at: number;
+  fired_at: number | null;
+  resolved_at: number | null;
+  acknowledged_at: number | null;
+  acknowledged_by: string;
+  /** Of who acknowledged it. */
+  comment: string;
+  /** Ids of the silences that hold it now. */
+  silenced_by: Array<string>;
+}
+/** Alerts that fired, newest first. */
+export interface AlertPage {
+  next?: string | null;
+  alerts: Array<Alert>;
+}
+/** No messages about one alert for a while. */
+export interface AlertSilence {
+  duration_seconds?: number;
+  comment?: string;
+}
 /** Alerts now. */
 export interface AlertSummary {
   firing?: number;
   pending?: number;
   active?: Array<any>;
+}
+/** What there is now. */
+export interface AlertsSnapshot {
+  alerts: Array<Alert>;
+  silences: Array<ListedSilence>;
 }
 /** The process answers. */
 export interface Alive {
@@ -662,6 +720,18 @@ export interface GrafanaState {
   url?: string;
   detail?: string;
 }
+/** Rules that are evaluated together. */
+export interface GroupState {
+  name: string;
+  file: string;
+  interval_seconds: number;
+  limit: number;
+  evaluated_at: number | null;
+  evaluation_seconds: number;
+  /** Evaluations left out: the one before still ran. */
+  missed: number;
+  rules: Array<RuleState>;
+}
 /** The metric by which an experiment's runs are judged. */
 export interface Headline {
   /** Name of a param, metric or tag, without control characters. */
@@ -688,21 +758,6 @@ export interface HistoryAsked {
   metric_key: string;
   max_results?: number | null;
   page_token?: string | null;
-}
-/** A page of the history, or with `points` a picture of all of it. */
-export interface HistoryQuery {
-  /** At most so many points, extremes kept; 0 for pages. */
-  points?: number;
-  /** The axis of a picture, and of from and to. */
-  by?: "step" | "time";
-  /** First step or time. */
-  start?: number | null;
-  /** Last step or time. */
-  end?: number | null;
-  /** Points on a page. */
-  limit?: number;
-  /** `next` of the page before. */
-  cursor?: string;
 }
 /** The history of metrics. */
 export interface HistoryState {
@@ -910,6 +965,17 @@ export interface ListQuery {
   /** `next` of the page before. */
   cursor?: string;
 }
+/** A silence, and whether it holds. */
+export interface ListedSilence {
+  id: string;
+  matchers: Array<Matcher>;
+  starts_at: number;
+  ends_at: number;
+  created_at: number;
+  created_by: string;
+  comment: string;
+  state: "active" | "expired" | "pending";
+}
 /** A model in memory. */
 export interface LoadedModel {
   name: string;
@@ -962,6 +1028,13 @@ export interface MadeToken {
   name: string;
   scope: "admin" | "metrics" | "read" | "run";
   expires_at: number | null;
+}
+/** A condition for one label; a label that is missing counts as empty. */
+export interface Matcher {
+  name: string;
+  /** =~ and !~ take a regular expression. */
+  op?: "!=" | "!~" | "=" | "=~";
+  value: string;
 }
 /** Which series are meant, and when they were seen. */
 export interface Matching {
@@ -1085,6 +1158,17 @@ export interface ModelVersion {
 export interface Models {
   models: Array<Model>;
   refused: Array<Refused>;
+}
+/** No messages about the alerts that fulfil all matchers, from a time to another. */
+export interface NewSilence {
+  matchers: Array<Matcher>;
+  /** Unix seconds; now, where it is not said. */
+  starts_at?: number | null;
+  /** Unix seconds; or give duration_seconds. */
+  ends_at?: number | null;
+  /** How long it holds; or give ends_at. */
+  duration_seconds?: number | null;
+  comment?: string;
 }
 /** What a new token is for. */
 export interface NewToken {
@@ -1308,6 +1392,26 @@ export interface Readiness {
   /** models, provider, database, disk, gpu; only with a token, where needed. */
   checks?: Record<string, Check>;
 }
+/** Where messages go, and whether they arrive. Nothing secret is shown. */
+export interface ReceiverState {
+  name: string;
+  kind: "alertmanager" | "email" | "ntfy" | "webhook";
+  target: string;
+  min_severity: string;
+  /** The latest message that arrived. */
+  sent_at: number | null;
+  failing_since: number | null;
+  /** Attempts since the latest that arrived. */
+  failures: number;
+  error: string;
+  next_try_at: number | null;
+}
+/** All receivers of the configuration. */
+export interface Receivers {
+  receivers: Array<ReceiverState>;
+  /** Of the file of receivers; empty where it is sound. */
+  fault: string;
+}
 /** A model folder that was not taken, and why. */
 export interface Refused {
   path: string;
@@ -1395,6 +1499,13 @@ export interface RollbackBody {
   /** Who does it; with tokens, the token's name stands instead. */
   by?: string;
 }
+/** All rules, by file and group. */
+export interface RuleGroups {
+  groups: Array<GroupState>;
+  /** Of files that could not be taken; what was read before goes on. */
+  faults: Array<string>;
+  loaded_at: number;
+}
 /** Which rules are meant. */
 export interface RuleNames {
   /** alert or record. */
@@ -1409,6 +1520,24 @@ export interface RuleNames {
   /** How many at most; 0 for all. */
   group_limit?: string;
   group_next_token?: string;
+}
+/** A rule and how its latest evaluation went. */
+export interface RuleState {
+  name: string;
+  type: "alerting" | "recording";
+  /** Of an alerting rule; unknown before its first evaluation. */
+  state: "" | "firing" | "inactive" | "pending" | "unknown";
+  query: string;
+  for_seconds: number;
+  keep_firing_for_seconds: number;
+  labels: Record<string, string>;
+  /** As templates. */
+  annotations: Record<string, string>;
+  health: "err" | "ok" | "unknown";
+  last_error: string;
+  evaluated_at: number | null;
+  evaluation_seconds: number;
+  alerts: Array<Alert>;
 }
 /** Runs side by side, in the order asked for. */
 export interface RunComparison {
@@ -1573,6 +1702,10 @@ export interface Signature {
   inputs?: Array<Tensor>;
   outputs?: Array<Tensor>;
   opset?: number;
+}
+/** Silences, the newest first; those that ended are kept for a week. */
+export interface Silences {
+  silences: Array<ListedSilence>;
 }
 /** The code that a run ran. */
 export interface Source {
@@ -1977,6 +2110,22 @@ export interface AiProgress {
   ratio?: number;
   stage?: string;
 }
+/** Which of the alerts that ever fired. */
+export interface AlertsHistoryQuery {
+  /** As they are now. */
+  state?: "all" | "firing" | "resolved";
+  /** Of the rule. */
+  name?: string;
+  severity?: string;
+  /** Fired at this time or later, Unix seconds. */
+  since?: number;
+  /** Fired before this time, Unix seconds. */
+  until?: number;
+  /** `next` of the page before. */
+  cursor?: string;
+  /** Alerts on a page. */
+  limit?: number;
+}
 /** The parameters of a query at one time. */
 export interface CompatPrometheusInstant {
   /** A PromQL expression. */
@@ -2142,6 +2291,21 @@ export interface TrackingHistory {
   steps: Array<number>;
   times: Array<number>;
   values: Array<number | "-Infinity" | "Infinity" | "NaN">;
+}
+/** A page of the history, or with `points` a picture of all of it. */
+export interface TrackingHistoryQuery {
+  /** At most so many points, extremes kept; 0 for pages. */
+  points?: number;
+  /** The axis of a picture, and of from and to. */
+  by?: "step" | "time";
+  /** First step or time. */
+  start?: number | null;
+  /** Last step or time. */
+  end?: number | null;
+  /** Points on a page. */
+  limit?: number;
+  /** `next` of the page before. */
+  cursor?: string;
 }
 /** A run with its params, tags and the latest value of each metric. */
 export interface TrackingRun {
@@ -2380,6 +2544,34 @@ export interface Routes {
   "GET /monitoring/grafana/provisioning.yaml": { params: {  }; body: undefined; reply: null };
   /** The same with the dashboards: `curl ... | tar xz -C /etc/grafana/provisioning`. */
   "GET /monitoring/grafana/provisioning.tar.gz": { params: {  }; body: undefined; reply: null };
+  /** Alerts that are pending or fire now. */
+  "GET /monitoring/alerts": { params: { state?: "active" | "firing" | "pending", name?: string, severity?: string, match?: string }; body: undefined; reply: ActiveAlerts };
+  /** Alerts that ever fired, newest first. */
+  "GET /monitoring/alerts/history": { params: { state?: "all" | "firing" | "resolved", name?: string, severity?: string, since?: number, until?: number, cursor?: string, limit?: number }; body: undefined; reply: AlertPage };
+  /** One alert, also after it is over. */
+  "GET /monitoring/alerts/{alert_id}": { params: { alert_id: string }; body: undefined; reply: Alert };
+  /** Say that you look after an alert: messages about it are not repeated. */
+  "POST /monitoring/alerts/{alert_id}/acknowledge": { params: { alert_id: string }; body: Acknowledgement; reply: Alert };
+  /** Take an acknowledgement back. */
+  "DELETE /monitoring/alerts/{alert_id}/acknowledge": { params: { alert_id: string }; body: undefined; reply: Alert };
+  /** Silence exactly this alert for a while. */
+  "POST /monitoring/alerts/{alert_id}/silence": { params: { alert_id: string }; body: AlertSilence; reply: ListedSilence };
+  /** Silences, also those that ended within a week. */
+  "GET /monitoring/silences": { params: {  }; body: undefined; reply: Silences };
+  /** Hold messages about the alerts that fulfil all matchers, until a time. */
+  "POST /monitoring/silences": { params: {  }; body: NewSilence; reply: ListedSilence };
+  /** One silence. */
+  "GET /monitoring/silences/{silence_id}": { params: { silence_id: string }; body: undefined; reply: ListedSilence };
+  /** End a silence now. */
+  "DELETE /monitoring/silences/{silence_id}": { params: { silence_id: string }; body: undefined; reply: ListedSilence };
+  /** All rules: how they are, and the faults of files that could not be taken. */
+  "GET /monitoring/rules": { params: {  }; body: undefined; reply: RuleGroups };
+  /** Read the files of rules and receivers again, as SIGHUP does. */
+  "POST /monitoring/rules/reload": { params: {  }; body: undefined; reply: RuleGroups };
+  /** Where messages about alerts go, and whether they arrive. */
+  "GET /monitoring/receivers": { params: {  }; body: undefined; reply: Receivers };
+  /** Send a receiver a message that says it is a test. */
+  "POST /monitoring/receivers/{name}/test": { params: { name: string }; body: undefined; reply: ReceiverState };
   /** PromQL at one time. */
   "GET /prometheus/api/v1/query": { params: { query: string, time?: string, timeout?: string, limit?: string, lookback_delta?: string, stats?: string }; body: undefined; reply: Answer };
   /** PromQL at one time. */
@@ -2573,6 +2765,16 @@ export interface Streams {
     "snapshot": Values;
     "values": Values;
     "value": Value;
+  };
+  "alerts": {
+    "snapshot": AlertsSnapshot;
+    "alert.pending": Alert;
+    "alert.firing": Alert;
+    "alert.resolved": Alert;
+    "alert.dropped": Alert;
+    "alert.acknowledged": Alert;
+    "silence.created": ListedSilence;
+    "silence.ended": ListedSilence;
   };
   "training-jobs": {
     "job.created": TrainingJob;
