@@ -37,7 +37,7 @@ function Shell() {
     <a class="skip" href="#main" onClick=${skip}>Skip to the page</a>
     <${Bar} open=${open} />
     <main id="main" tabindex="-1">
-      ${link.value === "lost" && html`<p class="lost" role="alert">The server does not answer. This page goes on by itself when it is back.</p>`}
+      ${link.value === "lost" && html`<p class="gone" role="alert">The server does not answer. This page goes on by itself when it is back.</p>`}
       ${open ? html`<${View} key=${open.name} page=${open} at=${route.value} />` : html`<p class="state empty">There is no page “${route.value.page}”. <a href=${to("studio")}>Begin at the Studio</a></p>`}
     </main>
     <${Drop} /><${Question} /><${Notes} />`;
@@ -94,7 +94,7 @@ function View({ page, at }) {
   const [problem, reset] = useErrorBoundary();
   const [failed, fail] = useState(null);
   const main = useRef(null);
-  const load = () => page.load().then((found) => { fail(null); set(found); }, fail);
+  const load = () => page.load().then((found) => { fail(null); set(found); }, (problem) => { fail(problem); renew().catch(() => {}); });
   useEffect(() => { document.title = `${page.title} · gfedge`; load(); }, []);
   useEffect(() => { if (failed && link.value === "live") load(); }, [link.value]);
   useEffect(() => { if (module) scrollTo(0, 0); }, [module, at.path]);
@@ -102,6 +102,14 @@ function View({ page, at }) {
   if (failed) return html`<${Failure} problem=${{ detail: "This part of the dashboard could not be loaded.", code: "unreachable" }} again=${load} />`;
   if (!module) return html`<${Loading} />`;
   return html`<div class="page ${page.name}" ref=${main}><${module.Page} parts=${at.parts} query=${at.query} /></div>`;
+}
+
+/** A server that answers and lacks a file of ours is a newer one: its own page is loaded, once in half a minute at most. */
+async function renew() {
+  await api.fetch("GET", "/health");
+  if (Date.now() - Number(sessionStorage.getItem("renewed")) < 30_000) return;
+  sessionStorage.setItem("renewed", String(Date.now()));
+  location.reload();
 }
 
 listen();

@@ -19,7 +19,7 @@ const STREAMS = {
   metrics: "/monitoring/ws/metrics",
   alerts: "/monitoring/ws/alerts",
 };
-const FIRST_WAIT = 400, LONGEST_WAIT = 10_000;
+const FIRST_WAIT = 400, LONGEST_WAIT = 5_000;
 /** Codes with which a server closes a stream for good: the token was revoked. */
 const REFUSED = 1008;
 

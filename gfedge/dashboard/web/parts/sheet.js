@@ -9,7 +9,7 @@ const FILES = { json: (name) => `${name}.json`, godot: (name) => `${name}.tres`,
 
 /** Makes the sheet and its atlas and hands both over. @param {{name: string, sha256: string}[]} pictures */
 export async function download(pictures, { format = "json", padding = 1, name = "sheet" } = {}) {
-  const body = { assets: pictures.map((one) => one.sha256), names: pictures.map((one) => one.name), name, padding };
+  const body = { pictures: pictures.map((one) => one.sha256), names: pictures.map((one) => one.name), name, padding };
   const job = await api.post("/ai/sheets", {}, body, { headers: { Prefer: "wait=60" } });
   learn(job);
   if (job.status !== "succeeded") throw new Error(job.error?.detail ?? "the sheet takes longer: it is among the jobs");
