@@ -151,6 +151,17 @@ def test_settings_as_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     assert (rows["port"]["value"], rows["port"]["source"]) == (8000, "default")
 
 
+def test_the_doctor_tells_of_keys_that_everybody_may_read(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = _written(tmp_path, 'grafana_api_key = "very secret"')
+    advice = f"chmod 640 {path}"
+    for mode, told in ((0o644, True), (0o640, False)):
+        path.chmod(mode)
+        main(["doctor", "--config", str(path), "--data", str(tmp_path)])
+        assert (advice in capsys.readouterr().out) is told
+
+
 def test_whatever_sounds_secret_is_hidden() -> None:
     names = set(Settings.__struct_fields__)
     assert names >= SECRETS

@@ -114,6 +114,7 @@ def with_settings(args: argparse.Namespace) -> Iterator[Finding]:
         return
     for subject, check in (("device", device), ("data", data_folder), ("models", models)):
         yield from _safely(subject, lambda check=check: check(settings))  # type: ignore[misc]
+    yield from _safely("settings", lambda: secrets(args))
 
 
 def _broken(subject: str, text: str, mend: str) -> Finding:
@@ -226,6 +227,22 @@ def device(settings: Settings) -> Iterator[Finding]:
             yield _broken("cuda", missing, "or start with --device cpu")
         else:
             yield Finding(level="note", subject="cuda", text=missing)
+
+
+def secrets(args: argparse.Namespace) -> Iterator[Finding]:
+    """Whether others may read a file with keys in it."""
+    from gfedge.cli.serve import flags
+    from gfedge.settings import SECRETS, shown
+
+    found = {
+        one.source
+        for one in shown(flags(args), config=args.config)
+        if one.name in SECRETS and one.value
+    }
+    for path in map(Path, sorted(found)):
+        if path.is_absolute() and path.stat().st_mode & 0o004:
+            text = f"{path} holds keys, and everybody on this machine may read it: chmod 640 {path}"
+            yield Finding(level="note", subject="settings", text=text)
 
 
 def data_folder(settings: Settings) -> Iterator[Finding]:
