@@ -15,11 +15,11 @@ export function Picture({ src, alt, size = 0, width, height }) {
 
 /** A picture at a whole number of screen pixels for each of its own; the wheel and the buttons change it. */
 export function Zoom({ src, alt, width, height, tiled = false }) {
-  const start = Math.max(1, Math.min(12, Math.floor(Math.min(480, innerWidth - 80) / Math.max(width, height))));
+  const count = tiled ? 3 : 1;
+  const start = Math.max(1, Math.min(12, Math.floor(Math.min(480, innerWidth - 80) / Math.max(width, height) / count)));
   const [zoom, set] = useState(start);
   const by = (step) => set((old) => Math.max(1, Math.min(32, old + step)));
   const wheel = (event) => { if (event.ctrlKey || event.metaKey) { event.preventDefault(); by(event.deltaY < 0 ? 1 : -1); } };
-  const count = tiled ? 3 : 1;
   return html`<div class="zoom">
     <div class="canvas picture" tabindex="0" role="group" aria-label=${`${alt}, scrolls`} onWheel=${wheel}>
       <div class="tiled" style=${{ gridTemplateColumns: `repeat(${count}, ${width * zoom}px)` }}>
