@@ -131,6 +131,19 @@ export interface AlertsSnapshot {
   alerts: Array<Alert>;
   silences: Array<ListedSilence>;
 }
+export interface Alias {
+  alias: string;
+  version: string;
+}
+export interface AliasNamed {
+  name: string;
+  alias: string;
+}
+export interface AliasSet {
+  name: string;
+  alias: string;
+  version: string;
+}
 /** The process answers. */
 export interface Alive {
   status: "ok";
@@ -344,6 +357,12 @@ export interface Compared {
   values: Array<number | "-Infinity" | "Infinity" | "NaN" | string | null>;
   differs: boolean;
 }
+/** Where a part goes, and what must come with it. */
+export interface Credential {
+  url: string;
+  part_number: number;
+  headers: Record<string, string>;
+}
 /** What a first screen shows, in one answer. */
 export interface DashboardData {
   system_status: Status;
@@ -402,6 +421,10 @@ export interface DatasetCreate {
   /** Its counts and statistics, as any JSON. */
   profile?: any;
 }
+export interface DatasetFilter {
+  dataset_name?: string;
+  dataset_digest?: string;
+}
 export interface DatasetInput {
   tags?: Array<KeyValue>;
   dataset: MlflowDataset;
@@ -431,6 +454,9 @@ export interface DatasetsAsked {
 }
 export interface DatasetsFound {
   dataset_summaries?: Array<DatasetSummary>;
+}
+export interface DownloadUri {
+  artifact_uri: string;
 }
 /** An edge between nodes; `source` and `target` are `kind:id`. */
 export interface Edge {
@@ -583,6 +609,16 @@ export interface Fault {
   kind: "artifact" | "asset" | "file" | "model_version" | "table";
   id: string;
   text: string;
+}
+/** A file, or a folder, which has no size. */
+export interface FileInfo {
+  path: string;
+  is_dir: boolean;
+  file_size?: number | null;
+}
+export interface FilesFound {
+  root_uri?: string;
+  files?: Array<FileInfo>;
 }
 /** How the training ended. */
 export interface Finish {
@@ -922,6 +958,10 @@ export interface Known {
   samplers: Array<string>;
   looked_up: Array<Looked>;
 }
+export interface LatestAsked {
+  name: string;
+  stages?: Array<string>;
+}
 /** The graph around a thing, nearest first. The edges are those between the nodes of this page and the subject. */
 export interface Lineage {
   next?: string | null;
@@ -935,7 +975,7 @@ export interface Lineage {
 }
 /** A thing in the graph. */
 export interface LineageNode {
-  kind: "asset" | "commit" | "dataset" | "experiment" | "job" | "model_version" | "promotion" | "run" | "training_job" | "training_run";
+  kind: "asset" | "commit" | "dataset" | "experiment" | "job" | "logged_model" | "model_version" | "promotion" | "run" | "training_job" | "training_run";
   id: string;
   /** From the subject; negative towards what it came from. */
   steps: number;
@@ -957,6 +997,9 @@ export interface LineageQuery {
   cursor?: string;
   /** openlineage: run events (spec 2-0-2); prov: W3C PROV-JSON. Both hold all that it came from, and what it made; they take no other parameter. */
   format?: "graph" | "openlineage" | "prov";
+}
+export interface ListAsked {
+  path?: string;
 }
 /** A page of a listing, newest first. */
 export interface ListQuery {
@@ -1007,6 +1050,84 @@ export interface Logged {
   points: number;
   params: number;
   tags: number;
+}
+export interface LoggedModel {
+  info: LoggedModelInfo;
+  data: LoggedModelData;
+}
+export interface LoggedModelCreate {
+  experiment_id: string;
+  name?: string | null;
+  model_type?: string | null;
+  source_run_id?: string | null;
+  params?: Array<KeyValue>;
+  tags?: Array<KeyValue>;
+}
+export interface LoggedModelData {
+  params?: Array<KeyValue>;
+  metrics?: Array<Metric>;
+}
+export interface LoggedModelFiles {
+  root_uri: string;
+  files?: Array<FileInfo>;
+}
+export interface LoggedModelFilesAsked {
+  model_id: string;
+  artifact_directory_path?: string;
+}
+export interface LoggedModelFinalize {
+  model_id: string;
+  status: string | number;
+}
+export interface LoggedModelFound {
+  model: LoggedModel;
+}
+export interface LoggedModelId {
+  model_id: string;
+  allow_deleted?: boolean;
+}
+export interface LoggedModelInfo {
+  model_id: string;
+  experiment_id: string;
+  name: string;
+  creation_timestamp_ms: number;
+  last_updated_timestamp_ms: number;
+  artifact_uri: string;
+  status: string;
+  model_type?: string;
+  source_run_id?: string;
+  status_message?: string;
+  tags?: Array<KeyValue>;
+}
+export interface LoggedModelOrder {
+  dataset_name?: string;
+  dataset_digest?: string;
+  field_name: string;
+  ascending?: boolean;
+}
+export interface LoggedModelParams {
+  model_id: string;
+  params?: Array<KeyValue>;
+}
+export interface LoggedModelSearch {
+  experiment_ids: Array<string>;
+  filter?: string | null;
+  datasets?: Array<DatasetFilter>;
+  max_results?: number | null;
+  order_by?: Array<LoggedModelOrder>;
+  page_token?: string | null;
+}
+export interface LoggedModelTagKey {
+  model_id: string;
+  key: string;
+}
+export interface LoggedModelTags {
+  model_id: string;
+  tags?: Array<KeyValue>;
+}
+export interface LoggedModelsFound {
+  models?: Array<LoggedModel>;
+  next_page_token?: string;
 }
 /** One of the two: a token, or the code of a setup link. */
 export interface Login {
@@ -1093,6 +1214,14 @@ export interface ModelCard {
   /** Markdown; empty where they wrote none. */
   text: string;
 }
+export interface ModelCreate {
+  name: string;
+  tags?: Array<KeyValue>;
+  description?: string | null;
+}
+export interface ModelFound {
+  registered_model: RegisteredModel;
+}
 export interface ModelInput {
   model_id: string;
 }
@@ -1107,6 +1236,9 @@ export interface ModelLog {
   run_id: string;
   model_json: string;
 }
+export interface ModelNamed {
+  name: string;
+}
 export interface ModelOutput {
   model_id: string;
   step?: number;
@@ -1114,13 +1246,30 @@ export interface ModelOutput {
 /** Which models to list; with `stage`, only versions of that stage. */
 export interface ModelQuery {
   stage?: "archived" | "dev" | "prod" | "staging" | null;
-  kind?: "generate" | "superres" | null;
+  kind?: "generate" | "other" | "superres" | null;
 }
 /** The model version that a job runs. */
 export interface ModelRef {
   name: string;
   version: string;
   digest: string;
+}
+export interface ModelRename {
+  name: string;
+  new_name: string;
+}
+export interface ModelTag {
+  name: string;
+  key: string;
+  value?: string;
+}
+export interface ModelTagKey {
+  name: string;
+  key: string;
+}
+export interface ModelUpdate {
+  name: string;
+  description?: string | null;
 }
 /** A version of a model as clients see it. */
 export interface ModelVersion {
@@ -1149,6 +1298,8 @@ export interface ModelVersion {
   source_run: string;
   training_job: string;
   dataset_id: string;
+  /** The logged model that it was made of, or empty. */
+  model_id: string;
   author: string;
   note: string;
   registered_at: number;
@@ -1158,6 +1309,10 @@ export interface ModelVersion {
 export interface Models {
   models: Array<Model>;
   refused: Array<Refused>;
+}
+export interface ModelsFound {
+  registered_models?: Array<RegisteredModel>;
+  next_page_token?: string;
 }
 /** No messages about the alerts that fulfil all matchers, from a time to another. */
 export interface NewSilence {
@@ -1447,6 +1602,15 @@ export interface RegisterQuery {
   /** Who does it; with tokens, the token's name stands instead. */
   by?: string;
 }
+export interface RegisteredModel {
+  name: string;
+  creation_timestamp: number;
+  last_updated_timestamp: number;
+  description?: string | null;
+  latest_versions?: Array<Version>;
+  tags?: Array<KeyValue>;
+  aliases?: Array<Alias>;
+}
 /** What came of one reload. */
 export interface Reloaded {
   name: string;
@@ -1577,6 +1741,10 @@ export interface RunInputs {
   dataset_inputs?: Array<DatasetInput>;
   model_inputs?: Array<ModelInput>;
 }
+export interface RunListAsked {
+  run_id: string;
+  path?: string;
+}
 /** What a run reported. */
 export interface RunLogged {
   run_id: string;
@@ -1649,6 +1817,12 @@ export interface RunsFound {
   runs?: Array<MlflowRun>;
   next_page_token?: string;
 }
+export interface Search {
+  filter?: string | null;
+  max_results?: number | null;
+  order_by?: Array<string>;
+  page_token?: string | null;
+}
 /** One series of a value. */
 export interface SeriesValue {
   labels: Record<string, string>;
@@ -1715,6 +1889,12 @@ export interface Source {
   entry_point?: string;
   /** Where the commit is. */
   repository?: string;
+}
+export interface StageAsked {
+  name: string;
+  version: string;
+  stage: string;
+  archive_existing_versions?: boolean;
 }
 /** The server and its machine now. */
 export interface Status {
@@ -1973,6 +2153,18 @@ export interface TrainingQuery {
   /** `next` of the page before. */
   cursor?: string;
 }
+export interface UploadBegin {
+  path: string;
+  num_parts?: number;
+}
+export interface UploadBegun {
+  upload_id: string;
+  credentials: Array<Credential>;
+}
+export interface UploadEnd {
+  path?: string;
+  upload_id: string;
+}
 /** What the processes of a local job use. */
 export interface Usage {
   processes: number;
@@ -2041,6 +2233,39 @@ export interface Verification {
   checked: Record<string, number>;
   faults: Array<Fault>;
 }
+export interface Version {
+  name: string;
+  version: string;
+  creation_timestamp: number;
+  last_updated_timestamp: number;
+  user_id?: string;
+  current_stage: string;
+  description?: string | null;
+  source: string;
+  run_id?: string | null;
+  run_link?: string | null;
+  model_id?: string | null;
+  status: string;
+  status_message?: string;
+  tags?: Array<KeyValue>;
+  aliases?: Array<string>;
+}
+export interface VersionCreate {
+  name: string;
+  source: string;
+  run_id?: string | null;
+  tags?: Array<KeyValue>;
+  run_link?: string | null;
+  description?: string | null;
+  model_id?: string | null;
+}
+export interface VersionFound {
+  model_version: Version;
+}
+export interface VersionNamed {
+  name: string;
+  version: string;
+}
 /** What changes; fields that are left out stay. A tag with null goes; an alias moves from the version that had it. */
 export interface VersionPatch {
   description?: string;
@@ -2048,6 +2273,17 @@ export interface VersionPatch {
   aliases?: Array<string>;
   /** Who does it; with tokens, the token's name stands instead. */
   by?: string;
+}
+export interface VersionTag {
+  name: string;
+  version: string;
+  key: string;
+  value?: string;
+}
+export interface VersionTagKey {
+  name: string;
+  version: string;
+  key: string;
 }
 /** What the jobs of a version showed since the canary or the shadow began; the last thousand count. */
 export interface VersionTraffic {
@@ -2058,6 +2294,15 @@ export interface VersionTraffic {
   /** Time in the engine. */
   latency_p50_seconds: number | null;
   latency_p95_seconds: number | null;
+}
+export interface VersionUpdate {
+  name: string;
+  version: string;
+  description?: string | null;
+}
+export interface VersionsFound {
+  model_versions?: Array<Version>;
+  next_page_token?: string;
 }
 /** Which model, and which words to look up. */
 export interface VocabularyQuery {
@@ -2417,7 +2662,7 @@ export interface Routes {
   /** The pictures that stay whatever the retention policy says. */
   "GET /ml-platform/pins": { params: {  }; body: undefined; reply: Pins };
   /** Models, their versions and which one serves; and the folders that were refused. */
-  "GET /ml-platform/models": { params: { stage?: "archived" | "dev" | "prod" | "staging" | null, kind?: "generate" | "superres" | null }; body: undefined; reply: Models };
+  "GET /ml-platform/models": { params: { stage?: "archived" | "dev" | "prod" | "staging" | null, kind?: "generate" | "other" | "superres" | null }; body: undefined; reply: Models };
   /** Register a version: an archive (tar, tar.gz, zip) or a graph as the body, a form with model.toml and its files, or JSON that names a run's artifact or a folder under the models folder. */
   "POST /ml-platform/models": { params: { name?: string | null, version?: string | null, source_run?: string, training_job?: string, dataset?: string, note?: string, by?: string }; body: RegisterBody; reply: ModelVersion };
   /** One model with its versions. */
@@ -2678,6 +2923,86 @@ export interface Routes {
   "POST /api/2.0/mlflow/runs/log-inputs": { params: {  }; body: InputsLog; reply: MlflowProtocolNothing };
   /** MLflow: link models that a run made. */
   "POST /api/2.0/mlflow/runs/outputs": { params: {  }; body: OutputsLog; reply: MlflowProtocolNothing };
+  /** MLflow: what is in a folder. */
+  "GET /api/2.0/mlflow-artifacts/artifacts": { params: { path?: string }; body: undefined; reply: FilesFound };
+  /** MLflow: store a file. */
+  "PUT /api/2.0/mlflow-artifacts/artifacts/{path}": { params: { path: string }; body: undefined; reply: MlflowProtocolNothing };
+  /** MLflow: the bytes of a file, with ranges. */
+  "GET /api/2.0/mlflow-artifacts/artifacts/{path}": { params: { path: string }; body: undefined; reply: null };
+  /** MLflow: take a file away, or a folder. */
+  "DELETE /api/2.0/mlflow-artifacts/artifacts/{path}": { params: { path: string }; body: undefined; reply: MlflowProtocolNothing };
+  /** MLflow: what is in a folder of a run. */
+  "GET /api/2.0/mlflow/artifacts/list": { params: { run_id: string, path?: string }; body: undefined; reply: FilesFound };
+  /** MLflow: begin a file that comes in parts. */
+  "POST /api/2.0/mlflow-artifacts/mpu/create/{path}": { params: { path: string }; body: UploadBegin; reply: UploadBegun };
+  /** MLflow: put the parts together. */
+  "POST /api/2.0/mlflow-artifacts/mpu/complete/{path}": { params: { path: string }; body: UploadEnd; reply: MlflowProtocolNothing };
+  /** MLflow: give an upload up. */
+  "POST /api/2.0/mlflow-artifacts/mpu/abort/{path}": { params: { path: string }; body: UploadEnd; reply: MlflowProtocolNothing };
+  /** MLflow: one part of a file. */
+  "PUT /api/2.0/mlflow-artifacts/mpu/parts/{upload_id}/{number}": { params: { upload_id: string, number: string }; body: undefined; reply: MlflowProtocolNothing };
+  /** MLflow: begin a logged model. */
+  "POST /api/2.0/mlflow/logged-models": { params: {  }; body: LoggedModelCreate; reply: LoggedModelFound };
+  /** MLflow: logged models by a filter. */
+  "POST /api/2.0/mlflow/logged-models/search": { params: {  }; body: LoggedModelSearch; reply: LoggedModelsFound };
+  /** MLflow: a logged model with its params, tags and metrics. */
+  "GET /api/2.0/mlflow/logged-models/{model_id}": { params: { model_id: string, allow_deleted?: boolean }; body: undefined; reply: LoggedModelFound };
+  /** MLflow: say that a logged model is there, or failed. */
+  "PATCH /api/2.0/mlflow/logged-models/{model_id}": { params: { model_id: string }; body: LoggedModelFinalize; reply: LoggedModelFound };
+  /** MLflow: hide a logged model. */
+  "DELETE /api/2.0/mlflow/logged-models/{model_id}": { params: { model_id: string }; body: LoggedModelId; reply: MlflowProtocolNothing };
+  /** MLflow: tag a logged model. */
+  "PATCH /api/2.0/mlflow/logged-models/{model_id}/tags": { params: { model_id: string }; body: LoggedModelTags; reply: MlflowProtocolNothing };
+  /** MLflow: take a tag away. */
+  "DELETE /api/2.0/mlflow/logged-models/{model_id}/tags/{key}": { params: { model_id: string, key: string }; body: LoggedModelTagKey; reply: MlflowProtocolNothing };
+  /** MLflow: record params of a logged model. */
+  "POST /api/2.0/mlflow/logged-models/{model_id}/params": { params: { model_id: string }; body: LoggedModelParams; reply: MlflowProtocolNothing };
+  /** MLflow: what is in a folder of a logged model. */
+  "GET /api/2.0/mlflow/logged-models/{model_id}/artifacts/directories": { params: { model_id: string, artifact_directory_path?: string }; body: undefined; reply: LoggedModelFiles };
+  /** MLflow: make a registered model, yet without versions. */
+  "POST /api/2.0/mlflow/registered-models/create": { params: {  }; body: ModelCreate; reply: ModelFound };
+  /** MLflow: a registered model with its newest versions. */
+  "GET /api/2.0/mlflow/registered-models/get": { params: { name: string }; body: undefined; reply: ModelFound };
+  /** MLflow: registered models by a filter. */
+  "GET /api/2.0/mlflow/registered-models/search": { params: { filter?: string | null, max_results?: number | null, order_by?: Array<string>, page_token?: string | null }; body: undefined; reply: ModelsFound };
+  /** MLflow: describe a registered model. */
+  "PATCH /api/2.0/mlflow/registered-models/update": { params: {  }; body: ModelUpdate; reply: ModelFound };
+  /** MLflow: rename a registered model that is not run here. */
+  "POST /api/2.0/mlflow/registered-models/rename": { params: {  }; body: ModelRename; reply: ModelFound };
+  /** MLflow: take a registered model away. */
+  "DELETE /api/2.0/mlflow/registered-models/delete": { params: {  }; body: ModelNamed; reply: MlflowProtocolNothing };
+  /** MLflow: tag a registered model. */
+  "POST /api/2.0/mlflow/registered-models/set-tag": { params: {  }; body: ModelTag; reply: MlflowProtocolNothing };
+  /** MLflow: take a tag away. */
+  "DELETE /api/2.0/mlflow/registered-models/delete-tag": { params: {  }; body: ModelTagKey; reply: MlflowProtocolNothing };
+  /** MLflow: the newest version of each stage. */
+  "POST /api/2.0/mlflow/registered-models/get-latest-versions": { params: {  }; body: LatestAsked; reply: VersionsFound };
+  /** MLflow: the newest version of each stage. */
+  "GET /api/2.0/mlflow/registered-models/get-latest-versions": { params: { name: string, stages?: Array<string> }; body: undefined; reply: VersionsFound };
+  /** MLflow: register a version; an ONNX graph that fits is run here. */
+  "POST /api/2.0/mlflow/model-versions/create": { params: {  }; body: VersionCreate; reply: VersionFound };
+  /** MLflow: a version. */
+  "GET /api/2.0/mlflow/model-versions/get": { params: { name: string, version: string }; body: undefined; reply: VersionFound };
+  /** MLflow: versions by a filter. */
+  "GET /api/2.0/mlflow/model-versions/search": { params: { filter?: string | null, max_results?: number | null, order_by?: Array<string>, page_token?: string | null }; body: undefined; reply: VersionsFound };
+  /** MLflow: describe a version. */
+  "PATCH /api/2.0/mlflow/model-versions/update": { params: {  }; body: VersionUpdate; reply: VersionFound };
+  /** MLflow: take a version away. */
+  "DELETE /api/2.0/mlflow/model-versions/delete": { params: {  }; body: VersionNamed; reply: MlflowProtocolNothing };
+  /** MLflow: tag a version. */
+  "POST /api/2.0/mlflow/model-versions/set-tag": { params: {  }; body: VersionTag; reply: MlflowProtocolNothing };
+  /** MLflow: take a tag away. */
+  "DELETE /api/2.0/mlflow/model-versions/delete-tag": { params: {  }; body: VersionTagKey; reply: MlflowProtocolNothing };
+  /** MLflow: where the files of a version are. */
+  "GET /api/2.0/mlflow/model-versions/get-download-uri": { params: { name: string, version: string }; body: undefined; reply: DownloadUri };
+  /** MLflow: promote a version, if its gates hold. */
+  "POST /api/2.0/mlflow/model-versions/transition-stage": { params: {  }; body: StageAsked; reply: VersionFound };
+  /** MLflow: name a version; `prod`, `champion` and `staging` promote it. */
+  "POST /api/2.0/mlflow/registered-models/alias": { params: {  }; body: AliasSet; reply: MlflowProtocolNothing };
+  /** MLflow: the version of an alias. */
+  "GET /api/2.0/mlflow/registered-models/alias": { params: { name: string, alias: string }; body: undefined; reply: VersionFound };
+  /** MLflow: take an alias away. */
+  "DELETE /api/2.0/mlflow/registered-models/alias": { params: {  }; body: AliasNamed; reply: MlflowProtocolNothing };
   /** MLflow: what this server can do. */
   "GET /api/2.0/mlflow/server-info": { params: {  }; body: undefined; reply: ServerInfo };
   /** MLflow: the version of its protocol. */
