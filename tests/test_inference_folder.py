@@ -324,3 +324,27 @@ def test_the_vocabulary_is_loaded_from_the_bytes_that_were_verified(
     monkeypatch.setattr(words.Vocabulary, "load", again)
     on_cpu = Device(provider="CPUExecutionProvider", note="")
     assert open_model(folder, EngineOptions(), on_cpu).vocabulary == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('[styles]\nOld = {words = "x"}', "small letters"),
+        ('[styles]\nold = "sepia"', "a table of words, palette and outline"),
+        ('[styles]\nold = {colour = "red"}', "a table of words, palette and outline"),
+        ("[styles]\nold = {words = 3}", "words must be a text"),
+        ("[styles]\nold = {palette = 1}", "palette is 2 to 256"),
+        ('[styles]\nold = {palette = ["red"]}', "palette is 2 to 256"),
+        ("[styles]\nold = {palette = []}", "palette is 2 to 256"),
+        ("[styles]\nold = {outline = true}", "outline is a colour"),
+        ("[vocabulary]\ndocumented = [1]", "a list of words"),
+        ('[defaults]\nsampler = "ddim"', "one of euler, heun, dpmpp_2m"),
+        ("[defaults]\nsampler = [1]", "one of euler, heun, dpmpp_2m"),
+    ],
+)
+def test_what_a_generate_model_declares_is_checked(tmp_path: Path, text: str, said: str) -> None:
+    folder = builders.make_sprite_folder(tmp_path)
+    toml = folder / "model.toml"
+    known = re.sub(r"(?ms)^\[(styles|vocabulary|defaults)\]\n.*?(?=^\[)", "", toml.read_text())
+    toml.write_text(f"{known}\n{text}\n")
+    assert said in refusal(folder)

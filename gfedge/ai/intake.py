@@ -155,10 +155,10 @@ class Intake:
     async def sheet(self, asker: Asker, asked: SheetParams) -> Submission:
         params = PIPELINES["sheet"].prepare(asked, None, self._settings)
         assert isinstance(params, SheetParams)
-        found = {
-            value: await self._pictures.given(value, "pictures")
-            for value in dict.fromkeys(params.pictures)
-        }
+        found: dict[str, AssetRow] = {}
+        for number, value in enumerate(params.pictures):
+            if value not in found:
+                found[value] = await self._pictures.given(value, f"pictures[{number}]")
         params = msgspec.structs.replace(
             params, pictures=[found[value].sha256 for value in params.pictures]
         )

@@ -14,7 +14,7 @@ from typing import Any, cast, get_args
 
 from gfedge.inference import manifest
 from gfedge.inference.scan import ScanError, scan
-from gfedge.inference.types import Kind, ModelFolder, ModelRefused
+from gfedge.inference.types import Kind, ModelFolder, ModelRefused, Sampler
 
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
@@ -274,6 +274,9 @@ def _check_numbers(kind: Kind, table: dict[str, Any]) -> None:
     guidance = _table(table, "defaults").get("guidance_scale", 1.0)
     if type(guidance) not in (int, float) or not 0 <= guidance <= 30:
         raise ModelRefused("[defaults] guidance_scale must be a number from 0 to 30")
+    if (sampler := _table(table, "defaults").get("sampler", "euler")) not in get_args(Sampler):
+        known = ", ".join(get_args(Sampler))
+        raise ModelRefused(f"[defaults] sampler is {sampler!r:.80}: one of {known}")
     for role, name in _table(table, "inputs").items():
         if not isinstance(name, str):
             raise ModelRefused(f"[inputs] {role} must be a text, the name of a graph's input")
