@@ -1,4 +1,4 @@
-"""What is read again while the server runs: a list of named reloads, for SIGHUP and `POST /admin/reload`."""
+"""The settings as they are, and what is read again: a list of named reloads, for SIGHUP and `POST /admin/reload`."""
 
 from __future__ import annotations
 
@@ -15,10 +15,26 @@ from gfedge import errors, keys, metrics
 from gfedge.access import audit
 from gfedge.access.audit import Act
 from gfedge.access.start import SERVER
-from gfedge.settings import LIVE, Settings, public
+from gfedge.settings import LIVE, Settings, public, table
 from gfedge.wire import Route
 
 log = logging.getLogger("gfedge")
+
+
+class Setting(msgspec.Struct, kw_only=True, frozen=True):
+    """A setting that this server runs with."""
+
+    name: str
+    value: Annotated[str | float | bool | None, Meta(description="Secrets are hidden.")]
+    default: str | float | bool | None
+    live: Annotated[bool, Meta(description="A reload changes it; others wait for a restart.")]
+    help: str
+
+
+class AllSettings(msgspec.Struct, kw_only=True, frozen=True):
+    """All settings, in the order of the documentation."""
+
+    settings: list[Setting]
 
 
 class Reloaded(msgspec.Struct, kw_only=True, frozen=True):
@@ -38,6 +54,14 @@ class Reloads(msgspec.Struct, kw_only=True, frozen=True):
 def routes() -> list[Route]:
     return [
         Route(
+            method="GET",
+            path="/admin/settings",
+            handler=list_settings,
+            summary="The settings that this server runs with, and their defaults",
+            reply=AllSettings,
+            scope="admin",
+        ),
+        Route(
             method="POST",
             path="/admin/reload",
             handler=reload_all,
@@ -47,6 +71,22 @@ def routes() -> list[Route]:
             scope="admin",
         ),
     ]
+
+
+async def list_settings(request: web.Request) -> AllSettings:
+    live, defaults = request.app[keys.SETTINGS], Settings()
+    return AllSettings(
+        settings=[
+            Setting(
+                name=name,
+                value=public(name, getattr(live, name)),
+                default=public(name, getattr(defaults, name)),
+                live=name in LIVE,
+                help=text,
+            )
+            for name, _, text in table()
+        ]
+    )
 
 
 async def reload_all(request: web.Request) -> Reloads:

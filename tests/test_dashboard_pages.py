@@ -2,25 +2,42 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import browser
+import builders
 import pytest
 import pytest_asyncio
 from browser import Tab, expect
-from conftest import Process, make_models
+from conftest import Process, connected, make_models
 from playwright.async_api import Browser
 
 pytestmark = [browser.needed, pytest.mark.asyncio(loop_scope="module")]
 
 
+RULES = """
+groups:
+  - name: mine
+    interval: 1s
+    rules:
+      - alert: Always
+        expr: vector(1) > 0
+        labels: {severity: critical}
+        annotations: {summary: 'it is {{ $value }}'}
+"""
+
+
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Process]:
     folder = tmp_path_factory.mktemp("pages")
-    process = Process(folder / "data", make_models(folder / "models"), metrics_interval=1)
+    rules = folder / "rules.yml"
+    rules.write_text(RULES)
+    settings = {"metrics_interval": 1, "rule_files": rules}
+    process = Process(folder / "data", make_models(folder / "models"), **settings)
     process.start()
     yield process
     process.kill()
@@ -126,7 +143,7 @@ async def test_any_dashboard_of_a_grafana_is_drawn_from_its_file(tab: Tab) -> No
 
 
 async def test_a_promql_expression_is_completed_and_drawn(tab: Tab) -> None:
-    page = await tab.open("#/monitoring/explore")
+    page = await tab.open("#/monitoring/explore?from=now-5m&refresh=1s")
     field = page.get_by_label("PromQL", exact=True)
     await field.press_sequentially("rat")
     await expect(page.get_by_role("option", name="rate()").first).to_be_visible()
@@ -171,3 +188,162 @@ async def test_a_dashboard_of_the_server_is_drawn(tab: Tab) -> None:
     await expect(page).to_have_url(re.compile("from=now-5m"))
     await expect(page.get_by_label("Up for")).to_contain_text(re.compile(r"\d (ms|s|min)"))
     assert await tab.serious() == []
+
+
+async def test_an_alert_fires_is_acknowledged_and_silenced(tab: Tab) -> None:
+    page = await tab.open("#/monitoring/alerts")
+    now = page.get_by_label("Alerts now")
+    await expect(now.get_by_text("it is 1")).to_be_visible()
+    await expect(page.get_by_label("History", exact=True)).to_contain_text("Always")
+    assert await tab.serious() == []
+    await now.get_by_role("button", name="Acknowledge…").click()
+    await page.get_by_label("What you do about it").fill("I turn it off")
+    await page.get_by_role("button", name="Acknowledge", exact=True).click()
+    await expect(now.get_by_text("“I turn it off”")).to_be_visible()
+    await now.get_by_role("button", name="Silence…").click()
+    await page.get_by_label("Why").fill("known")
+    assert await tab.serious() == []
+    await page.get_by_role("button", name="Silence", exact=True).click()
+    await expect(now.get_by_text("silenced", exact=True)).to_be_visible()
+    silences = page.get_by_label("Silences")
+    await expect(silences).to_contain_text('alertname="Always"')
+    await silences.get_by_role("button", name="End it").click()
+    await expect(now.get_by_text("silenced", exact=True)).to_have_count(0)
+    await expect(page.get_by_label("Rules").get_by_role("link", name="vector(1)")).to_be_visible()
+    assert await tab.serious() == []
+
+
+# System
+
+
+async def test_the_server_says_how_it_is_and_how_it_is_set(tab: Tab) -> None:
+    page = await tab.open("#/system")
+    await expect(page.get_by_role("heading", name="Ready for work")).to_be_visible()
+    await expect(page.get_by_label("Health", exact=True)).to_contain_text("sprite@1")
+    await expect(page.get_by_label("Models in memory")).to_contain_text("superres@1")
+    assert await tab.serious() == []
+    await page.get_by_role("link", name="Settings").click()
+    await page.get_by_label("Search").fill("metrics_interval")
+    setting = page.get_by_label("Settings", exact=True).get_by_role("listitem")
+    await expect(setting).to_have_count(1)
+    await expect(setting).to_contain_text("default 5")
+    assert await tab.serious() == []
+
+
+async def test_storage_is_told_backed_up_and_verified(tab: Tab) -> None:
+    page = await tab.open("#/system/storage")
+    await page.get_by_role("button", name="What would a collection free?").click()
+    await expect(page.get_by_label("Collection").get_by_role("status")).to_contain_text(
+        "would free"
+    )
+    await page.get_by_role("button", name="Back up now").click()
+    await expect(page.get_by_label("Backups").get_by_role("listitem")).to_have_count(1)
+    await page.get_by_role("button", name="Verify").click()
+    await expect(page.get_by_label("Verification").get_by_role("status")).to_contain_text("sound")
+    assert await tab.serious() == []
+
+
+async def test_a_token_is_made_revoked_and_both_are_in_the_audit_log(tab: Tab) -> None:
+    page = await tab.open("#/system/tokens")
+    await page.get_by_label("For whom or what").fill("unreal-plugin")
+    await page.get_by_role("button", name="Make a token").click()
+    text = await page.get_by_label("Token", exact=True).input_value()
+    assert text.startswith("gfe_")
+    await page.get_by_role("button", name="Done").click()
+    row = page.get_by_role("row", name="unreal-plugin")
+    await expect(row).to_contain_text("valid")
+    assert await tab.serious() == []
+    await row.get_by_role("button", name="Revoke").click()
+    await page.get_by_role("button", name="Revoke it").click()
+    await expect(row).to_contain_text("revoked")
+    await page.get_by_role("link", name="Audit log").click()
+    await expect(page.get_by_role("cell", name="token.revoke")).to_be_visible()
+    assert await tab.serious() == []
+
+
+# Experiments
+
+EXPERIMENTS = "/api/v1/ml-platform/experiments"
+RUNS = "/api/v1/ml-platform/runs"
+
+
+async def begun(server: str, count: int = 210) -> str:
+    """An experiment with runs of different params, of which the first two have curves and the first a picture."""
+    async with connected(server) as api:
+        headline = {"metric": "loss", "goal": "min"}
+        body = {"name": "dragon eyes", "headline": headline}
+        experiment = (await api.call("POST", EXPERIMENTS, 201, json=body))["id"]
+
+        async def one(index: int) -> None:
+            params = {"lr": "0.001" if index % 2 else "0.003", "width": str(32 + index)}
+            path = f"{EXPERIMENTS}/{experiment}/runs"
+            body = {"name": f"try {index}", "params": params}
+            run = (await api.call("POST", path, 201, json=body))["id"]
+            points = [
+                {"key": "loss", "value": 1 / (step + 1 + index), "step": step}
+                for step in range(20 if index < 2 else 1)
+            ]
+            await api.call("POST", f"{RUNS}/{run}/log", json={"metrics": points})
+            if index == 0:
+                where, kind = f"{RUNS}/{run}/artifacts/eyes.png", {"Content-Type": "image/png"}
+                picture = builders.png_file(16, 16, seed=1)
+                await api.call("PUT", where, 201, data=picture, headers=kind)
+
+        await asyncio.gather(*(one(index) for index in range(count)))
+    return str(experiment)
+
+
+async def test_runs_are_filtered_sorted_and_compared(tab: Tab) -> None:
+    await begun(tab.server)
+    page = await tab.open("#/experiments")
+    await page.get_by_role("link", name="dragon eyes").click()
+    runs = page.get_by_role("list", name="Runs").get_by_role("listitem")
+    await expect(runs.first).to_be_visible()
+    assert await runs.count() < 100  # windowed
+    assert await tab.serious() == []
+    await page.mouse.wheel(0, 9000)
+    await expect(page.get_by_text("210 runs", exact=True)).to_be_visible()  # the second page too
+    field = page.get_by_label("Filter", exact=True).and_(page.get_by_role("textbox"))
+    await field.press_sequentially("params.w")
+    await page.get_by_role("option", name="params.width").click()
+    await field.press_sequentially(" in ('32', '33', '34")
+    await field.press_sequentially("') and metrics.lo")
+    await field.press("Enter")
+    await field.press_sequentially(" > 0")
+    await field.press("Escape")
+    await field.press("Enter")
+    await expect(runs).to_have_count(3)
+    await page.get_by_role("button", name="loss", exact=True).click()
+    await expect(runs.first).to_contain_text("try 1")
+    await page.get_by_text("Columns", exact=True).click()
+    await page.get_by_label("status", exact=True).uncheck()
+    await expect(page.get_by_role("button", name="status")).to_have_count(0)
+    await page.get_by_text("Columns", exact=True).click()
+    await page.get_by_label("Compare try 0").check()
+    await page.get_by_label("Compare try 1").check()
+    assert await tab.serious() == []
+    await page.get_by_role("link", name="Compare 2").click()
+    await expect(page.get_by_role("img", name="loss: try")).to_be_visible()
+    await expect(page.get_by_role("row", name="width 3")).to_contain_text("33")
+    await page.get_by_label("log axis").check()
+    await page.get_by_label("Smoothing").fill("0.8")
+    await expect(page.get_by_role("img", name="(raw)")).to_be_visible()
+    assert await tab.serious() == []
+    await page.get_by_role("link", name="try 0").click()
+    await expect(page.get_by_role("img", name="eyes.png")).to_be_visible()
+    assert await tab.serious() == []
+
+
+async def test_params_are_drawn_against_a_metric_and_a_wrong_filter_says_where(tab: Tab) -> None:
+    page = await tab.open("#/experiments/dragon%20eyes/chart")
+    await expect(
+        page.get_by_role("img", name="metrics.loss by params.").locator("canvas")
+    ).to_be_visible()
+    await page.get_by_label("Across").select_option("params.width")
+    await expect(page.get_by_role("img", name="metrics.loss by params.width")).to_be_visible()
+    await expect(page.get_by_role("img", name="Parallel").locator("canvas")).to_be_visible()
+    assert await tab.serious() == []
+    await page.get_by_label("Filter", exact=True).and_(page.get_by_role("textbox")).fill("loss <")
+    await page.get_by_role("button", name="Filter").click()
+    await expect(page.get_by_role("alert")).to_contain_text("filter, character")
+    tab.wrong = [text for text in tab.wrong if "422" not in text]

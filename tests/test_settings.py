@@ -197,6 +197,11 @@ async def test_a_reload_changes_what_it_can(
         await api.call("POST", "/api/v1/admin/reload", 403, headers=origin)
         text = 'max_prompt = 50\nvast_key = "another secret"\ntile = 128\ncors_origin = "http://app.lan:1"'
         path.write_text(text, encoding="utf-8")
+        listed = (await api.get("/api/v1/admin/settings"))["settings"]
+        known = {one["name"]: one for one in listed}
+        assert (known["tile"]["value"], known["tile"]["default"]) == (64, 256)
+        assert (known["tile"]["live"], known["max_prompt"]["live"]) == (False, True)
+        assert known["vast_key"]["value"] == "(hidden)"
         told = await api.call("POST", "/api/v1/admin/reload")
         assert [one["name"] for one in told["reloads"]] == [
             "settings",

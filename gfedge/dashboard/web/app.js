@@ -26,7 +26,10 @@ const PAGES = [
   { name: "assets", title: "Trace", load: () => import("./pages/asset.js") },
   { name: "models", title: "Models", load: () => import("./pages/models.js") },
   { name: "training", title: "Training", load: () => import("./pages/training.js") },
+  { name: "experiments", title: "Experiments", load: () => import("./pages/experiments.js") },
+  { name: "runs", title: "Runs", hidden: true, load: () => import("./pages/runs.js") },
   { name: "monitoring", title: "Monitoring", load: () => import("./pages/monitoring.js") },
+  { name: "system", title: "System", load: () => import("./pages/system.js") },
 ];
 const THEMES = { "": "◐ System", light: "○ Light", dark: "● Dark" };
 const theme = signal(localStorage.getItem("theme") ?? "");

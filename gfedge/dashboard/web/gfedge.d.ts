@@ -148,6 +148,10 @@ export interface AliasSet {
 export interface Alive {
   status: "ok";
 }
+/** All settings, in the order of the documentation. */
+export interface AllSettings {
+  settings: Array<Setting>;
+}
 /** What every call answers. `data` is there where the status is success, the error texts where it is not. */
 export interface Answer {
   status: "error" | "success";
@@ -1843,6 +1847,16 @@ export interface Session {
   scope: string;
   token_id: string;
 }
+/** A setting that this server runs with. */
+export interface Setting {
+  name: string;
+  /** Secrets are hidden. */
+  value: string | number | boolean | null;
+  default: string | number | boolean | null;
+  /** A reload changes it; others wait for a restart. */
+  live: boolean;
+  help: string;
+}
 /** A version that runs what the version in prod ran, for comparison alone. */
 export interface Shadow {
   version: string;
@@ -3063,6 +3077,8 @@ export interface Routes {
   "POST /ml-platform/gc": { params: {  }; body: CollectionRequest; reply: RetentionReport };
   /** The last hundred collections and what they removed, newest first. */
   "GET /ml-platform/gc": { params: {  }; body: undefined; reply: Collections };
+  /** The settings that this server runs with, and their defaults. */
+  "GET /admin/settings": { params: {  }; body: undefined; reply: AllSettings };
   /** Read gfedge.toml and whatever else can change without a restart again, as SIGHUP does. */
   "POST /admin/reload": { params: {  }; body: undefined; reply: Reloads };
 }

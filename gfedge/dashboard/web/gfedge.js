@@ -215,7 +215,7 @@ export class Stream {
 async function said(answer) {
   try {
     const body = await answer.json();
-    return body.detail === undefined ? { status: answer.status, code: "http_error", detail: body.error ?? answer.statusText } : body;
+    return body.detail === undefined ? { ...body, status: answer.status, code: "http_error", detail: body.error ?? answer.statusText } : body;
   } catch {
     return { status: answer.status, code: "http_error", detail: `the server answered ${answer.status} ${answer.statusText}` };
   }

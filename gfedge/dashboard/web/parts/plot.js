@@ -33,13 +33,13 @@ export const colour = (index) => { const some = COLOURS[dark.value ? "dark" : "l
 
 /**
  * @param {{title: string, x: number[], series: {name: string, values: (number|null)[], points?: boolean, faint?: boolean, colour?: number}[],
- *   time?: boolean, log?: boolean, height?: number, format?: (value: number) => string, range?: [number, number], sync?: string, legend?: boolean}} props
+ *   time?: boolean, log?: boolean, height?: number, format?: (value: number) => string, range?: [number, number], sync?: string, legend?: boolean, names?: string[]}} props; `names` stand along x in the place of 0, 1, 2, ...
  */
-export function Plot({ title, x, series, time = false, log = false, height = 220, format = figure, range, sync, legend = true, scatter = false, xLabel }) {
+export function Plot({ title, x, series, time = false, log = false, height = 220, format = figure, range, sync, legend = true, scatter = false, xLabel, names }) {
   const box = useRef(null), made = useRef(null);
-  const shape = JSON.stringify([series.map(({ name, faint, colour }) => [name, faint, colour]), time, log, height, dark.value, legend, scatter, xLabel]);
+  const shape = JSON.stringify([series.map(({ name, faint, colour }) => [name, faint, colour]), time, log, height, dark.value, legend, scatter, xLabel, names]);
   useLayoutEffect(() => {
-    const options = settings({ title, series, time, log, height, format, range, sync, legend, scatter, xLabel, width: box.current.clientWidth || 400 });
+    const options = settings({ title, series, time, log, height, format, range, sync, legend, scatter, xLabel, names, width: box.current.clientWidth || 400 });
     const plot = (made.current = new uPlot(options, aligned(x, series, log), box.current));
     const watch = new ResizeObserver(() => plot.setSize({ width: box.current.clientWidth, height }));
     watch.observe(box.current);
@@ -55,19 +55,24 @@ function aligned(x, series, log) {
   return [x, ...series.map(({ values }) => (log ? values.map((one) => (one > 0 ? one : null)) : values))];
 }
 
-function settings({ series, time, log, height, width, format, range, sync, legend, scatter, xLabel }) {
+function settings({ series, time, log, height, width, format, range, sync, legend, scatter, xLabel, names }) {
   const text = dark.value ? "#a0a8ba" : "#5a6273", line = dark.value ? "#343a48" : "#dfe3ea";
   const axis = { stroke: text, grid: { stroke: line, width: 1 }, ticks: { stroke: line, width: 1 } };
   return {
     width, height, legend: { show: legend && series.length < 30 },
     cursor: { drag: { x: true, y: scatter, uni: 20 }, ...(sync && { sync: { key: sync } }) },
     scales: { x: { time }, y: { distr: log ? 3 : 1, ...(range && !log && { range: () => range }) } },
-    axes: [{ ...axis, ...(xLabel && { label: xLabel }), ...(time && { values: clock, space: 48 }) }, { ...axis, size: (_, texts) => Math.max(44, 18 + 6.6 * Math.max(0, ...(texts ?? []).map((one) => one.length))), values: (_, splits) => splits.map((one) => (one === null ? "" : format(one))) }],
+    axes: [{ ...axis, ...(xLabel && { label: xLabel }), ...along(time, names) }, { ...axis, size: (_, texts) => Math.max(44, 18 + 6.6 * Math.max(0, ...(texts ?? []).map((one) => one.length))), values: (_, splits) => splits.map((one) => (one === null ? "" : format(one))) }],
     series: [
       { label: time ? "time" : (xLabel ?? "step"), value: (_, value) => (value === null ? "–" : time ? moment(value) : figure(value)) },
       ...series.map((one, index) => lineOf(one, one.colour ?? index, format, scatter)),
     ],
   };
+}
+
+function along(time, names) {
+  if (time) return { values: clock, space: 48 };
+  return names ? { values: (_, splits) => splits.map((at) => names[at] ?? ""), incrs: [1, 2, 5, 10, 20, 50, 100] } : { values: (_, splits) => splits.map(figure) };
 }
 
 const DAY = new Intl.DateTimeFormat("en", { day: "numeric", month: "short" });
