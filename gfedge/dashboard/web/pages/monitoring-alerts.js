@@ -1,6 +1,6 @@
 /** Alerts as they are now: acknowledged and silenced here; what was, the rules, and who is told. */
 
-import { api, link, may } from "../parts/api.js";
+import { api, may } from "../parts/api.js";
 import { ago, figure, moment, seconds } from "../parts/format.js";
 import { html, useEffect, useState } from "../parts/html.js";
 import { Empty, Failure, Loaded, Loading, useLoad } from "../parts/load.js";
@@ -21,7 +21,7 @@ export function Alerts() {
 function useLive(first) {
   const [now, set] = useState({ alerts: first, silences: [], turn: 0 });
   useEffect(() => {
-    const stream = api.stream("alerts", {}, ({ type, data }) => set((old) => ({ ...heard(old, type, data), turn: old.turn + 1 })), (state) => { if (state === "lost") link.value = "lost"; });
+    const stream = api.stream("alerts", {}, ({ type, data }) => set((old) => ({ ...heard(old, type, data), turn: old.turn + 1 })));
     return () => stream.close();
   }, []);
   return now;

@@ -57,12 +57,13 @@ function aligned(x, series, log) {
 
 function settings({ series, time, log, height, width, format, range, sync, legend, scatter, xLabel, names }) {
   const text = dark.value ? "#a0a8ba" : "#5a6273", line = dark.value ? "#343a48" : "#dfe3ea";
-  const axis = { stroke: text, grid: { stroke: line, width: 1 }, ticks: { stroke: line, width: 1 } };
+  const letters = 0.8 * parseFloat(getComputedStyle(document.documentElement).fontSize);
+  const axis = { stroke: text, font: `${letters}px system-ui, sans-serif`, grid: { stroke: line, width: 1 }, ticks: { stroke: line, width: 1 } };
   return {
     width, height, legend: { show: legend && series.length < 30 },
     cursor: { drag: { x: true, y: scatter, uni: 20 }, ...(sync && { sync: { key: sync } }) },
     scales: { x: { time }, y: { distr: log ? 3 : 1, ...(range && !log && { range: () => range }) } },
-    axes: [{ ...axis, ...(xLabel && { label: xLabel }), ...along(time, names) }, { ...axis, size: (_, texts) => Math.max(44, 18 + 6.6 * Math.max(0, ...(texts ?? []).map((one) => one.length))), values: (_, splits) => splits.map((one) => (one === null ? "" : format(one))) }],
+    axes: [{ ...axis, ...(xLabel && { label: xLabel }), ...along(time, names) }, { ...axis, size: (_, texts) => Math.max(44, 18 + 0.55 * letters * Math.max(0, ...(texts ?? []).map((one) => one.length))), values: (_, splits) => splits.map((one) => (one === null ? "" : format(one))) }],
     series: [
       { label: time ? "time" : (xLabel ?? "step"), value: (_, value) => (value === null ? "–" : time ? moment(value) : figure(value)) },
       ...series.map((one, index) => lineOf(one, one.colour ?? index, format, scatter)),
