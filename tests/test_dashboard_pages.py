@@ -36,7 +36,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Process]:
     folder = tmp_path_factory.mktemp("pages")
     rules = folder / "rules.yml"
     rules.write_text(RULES)
-    settings = {"metrics_interval": 1, "rule_files": rules}
+    settings = {"metrics_interval": 1, "rule_files": rules, "shipped_rules": "false"}
     process = Process(folder / "data", make_models(folder / "models"), **settings)
     process.start()
     yield process
