@@ -142,6 +142,13 @@ def test_a_bomb_is_refused_before_it_is_decoded() -> None:
         png.decode(builders.png_file(8, 8), 63)
 
 
+def test_a_webp_takes_more_memory_and_gets_less_room() -> None:
+    data = builders.picture_file(np.zeros((8, 8, 4), np.uint8), "WEBP")
+    assert png.decode(data, 86).shape == (8, 8, 4)
+    with pytest.raises(ImageTooLarge, match="the limit is 63"):
+        png.decode(data, 85)
+
+
 @pytest.mark.parametrize("format", ["PNG", "JPEG", "WEBP"])
 def test_every_cut_and_every_flipped_bit_is_an_image_error_or_a_picture(format: str) -> None:  # noqa: A002
     data = builders.picture_file(builders.noise(16, 16, alpha=True), format)

@@ -138,10 +138,13 @@ def _webp_size(data: bytes) -> tuple[int, int]:
 def decode(data: bytes, max_pixels: int) -> Pixels:
     """RGBA of the first frame, turned upright as its EXIF orientation says.
 
-    Raises ImageTooLarge before decoding if the header promises more than `max_pixels`, and ImageError with a
+    Raises ImageTooLarge before decoding if the header promises more than `max_pixels` (WebP: three quarters of
+    it), and ImageError with a
     readable text if the data is no picture, cut short or broken.
     """
     media_type, width, height = probe(data)
+    if media_type == "image/webp":  # libwebp holds a second canvas
+        max_pixels = max_pixels * 3 // 4
     _check_size(width, height, max_pixels)
     name = FORMATS[media_type]
     try:
