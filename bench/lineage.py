@@ -12,6 +12,7 @@ import itertools
 import random
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import aiohttp
@@ -19,25 +20,30 @@ from running import Server, free_port, server
 from tracking import Client, Work, percentiles, timed
 
 from gfedge import migrate
-from gfedge.db import Cursor, Database
+from gfedge.db import Database
+from gfedge.lineage.types import EdgeRow, Kind, edge
 
-FILL = """
-    insert into edges
-    select if(l % 2 = 0, 'asset', 'job'), format('{}-{}', l, hash(i * 7919 + k) % $2),
-           if(l % 2 = 0, 'job', 'asset'), format('{}-{}', l + 1, i), 'made', l
-    from range($1) a(l), range($2) b(i), range($3) c(k)
-"""
+CHUNK = 5000
 
 
-def fill(cursor: Cursor, layers: int, width: int, parents: int) -> None:
-    cursor.execute(FILL, [layers, width, parents])
+def rows(layers: int, width: int, parents: int) -> Iterator[EdgeRow]:
+    dice = random.Random(7919)
+    for layer in range(layers):
+        kinds: tuple[Kind, Kind] = ("asset", "job") if layer % 2 == 0 else ("job", "asset")
+        for node in range(width):
+            target = (kinds[1], f"{layer + 1}-{node}")
+            for _ in range(parents):
+                source = (kinds[0], f"{layer}-{dice.randrange(width)}")
+                yield edge(source, "made", target, float(layer))
 
 
 async def prepare(data: Path, args: argparse.Namespace) -> int:
     db = Database(data / "gfedge.duckdb")
     db.open(migrate.migrate)
     width = args.edges // args.layers // args.parents
-    await db.write(fill, args.layers, width, args.parents)
+    edges = list(rows(args.layers, width, args.parents))
+    for at in range(0, len(edges), CHUNK):
+        await db.insert(*edges[at : at + CHUNK])
     await asyncio.to_thread(db.close)
     return width
 

@@ -11,14 +11,14 @@ import msgspec
 from gfedge import errors
 from gfedge.db import Cursor
 from gfedge.lineage import store
-from gfedge.lineage.types import Kind, Lineage, LineageNode, LineageQuery, Node
+from gfedge.lineage.types import Kind, Lineage, LineageNode, LineageQuery, Node, key
 
 Facts = dict[str, Any]
 """What is known of a node; with `href`, the path of its own resource, where it has one."""
 Teller = tuple[Kind, Callable[[Cursor, list[str]], dict[str, Facts]]]
 """A kind, and a function that gives the facts of those of some ids that its slice knows."""
-Position = tuple[int, str, str]
-"""Steps, kind and id of the last node of a page: the order of a walk."""
+Position = tuple[int, int]
+"""Steps and key of the last node of a page: the order of a walk."""
 
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
@@ -45,7 +45,7 @@ def around(
     nodes = list(dict.fromkeys([subject, *(node for node, _ in page)]))
     edges = store.edges_between(cursor, nodes)
     facts = described(cursor, nodes, tellers)
-    if subject not in facts and not edges and not store.has_edges(cursor, *subject):
+    if subject not in facts and not edges and not store.has_edges(cursor, subject):
         raise errors.NotFound(
             f"nothing is recorded of {subject[0]} {subject[1]!r} (a job is recorded when it ends)",
             code="node_not_found",
@@ -84,11 +84,16 @@ def _page(
         rows, further = store.walk(cursor, walk, subject, query.depth, kinds, after, room)
         found += [(node, sign * steps) for node, steps in rows]
         deeper = deeper or further
-    found.sort(key=lambda one: (abs(one[1]), *one[0]))
+    found.sort(key=_place)
     found = list(dict(found).items())  # the subject is in both directions
     page = found[: query.limit]
     more = len(found) > len(page)
-    return page, _cursor((abs(page[-1][1]), *page[-1][0])) if more else None, deeper
+    return page, _cursor(_place(page[-1])) if more else None, deeper
+
+
+def _place(found: tuple[Node, int]) -> Position:
+    node, steps = found
+    return abs(steps), key(node)
 
 
 def _kinds(text: str) -> list[Kind]:
@@ -109,7 +114,7 @@ def _shown(node: Node, steps: int, facts: Facts) -> LineageNode:
 
 def _position(cursor: str) -> Position:
     if not cursor:
-        return (-1, "", "")
+        return store.START
     try:
         found: Position = msgspec.json.decode(base64.urlsafe_b64decode(cursor), type=Position)
     except (ValueError, msgspec.MsgspecError):
