@@ -51,6 +51,7 @@ bench: $(DEV_STAMP) ## every measurement in bench/ (BENCH=superres for one)
 soak: $(DEV_STAMP) ## the long proofs: 200 rounds of kill -9 (ROUNDS=20 for fewer), every edge of every schema
 	@GFEDGE_KILL_ROUNDS=$(or $(ROUNDS),200) $(BIN)/python -m pytest tests/test_crash.py $(ARGS)
 	@GFEDGE_FUZZ=50 $(BIN)/python -m pytest tests/test_schemathesis.py $(ARGS)
+	@GFEDGE_TWINS=500 $(BIN)/python -m pytest tests/test_mlflow_twin.py $(ARGS)
 
 vastai: $(VENV)-vastai/.installed ## put the vastai SDK into .venv-vastai, to rent machines for training (and to test that)
 	@echo 'GFEDGE_VAST_PYTHON=$(CURDIR)/$(VENV)-vastai/bin/python'

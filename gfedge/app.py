@@ -65,6 +65,7 @@ from gfedge.settings import Settings
 from gfedge.tasks import Tasks
 from gfedge.tracking import artifact_routes as artifacts
 from gfedge.tracking import dataset_routes as datasets
+from gfedge.tracking import logged_model_routes as logged_models
 from gfedge.tracking import routes as tracking
 from gfedge.tracking.artifacts import ArtifactFiles
 from gfedge.tracking.experiments import Experiments
@@ -141,6 +142,7 @@ def routes() -> list[Route]:
         *tracking.routes(),
         *artifacts.routes(),
         *datasets.routes(),
+        *logged_models.routes(),
         *backup.routes(),
         *lineage.routes(),
         *monitoring.routes(),

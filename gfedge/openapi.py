@@ -31,6 +31,11 @@ AREAS = (
     ("/ml-platform/experiments", "Experiments", "Named collections of runs."),
     ("/ml-platform/runs", "Runs", "Params, metrics, tags, artifacts and inputs of one attempt."),
     ("/ml-platform/datasets", "Datasets", "What runs read."),
+    (
+        "/ml-platform/logged-models",
+        "Runs",
+        "Params, metrics, tags, artifacts and inputs of one attempt.",
+    ),
     ("/ml-platform/models", "Models", "The registry: versions, stages and which one serves."),
     ("/ml-platform/training-jobs", "Training", "Jobs that make models."),
     ("/ml-platform/lineage", "Lineage", "What came from what."),

@@ -24,6 +24,7 @@ NOT_SETTINGS = frozenset(
         "GFEDGE_TOKEN_FILE",
         "GFEDGE_KILL_ROUNDS",
         "GFEDGE_FUZZ",
+        "GFEDGE_TWINS",
         "GFEDGE_SLOW",
     }
 )

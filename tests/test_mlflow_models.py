@@ -9,9 +9,13 @@ from typing import Any
 import builders
 import pytest
 from conftest import Api, Serving, eventually
-from mlflowing import API, needs_mlflow, script
+from mlflowing import API, PYTHON, needs_mlflow, script
 from test_mlflow import ML, make_run, refused
 
+needs_torch = pytest.mark.skipif(
+    not list(PYTHON.parent.parent.glob("lib/*/site-packages/torch/version.py")),
+    reason="PyTorch is not beside MLflow: `.venv-mlflow/bin/pip install torch` puts it there",
+)
 FILES = "/api/2.0/mlflow-artifacts"
 
 
@@ -93,6 +97,7 @@ async def test_files_that_a_script_logs_are_artifacts_of_its_run(
     entries = await client.get(where)
     (big,) = entries["artifacts"]
     assert (big["path"], big["bytes"]) == ("parts/big.bin", 12 << 20)
+    assert await client.bytes(f"/get-artifact?run_id={told['run']}&path=a/b.txt") == b"hello"
 
 
 @needs_mlflow
@@ -138,6 +143,10 @@ async def test_a_model_is_logged_registered_promoted_and_loaded(
     assert told["loaded"] == [told["expected"]] * 4
     assert (told["status"], told["found"]) == ("READY", [told["model"]])
     assert told["outputs"] == [told["model"]]
+    logged = await client.get(f"{ML}/logged-models/{told['model']}")
+    assert (logged["name"], logged["run_id"]) == ("clf", told["run"])
+    known = await client.get(f"{ML}/logged-models", experiment="Default")
+    assert [one["id"] for one in known["logged_models"]] == [told["model"]]
     assert (told["again"], told["names"]) == ("2", ["iris", "iris-live"])
     assert (told["aliases"], told["stage"]) == (["best", "champion", "prod"], "Production")
 
@@ -153,6 +162,41 @@ async def test_a_model_is_logged_registered_promoted_and_loaded(
     assert {node["kind"] for node in up["nodes"]} == {
         *("run", "logged_model", "dataset", "model_version")
     }
+
+
+@needs_torch
+async def test_a_small_network_is_trained_logged_and_loaded(client: Api, tmp_path: Path) -> None:
+    told = await script(
+        client,
+        """
+        import torch
+        torch.manual_seed(1)
+        model = torch.nn.Linear(2, 1)
+        x = torch.rand(64, 2)
+        y = x.sum(1, keepdim=True)
+        steps = torch.optim.SGD(model.parameters(), lr=0.5)
+        with mlflow.start_run() as run:
+            for epoch in range(20):
+                steps.zero_grad()
+                loss = torch.nn.functional.mse_loss(model(x), y)
+                loss.backward()
+                steps.step()
+                mlflow.log_metric("loss", loss.item(), step=epoch)
+            info = mlflow.pytorch.log_model(
+                model, name="net", registered_model_name="adder", serialization_format="pickle"
+            )
+        again = mlflow.pytorch.load_model("models:/adder/1")
+        history = [m.value for m in client.get_metric_history(run.info.run_id, "loss")]
+        tell(
+            model=info.model_id, points=len(history), learned=history[-1] < history[0],
+            same=bool(torch.equal(again(x), model(x))),
+        )
+        """,
+        tmp_path,
+    )
+    assert (told["points"], told["learned"], told["same"]) == (20, True, True)
+    seen = await client.get(f"{ML}/logged-models/{told['model']}")
+    assert (seen["name"], seen["status"]) == ("net", "ready")
 
 
 @needs_mlflow

@@ -32,6 +32,7 @@ from gfedge.cli.generate_parser import (
     add_vary,
     add_words,
 )
+from gfedge.cli.import_parser import IMPORT_EXAMPLES, add_import
 from gfedge.cli.machine_parser import add_machine
 from gfedge.cli.train_parser import DATASET_EXAMPLES, TRAIN_EXAMPLES, add_dataset, add_train
 
@@ -132,18 +133,14 @@ def _run(args: argparse.Namespace) -> int:
             from gfedge.cli import service
 
             return service.run(args)
-        case "selftest":
-            from gfedge.cli import selftest
+        case "dataset" | "import" as command:
+            from gfedge.cli import dataset, takeovers
 
-            return selftest.run(args)
-        case "dataset":
-            from gfedge.cli import dataset
+            return dataset.run(args) if command == "dataset" else takeovers.run(args)
+        case "doctor" | "selftest" as command:
+            from gfedge.cli import doctor, selftest
 
-            return dataset.run(args)
-        case "doctor":
-            from gfedge.cli import doctor
-
-            return doctor.run(args)
+            return doctor.run(args) if command == "doctor" else selftest.run(args)
         case _:
             parser().print_help()
             return UNUSABLE
@@ -185,6 +182,7 @@ def parser() -> argparse.ArgumentParser:
     _add_rules(commands)
     add_train(_client(commands, "train", "start and watch trainings", TRAIN_EXAMPLES))
     add_dataset(_client(commands, "dataset", "training sets of pictures", DATASET_EXAMPLES))
+    add_import(_client(commands, "import", "take over what MLflow recorded", IMPORT_EXAMPLES))
     _add_doctor(commands)
     for command in add_machine(commands):
         _add_settings(command)

@@ -38,6 +38,10 @@ class RunListAsked(RunId, kw_only=True):
     path: str = ""
 
 
+class RunFileAsked(RunId, kw_only=True):
+    path: Needed
+
+
 class FilesFound(msgspec.Struct, kw_only=True, omit_defaults=True):
     root_uri: str = ""
     files: list[FileInfo] = []
@@ -76,6 +80,7 @@ def routes() -> list[Route]:
         row("GET", one, get_file, "MLflow: the bytes of a file, with ranges", name="get_file", produces=(ANY,), also=(206, 304), **twin),
         row("DELETE", one, delete_file, "MLflow: take a file away, or a folder", name="delete_file", reply=Nothing, **twin),
         call("GET", "artifacts/list", list_run_files, RunListAsked, FilesFound, "MLflow: what is in a folder of a run"),
+        row("GET", "/get-artifact", get_run_file, "MLflow: a file of a run, by its id and path", name="get_run_file", produces=(ANY,), options=RunFileAsked, also=(206, 304), twins=("/ajax-api/2.0/mlflow/get-artifact",)),
         call("POST", f"{mpu}/create/{{path}}", begin_upload, UploadBegin, UploadBegun, "MLflow: begin a file that comes in parts", tail=True),
         call("POST", f"{mpu}/complete/{{path}}", end_upload, UploadEnd, Nothing, "MLflow: put the parts together", tail=True),
         call("POST", f"{mpu}/abort/{{path}}", abort_upload, UploadEnd, Nothing, "MLflow: give an upload up", tail=True),
@@ -132,6 +137,12 @@ async def put_file(request: web.Request) -> web.Response:
 
 async def get_file(request: web.Request) -> web.StreamResponse:
     return await fetch(request, await places.place(request, request.match_info["path"]))
+
+
+async def get_run_file(request: web.Request) -> web.StreamResponse:
+    run_id, path = (request.query.get(name, "") for name in ("run_id", "path"))
+    run = await runs.of_id(request, run_id or request.query.get("run_uuid", ""))
+    return await fetch(request, Place("run", run.id, path))
 
 
 async def fetch(request: web.Request, at: Place) -> web.StreamResponse:

@@ -83,9 +83,9 @@ def routes() -> list[Route]:
 async def create_model_version(request: web.Request, asked: VersionCreate) -> VersionFound:
     registry = await opened(request)
     refuse_prompts(asked.tags)
-    name = found(registry, asked.name)
-    tags = {tag.key: _checked(tag) for tag in asked.tags}
     origin = await sources.origin(request, asked)
+    tags = {tag.key: _checked(tag) for tag in asked.tags}
+    name = found(registry, asked.name)
     row = await sources.register(request, name, origin, asked)
     row = replace(row, tags={**row.tags, **tags}, description=asked.description or row.description)
     await registry.commit([row])
@@ -137,9 +137,9 @@ async def delete_version(request: web.Request, asked: VersionNamed) -> Nothing:
 
 
 async def set_model_version_tag(request: web.Request, asked: VersionTag) -> Nothing:
-    tag = KeyValue(asked.key, asked.value)
+    value = _checked(KeyValue(asked.key, asked.value))
     row = _version(await opened(request), asked)
-    await _relabel(request, row, replace(row, tags={**row.tags, asked.key: _checked(tag)}))
+    await _relabel(request, row, replace(row, tags={**row.tags, asked.key: value}))
     return Nothing()
 
 
@@ -161,7 +161,8 @@ async def get_download_uri(request: web.Request, asked: VersionNamed) -> Downloa
 
 async def transition_stage(request: web.Request, asked: StageAsked) -> VersionFound:
     registry = await opened(request)
-    row, stage = _version(registry, asked), versions.stage(asked.stage)
+    stage = versions.stage(asked.stage)
+    row = _version(registry, asked)
     if asked.archive_existing_versions and stage not in ("staging", "prod"):
         raise refusals.invalid(
             "Model version transition cannot archive existing model versions because "
@@ -196,7 +197,8 @@ async def set_alias(request: web.Request, asked: AliasSet) -> Nothing:
 
 async def get_version_by_alias(request: web.Request, asked: AliasNamed) -> VersionFound:
     registry = await opened(request)
-    name, alias = found(registry, asked.name), _checked_alias(asked.alias)
+    alias = _checked_alias(asked.alias)
+    name = found(registry, asked.name)
     known = registry.versions(name)
     stage = versions.FOLLOWING.get(alias)
     if alias.lower() == references.LATEST or stage is not None:
@@ -210,7 +212,8 @@ async def get_version_by_alias(request: web.Request, asked: AliasNamed) -> Versi
 
 async def delete_alias(request: web.Request, asked: AliasNamed) -> Nothing:
     registry = await opened(request)
-    name, alias = found(registry, asked.name), _checked_alias(asked.alias)
+    alias = _checked_alias(asked.alias)
+    name = found(registry, asked.name)
     if alias in versions.FOLLOWING:
         raise refusals.denied(
             f"'{alias}' follows the stage here: promote another version, or move this one to Archived"

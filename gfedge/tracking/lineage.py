@@ -49,7 +49,7 @@ def logged_models(cursor: Cursor, ids: list[str]) -> dict[str, Facts]:
         """,
         [ids],
     )
-    return {row["id"]: _facts(row) for row in found}
+    return {row["id"]: {"href": f"{AT}/logged-models/{row['id']}", **_facts(row)} for row in found}
 
 
 def commits(cursor: Cursor, ids: list[str]) -> dict[str, Facts]:
