@@ -64,8 +64,9 @@ function Curves({ run, fresh, turn }) {
   const [look, controls] = useLook();
   const only = useMemo(() => [{ id: run.id, name: run.name }], [run.id]);
   const [system, show] = useState(false);
-  const keys = [...new Set([...Object.keys(run.metrics), ...fresh.map((one) => one.key), ...(system ? Object.keys(run.system_metrics) : [])])].filter((key) => system || !key.startsWith("system/")).sort();
-  const many = Object.keys(run.system_metrics).length;
+  const curved = (key) => run.status === "running" || (run.reported[key]?.[0] ?? 0) > 0; // one value is no curve
+  const keys = [...new Set([...Object.keys(run.metrics).filter(curved), ...fresh.map((one) => one.key), ...(system ? Object.keys(run.system_metrics).filter(curved) : [])])].filter((key) => system || !key.startsWith("system/")).sort();
+  const many = Object.keys(run.system_metrics).filter(curved).length;
   const grown = useMemo(() => Object.groupBy(fresh, (one) => one.key), [fresh]);
   if (!keys.length && !many) return null;
   return html`<section class="card" aria-label="Curves"><div class="head"><h2>Curves</h2>${controls}</div>
@@ -78,5 +79,5 @@ function Values({ title, of }) {
   const all = Object.entries(of), shown = all.filter(([key]) => key.toLowerCase().includes(word.toLowerCase()));
   return html`<section class="card" aria-label=${title}><div class="head"><h2>${title} <span class="faint">${all.length}</span></h2></div>
     ${all.length > 12 && html`<label>Search <input type="search" value=${word} onInput=${(event) => search(event.target.value)} /></label>`}
-    ${all.length === 0 ? html`<p class="faint">none</p>` : html`<dl class="facts tall">${shown.slice(0, 300).map(([key, value]) => html`<dt key=${key}>${key}</dt><dd class="long">${figure(value)}</dd>`)}</dl>`}</section>`;
+    ${all.length === 0 ? html`<p class="faint">none</p>` : html`<div class="tall" tabindex="0" role="group" aria-label=${`${title} of the run`}><dl class="facts">${shown.slice(0, 300).map(([key, value]) => html`<dt key=${key}>${key}</dt><dd class="long">${figure(value)}</dd>`)}</dl></div>`}</section>`;
 }
