@@ -347,3 +347,16 @@ async def test_params_are_drawn_against_a_metric_and_a_wrong_filter_says_where(t
     await page.get_by_role("button", name="Filter").click()
     await expect(page.get_by_role("alert")).to_contain_text("filter, character")
     tab.wrong = [text for text in tab.wrong if "422" not in text]
+
+
+async def test_alerts_go_on_after_the_server_was_killed(tab: Tab, server: Process) -> None:
+    page = await tab.open("#/monitoring/alerts")
+    now = page.get_by_label("Alerts now")
+    await expect(now.get_by_text("it is 1")).to_be_visible()
+    server.kill()
+    await expect(page.get_by_text("This page goes on by itself")).to_be_visible()
+    server.start()
+    await expect(page.get_by_text("Connected", exact=True)).to_be_visible()
+    await expect(now.get_by_text("it is 1")).to_be_visible()
+    await expect(page.locator(".failure")).to_have_count(0)
+    tab.wrong = [text for text in tab.wrong if "WebSocket" not in text and "ERR_" not in text]

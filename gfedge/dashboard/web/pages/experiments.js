@@ -34,8 +34,8 @@ function useExperiments(filter) {
   const again = () => { turn.current++; next.current = ""; load(); };
   useEffect(again, [JSON.stringify(filter)]);
   useEffect(() => {
-    let waiting = 0;
-    const stream = api.stream("experiments", {}, ({ type }) => { if (type !== "snapshot" && !waiting) waiting = setTimeout(() => { waiting = 0; again(); }, 2000); });
+    let waiting = 0, first = true;
+    const stream = api.stream("experiments", {}, () => { if (!first && !waiting) waiting = setTimeout(() => { waiting = 0; again(); }, 2000); first = false; });
     return () => { clearTimeout(waiting); stream.close(); };
   }, [JSON.stringify(filter)]);
   return { ...found, more: load, again };

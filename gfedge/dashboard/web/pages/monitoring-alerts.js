@@ -31,6 +31,7 @@ function heard(old, type, data) {
   if (type === "snapshot") return { ...old, alerts: data.alerts, silences: data.silences };
   const others = (list) => list.filter((one) => one.id !== data.id);
   if (type.startsWith("silence.")) return { ...old, silences: [data, ...others(old.silences)] };
+  if (!type.startsWith("alert.")) return old;
   const over = type === "alert.resolved" || type === "alert.dropped";
   return { ...old, alerts: over ? others(old.alerts) : [data, ...others(old.alerts)] };
 }

@@ -25,12 +25,13 @@ export function Explore({ query }) {
   useEffect(() => type(q), [q]);
   const found = useLoad(async (signal) => (q ? overTime(q, spread(time(from), time(until)), signal) : null), [q, from, until, turn]);
   const run = (q) => { ask({ q: q.trim() }); again(); };
-  const wrong = q && q === text ? found.problem?.detail ?? found.problem?.message : "";
+  const away = found.problem?.code === "unreachable"; // then what was drawn stays, until the server is back
+  const wrong = q && q === text && !away ? found.problem?.detail ?? found.problem?.message : "";
   return html`<form class="explore" aria-label="Expression" onSubmit=${(event) => { event.preventDefault(); run(text); }}>
       <${Complete} label="PromQL" value=${text} change=${type} submit=${run} suggest=${suggest} placeholder="rate(gfedge_http_requests_total[5m])" wrong=${wrong} />
       <button class="primary">Draw</button></form>
     <${Range} from=${from} to=${until} refresh=${refresh} change=${ask} again=${again} />
-    ${!q ? html`<${Tries} />` : !found.problem && html`<${Loaded} of=${found}>${(value) => value && html`<${Answer} query=${q} of=${value} />`}<//>`}`;
+    ${!q ? html`<${Tries} />` : (!found.problem || away) && html`<${Loaded} of=${found}>${(value) => value && html`<${Answer} query=${q} of=${value} />`}<//>`}`;
 }
 
 function Tries() {

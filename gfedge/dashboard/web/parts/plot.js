@@ -82,7 +82,8 @@ const DAY = new Intl.DateTimeFormat("en", { day: "numeric", month: "short" });
 function clock(_, splits, axis, space, step) {
   let day = "";
   return splits.map((at) => {
-    const date = new Date(at * 1000), today = DAY.format(date), text = date.toTimeString().slice(0, step < 60 ? 8 : 5);
+    const date = new Date(at * 1000), today = DAY.format(date), whole = date.getSeconds() === 0 || step >= 60;
+    const text = whole ? date.toTimeString().slice(0, 5) : date.toTimeString().slice(5, 8);
     if (step >= 86400) return today;
     const shown = today === day ? text : `${text}\n${today}`;
     day = today;

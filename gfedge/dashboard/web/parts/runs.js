@@ -55,7 +55,12 @@ export function useRuns(experiment, filter) {
   };
   useEffect(() => again(), [experiment, filter]);
   useEffect(() => {
-    const stream = api.stream("experiments", { topics: [`experiment:${experiment}`] }, (message) => set((old) => heard(old, message, filter)));
+    let missed = false; // a second snapshot comes where the break was too long to catch up with
+    const stream = api.stream("experiments", { topics: [`experiment:${experiment}`] }, (message) => {
+      if (message.type !== "snapshot") return set((old) => heard(old, message, filter));
+      if (missed) again();
+      missed = true;
+    });
     return () => stream.close();
   }, [experiment, filter]);
   return { ...found, more: () => load(), all, again };
