@@ -21,8 +21,11 @@ VIEWS = {"ACTIVE": ViewType.ACTIVE_ONLY, "DELETED": ViewType.DELETED_ONLY, "ALL"
 FOLLOWING = {"prod", "champion", "staging"}
 """Aliases that follow the stage on one of the servers."""
 ENDED = ("FINISHED", "FAILED", "KILLED")
-TAKEN = {("rename_experiment", "BAD_REQUEST"): "RESOURCE_ALREADY_EXISTS"}
-"""What MLflow's own server tells as an error of its database."""
+MEANT = {
+    ("rename_experiment", "BAD_REQUEST"): "RESOURCE_ALREADY_EXISTS",
+    ("rename_experiment", "INTERNAL_ERROR"): "INVALID_STATE",
+}
+"""What MLflow's own server tells as an error of its database, or of its own."""
 LARGEST = 1.7976931348623157e308
 
 
@@ -243,7 +246,7 @@ def main(uri: str) -> None:
         try:
             answer: Any = getattr(twin, name)(*arguments)
         except MlflowException as error:
-            answer = {"refused": TAKEN.get((name, error.error_code), error.error_code)}
+            answer = {"refused": MEANT.get((name, error.error_code), error.error_code)}
         print(json.dumps(answer), flush=True)
 
 

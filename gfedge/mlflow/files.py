@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 import time
 from collections.abc import AsyncIterator
 from typing import Annotated
@@ -227,7 +228,8 @@ async def begin_upload(request: web.Request, asked: UploadBegin) -> UploadBegun:
 
 async def put_part(request: web.Request) -> web.Response:
     upload = request.app[UPLOADS].find(request.match_info["upload_id"])
-    if request.headers.get(SECRET) != upload.secret:
+    told = request.headers.get(SECRET, "").encode()
+    if not hmac.compare_digest(told, upload.secret.encode()):
         raise refusals.denied("This is not the secret of this upload.")
     number = request.match_info["number"]
     if not number.isascii() or not number.isdigit():
