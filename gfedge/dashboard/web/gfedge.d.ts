@@ -1055,10 +1055,6 @@ export interface Logged {
   params: number;
   tags: number;
 }
-export interface LoggedModel {
-  info: LoggedModelInfo;
-  data: LoggedModelData;
-}
 export interface LoggedModelCreate {
   experiment_id: string;
   name?: string | null;
@@ -1084,7 +1080,7 @@ export interface LoggedModelFinalize {
   status: string | number;
 }
 export interface LoggedModelFound {
-  model: LoggedModel;
+  model: MlflowModelLoggedModel;
 }
 export interface LoggedModelId {
   model_id: string;
@@ -1113,6 +1109,11 @@ export interface LoggedModelParams {
   model_id: string;
   params?: Array<KeyValue>;
 }
+/** Those of an experiment, newest first. */
+export interface LoggedModelQuery {
+  /** Its id or name. */
+  experiment: string;
+}
 export interface LoggedModelSearch {
   experiment_ids: Array<string>;
   filter?: string | null;
@@ -1129,8 +1130,11 @@ export interface LoggedModelTags {
   model_id: string;
   tags?: Array<KeyValue>;
 }
+export interface LoggedModels {
+  logged_models: Array<TrackingLoggedModelRoutesLoggedModel>;
+}
 export interface LoggedModelsFound {
-  models?: Array<LoggedModel>;
+  models?: Array<MlflowModelLoggedModel>;
   next_page_token?: string;
 }
 /** One of the two: a token, or the code of a setup link. */
@@ -1239,6 +1243,16 @@ export interface ModelLink {
 export interface ModelLog {
   run_id: string;
   model_json: string;
+}
+/** The latest value of a metric of a model, of one run on one dataset. */
+export interface ModelMetric {
+  key: string;
+  value: number | "-Infinity" | "Infinity" | "NaN";
+  step: number;
+  logged_at: number;
+  run_id: string;
+  dataset_name: string;
+  dataset_digest: string;
 }
 export interface ModelNamed {
   name: string;
@@ -1719,6 +1733,10 @@ export interface RunData {
   metrics?: Array<Metric>;
   params?: Array<KeyValue>;
   tags?: Array<KeyValue>;
+}
+export interface RunFileAsked {
+  run_id: string;
+  path: string;
 }
 export interface RunFound {
   run: MlflowRun;
@@ -2400,6 +2418,10 @@ export interface CompatPrometheusInstant {
   /** all: say what it cost. */
   stats?: string;
 }
+export interface MlflowModelLoggedModel {
+  info: LoggedModelInfo;
+  data: LoggedModelData;
+}
 /** The answer of a call that only does something. */
 export interface MlflowProtocolNothing {
 }
@@ -2511,6 +2533,22 @@ export interface TrackingDatasetDataset {
   profile: any;
   created_at: number;
   run_count?: number;
+}
+/** A model as a run logged it; its files are MLflow's `models:/ID`. */
+export interface TrackingLoggedModelRoutesLoggedModel {
+  id: string;
+  experiment_id: string;
+  name: string;
+  model_type: string;
+  status: "pending" | "ready" | "upload_failed";
+  /** The run that made it, or empty. */
+  run_id: string;
+  params: Record<string, string>;
+  tags: Record<string, string>;
+  created_at: number;
+  updated_at: number;
+  deleted_at?: number | null;
+  metrics: Array<ModelMetric>;
 }
 /** An experiment: a named collection of runs. */
 export interface TrackingExperiment {
@@ -2767,6 +2805,10 @@ export interface Routes {
   "GET /ml-platform/datasets/{id}/runs": { params: { limit?: number, cursor?: string, id: string }; body: undefined; reply: Runs };
   /** Record which datasets a run reads. */
   "POST /ml-platform/runs/{id}/inputs": { params: { id: string }; body: InputsCreate; reply: TrackingRun };
+  /** Models that runs of an experiment logged. */
+  "GET /ml-platform/logged-models": { params: { experiment: string }; body: undefined; reply: LoggedModels };
+  /** One logged model with its params, tags and metrics. */
+  "GET /ml-platform/logged-models/{id}": { params: { id: string }; body: undefined; reply: TrackingLoggedModelRoutesLoggedModel };
   /** Backups and exports that are there, newest first. */
   "GET /admin/backups": { params: {  }; body: undefined; reply: Backups };
   /** Back up the database and every file that it names, while serving. */
@@ -2947,6 +2989,8 @@ export interface Routes {
   "DELETE /api/2.0/mlflow-artifacts/artifacts/{path}": { params: { path: string }; body: undefined; reply: MlflowProtocolNothing };
   /** MLflow: what is in a folder of a run. */
   "GET /api/2.0/mlflow/artifacts/list": { params: { run_id: string, path?: string }; body: undefined; reply: FilesFound };
+  /** MLflow: a file of a run, by its id and path. */
+  "GET /get-artifact": { params: { run_id: string, path: string }; body: undefined; reply: null };
   /** MLflow: begin a file that comes in parts. */
   "POST /api/2.0/mlflow-artifacts/mpu/create/{path}": { params: { path: string }; body: UploadBegin; reply: UploadBegun };
   /** MLflow: put the parts together. */
