@@ -150,6 +150,10 @@ rule_group_last_evaluation_timestamp_seconds = Gauge(
     "When a group was evaluated last, Unix time.",
     ["rule_group"],
 )
+rule_group_interval_seconds = Gauge(
+    "gfedge_rule_group_interval_seconds", "How often a group is evaluated.", ["rule_group"]
+)
+rule_group_rules = Gauge("gfedge_rule_group_rules", "Rules of a group.", ["rule_group"])
 rules_last_reload_successful = Gauge(
     "gfedge_rules_last_reload_successful",
     "Whether the files of rules and receivers were sound when they were read last: 1, or 0.",

@@ -218,6 +218,50 @@ async def test_the_stream_begins_with_what_there_is_and_goes_on_with_changes(
         assert (await said(ws, "alert.dropped"))["data"]["name"] == "AfterTheRecord"
 
 
+async def test_a_silence_that_runs_out_is_told(serving: Serving, file: Path) -> None:
+    api = await started(serving, file)
+    soon = {"matchers": [{"name": "alertname", "value": "Always"}], "duration_seconds": 0.01}
+    async with api.http.ws_connect(f"{BASE}/ws/alerts") as ws:
+        await said(ws, "snapshot")
+        made = await api.call("POST", f"{BASE}/silences", 201, json=soon)
+
+        async def state() -> Any:
+            return (await api.get(f"{BASE}/silences/{made['id']}"))["state"]
+
+        await eventually(state, lambda state: state == "expired")
+        await tick(api)
+        ended = await said(ws, "silence.ended")
+        assert (ended["data"]["id"], ended["data"]["state"]) == (made["id"], "expired")
+
+
+async def test_a_group_of_rules_has_metrics_while_it_is_there(serving: Serving, file: Path) -> None:
+    api = await started(serving, file)
+    text = (await api.bytes("/metrics")).decode()
+    key = f'{{rule_group="{file};mine"}}'
+    assert f"gfedge_rule_group_rules{key} 3.0" in text
+    assert f"gfedge_rule_group_interval_seconds{key} 5.0" in text
+    write(file, "groups: []")
+    await api.call("POST", f"{BASE}/rules/reload")
+    assert f"gfedge_rule_group_rules{key}" not in (await api.bytes("/metrics")).decode()
+
+
+async def test_results_of_slow_rules_are_written_at_their_time_while_that_is_open(
+    serving: Serving, file: Path
+) -> None:
+    api = await started(serving, file)
+    history = app_of(api)[HISTORY]
+    ruler = app_of(api)[ALERTS].ruler
+    late, (group,) = history.memory.last, ruler.groups
+    await history.tick(late + 1000)
+    await ruler.evaluate(group, late)
+    assert [rule.health for rule in group.rules] == ["ok", "ok", "ok"]
+    await history.tick(late + 3_600_000)
+    await ruler.evaluate(group, late)
+    assert "too late" in group.rules[0].error
+    text = (await api.bytes("/metrics")).decode()
+    assert f'gfedge_rule_evaluation_failures_total{{rule_group="{file};mine"}}' in text
+
+
 async def test_alerts_acknowledgements_and_silences_survive_a_restart(
     serving: Serving, file: Path
 ) -> None:

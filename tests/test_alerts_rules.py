@@ -328,6 +328,19 @@ def test_every_shipped_rule_fires_on_trouble_and_not_on_health(name: str) -> Non
     assert not found(ALERTS[name], setting(healthy, 7_200_000))
 
 
+@pytest.mark.parametrize(("name", "seconds"), [("ModelFailedToLoad", 240.0), ("GpuLost", 45.0)])
+def test_what_a_start_has_to_find_anew_goes_on_firing_meanwhile(name: str, seconds: float) -> None:
+    before, after = AlertingRule(ALERTS[name]), AlertingRule(ALERTS[name])
+    before.step(0.0, [one()])
+    before.step(60.0, [one()])
+    (alert,) = before.active
+    after.restore([alerting.row(alert, "g", "", 60.0)], 70.0)
+    assert not after.step(70.0, [])
+    assert not after.step(70.0 + seconds, [])
+    assert not after.step(71.0 + seconds, [one()])
+    assert after.state == "firing"
+
+
 def declared() -> set[str]:
     names = {measured.name for measured in metrics.MEASURED}
     for metric in vars(metrics).values():

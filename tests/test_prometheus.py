@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 from conftest import Api
 from hypothesis import given
 from hypothesis import strategies as st
@@ -291,7 +292,11 @@ async def test_what_grafana_asks_of_the_server(api: Api) -> None:
     head = (await ask(api, "status/tsdb", method="GET"))["data"]
     assert head["headStats"]["numSeries"] == 12
     assert head["seriesCountByMetricName"][0] == {"name": "seconds_bucket", "value": 6}
-    for path in ("status/runtimeinfo", "status/flags", "status/config", "alertmanagers"):
+    config = yaml.safe_load((await ask(api, "status/config", method="GET"))["data"]["yaml"])
+    assert config["global"] == {"scrape_interval": "5s"}
+    assert config["gfedge"]["max_series"]
+    assert not {"rule_files", "receivers_file", "tls_key"} & set(config["gfedge"])
+    for path in ("status/runtimeinfo", "status/flags", "alertmanagers"):
         assert (await ask(api, path, method="GET"))["data"]
     assert (await api.bytes("/prometheus/-/ready")).startswith(b"Prometheus Server is Ready")
 

@@ -57,7 +57,7 @@ class Alerts:
         self.faults: list[str] = []
         self.receivers_fault = ""
         self.loaded_at = 0.0
-        history.ticked.append(self.ruler.tick)
+        history.ticked += [self.ruler.tick, self._turn_silences]
         events.begin_with(STREAM, self._snapshot)
 
     # Its life
@@ -67,7 +67,7 @@ class Alerts:
         now = time.time()
         await self._db.write(store.prune, now - KEPT_SECONDS)
         for silence in await self._db.read(store.list_silences):
-            self.silencing.put(silence)
+            self.silencing.put(silence, now)
         await self._load()
         rows = await self._db.read(store.unended, now - alerting.RESOLVED_SECONDS)
         restored, left = self.ruler.restore(rows, now)
@@ -279,20 +279,28 @@ class Alerts:
         """Makes a silence; Invalid, Conflict."""
         now = time.time()
         self.silencing.check_room(now)
-        return await self._put(silences.made(wanted, new_id(), by, now), "silence.created")
+        return await self._put(silences.made(wanted, new_id(), by, now), "silence.created", now)
 
     async def end_silence(self, silence_id: str) -> ListedSilence:
         """Ends a silence now; NotFound. One that has ended stays as it is."""
-        ended = silences.ended(self.silencing.find(silence_id), time.time())
-        return await self._put(ended, "silence.ended")
+        now = time.time()
+        ended = silences.ended(self.silencing.find(silence_id), now)
+        return await self._put(ended, "silence.ended", now)
 
-    async def _put(self, silence: types.Silence, type_: str) -> ListedSilence:
+    async def _put(self, silence: types.Silence, type_: str, now: float) -> ListedSilence:
         await self._db.write(store.save_silence, silence)
-        self.silencing.put(silence)
-        self.delivery.wake()
-        found = silences.listed(silence, time.time())
-        self._events.publish(STREAM, type_, found)
+        found = self.silencing.put(silence, now)
+        self._tell_silence(type_, found)
         return found
+
+    async def _turn_silences(self, _time_ms: int) -> None:
+        """Says which silences began or ended by the clock."""
+        for one in self.silencing.turned(time.time()):
+            self._tell_silence("silence.ended" if one.state == "expired" else "silence.begun", one)
+
+    def _tell_silence(self, type_: str, silence: ListedSilence) -> None:
+        self.delivery.wake()
+        self._events.publish(STREAM, type_, silence)
 
     # Prometheus' API
 

@@ -29,6 +29,8 @@ log = logging.getLogger(__name__)
 INTERVAL_SECONDS = 15.0
 """Of groups that do not say."""
 
+LATE = "its results came too late for the history: its group takes longer than its interval"
+
 Samples = list[tuple[Labels, float]]
 Record = Callable[[int, Samples], Awaitable[bool]]
 Changed = Callable[["RunningGroup", Changes, float], Awaitable[None]]
@@ -150,6 +152,9 @@ class Ruler:
         for key in {group.group.key for group in self.groups} - {g.group.key for g in after}:
             _forget(key)
         self.groups = after
+        for group in after:
+            metrics.rule_group_interval_seconds.labels(group.group.key).set(group.interval)
+            metrics.rule_group_rules.labels(group.group.key).set(len(group.rules))
         for group, rule in before.values():
             self._orphans |= rule.wrote
             if rule.alerting is not None:
@@ -223,10 +228,10 @@ class Ruler:
         rule.seconds = time.perf_counter() - began
         rule.evaluated_at = now
         metrics.rule_evaluation_duration_seconds.observe(rule.seconds)
-        if samples is None:
-            metrics.rule_evaluation_failures_total.labels(group.group.key).inc()
-        else:
+        if samples is not None:
             await self._write(rule, time_ms, samples)
+        if rule.error:
+            metrics.rule_evaluation_failures_total.labels(group.group.key).inc()
         if changes:
             await self._changed(group, changes, now)
 
@@ -236,7 +241,8 @@ class Ruler:
         ended = [(labels, STALE) for labels in rule.wrote - written]
         rule.wrote = written
         if (samples or ended) and not await self._record(time_ms, samples + ended):
-            log.warning("results of the rule %s came too late for the history", rule.rule.name)
+            rule.error = LATE
+            log.warning("the rule %s: %s", rule.rule.name, LATE)
 
     async def _result(
         self, group: RunningGroup, rule: RunningRule, time_ms: int
@@ -269,6 +275,8 @@ def _forget(key: str) -> None:
     for metric in (
         metrics.rule_group_last_duration_seconds,
         metrics.rule_group_last_evaluation_timestamp_seconds,
+        metrics.rule_group_interval_seconds,
+        metrics.rule_group_rules,
     ):
         with contextlib.suppress(KeyError):
             metric.remove(key)

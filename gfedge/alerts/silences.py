@@ -21,10 +21,15 @@ class Silencing:
 
     def __init__(self) -> None:
         self._silences: dict[str, tuple[Silence, list[types.Matcher]]] = {}
+        self._states: dict[str, str] = {}
+        """As they were when that was last told."""
 
-    def put(self, silence: Silence) -> None:
+    def put(self, silence: Silence, now: float) -> ListedSilence:
         """Adds a silence or replaces it; Invalid where a matcher is none."""
         self._silences[silence.id] = (silence, _compiled(silence))
+        found = listed(silence, now)
+        self._states[silence.id] = found.state
+        return found
 
     def find(self, silence_id: str) -> Silence:
         if (known := self._silences.get(silence_id)) is None:
@@ -43,6 +48,13 @@ class Silencing:
             if silence.starts_at <= now < silence.ends_at
             and all(one.matches(labels.get(one.name, "")) for one in matchers)
         ]
+
+    def turned(self, now: float) -> list[ListedSilence]:
+        """Those that began or ended by the clock since they were put here, or since this was asked last."""
+        found = [listed(one, now) for one, _ in self._silences.values()]
+        turned = [one for one in found if self._states[one.id] != one.state]
+        self._states |= {one.id: one.state for one in turned}
+        return turned
 
     def check_room(self, now: float) -> None:
         if sum(silence.ends_at > now for silence, _ in self._silences.values()) >= MOST:

@@ -270,6 +270,7 @@ MESSAGES: dict[str, Any] = {
     "alert.dropped": Alert,
     "alert.acknowledged": Alert,
     "silence.created": ListedSilence,
+    "silence.begun": ListedSilence,
     "silence.ended": ListedSilence,
 }
 """The data of the stream's messages by type."""

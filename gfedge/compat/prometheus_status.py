@@ -8,6 +8,8 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Protocol
 
+import msgspec
+import yaml
 from aiohttp import web
 
 from gfedge import __version__, keys
@@ -18,10 +20,14 @@ from gfedge.compat.prometheus_types import RuleNames
 from gfedge.monitoring.queries import QUERIES, Cancelled
 from gfedge.monitoring.routes import HISTORY
 from gfedge.promql.engine import Engine
+from gfedge.settings import public
 from gfedge.wire import Route
 
 LEVEL = "3.5.0"
 """The version of Prometheus whose API this is: clients ask for it to know what they may use."""
+
+FILES = frozenset({"rule_files", "receivers_file", "tls_key"})
+"""Settings with names that are nobody's business here."""
 
 Plain = dict[str, Any]
 
@@ -59,7 +65,7 @@ def routes() -> list[Route]:
         route("GET", "status/buildinfo", buildinfo, "Which version's interface this is"),
         route("GET", "status/runtimeinfo", runtimeinfo, "What the server says of its process"),
         route("GET", "status/flags", flags, "Flags: the limits of queries"),
-        route("GET", "status/config", config, "Configuration: there is no such file"),
+        route("GET", "status/config", config, "The effective settings, without secrets"),
         route("GET", "status/tsdb", tsdb, "How many series there are, by name and label"),
         _probe("ready", prometheus_ready),
         _probe("healthy", prometheus_healthy),
@@ -239,7 +245,14 @@ async def flags(form: Form, request: web.Request) -> bytes:
 
 
 async def config(form: Form, request: web.Request) -> bytes:
-    return json.answer({"yaml": ""})
+    settings = request.app[keys.SETTINGS]
+    own = {
+        name: public(name, value)
+        for name, value in msgspec.structs.asdict(settings).items()
+        if name not in FILES
+    }
+    shown = {"global": {"scrape_interval": f"{settings.metrics_interval:g}s"}, "gfedge": own}
+    return json.answer({"yaml": yaml.safe_dump(shown, sort_keys=False)})
 
 
 async def tsdb(form: Form, request: web.Request) -> bytes:

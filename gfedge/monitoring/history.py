@@ -116,7 +116,7 @@ class History:
             await _logged(react(time_ms))
 
     async def record(self, time_ms: int, found: Iterable[tuple[Labels, float]]) -> bool:
-        """Adds samples of other series (results of rules) to the column of the latest tick; False if that is later.
+        """Adds samples of other series (results of rules) to the column of a tick; False if that is no longer open.
 
         Such a series ends when its owner gives it the value STALE.
         """

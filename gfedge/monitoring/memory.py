@@ -77,11 +77,12 @@ class Memory:
         return done
 
     def amend(self, time: int, ids: Ids, values: Values) -> bool:
-        """Adds samples to the latest column; False where that has another time."""
-        if not self._count or self.last != time:
+        """Adds samples to the column of a time; False where the head has none."""
+        column = int(np.searchsorted(self._times[: self._count], time))
+        if column == self._count or self._times[column] != time:
             return False
         self._make_room(int(ids.max()) + 1 if len(ids) else 0)
-        self._values[ids, self._count - 1] = values
+        self._values[ids, column] = values
         return True
 
     def head(self, since: int) -> Block | None:
