@@ -1,4 +1,5 @@
-"""Live streams: 500 clients and one that never reads; and eleven clients against a plain broadcast in aiohttp.
+"""Live streams: 500 clients and one that never reads, of experiments and of metrics; and eleven clients against a plain
+broadcast in aiohttp.
 
 Messages are made as users make them: a run reports over HTTP, and the listeners of `experiments` hear of it.
 """
@@ -9,6 +10,7 @@ import argparse
 import asyncio
 import contextlib
 import os
+import re
 import socket
 import statistics
 import sys
@@ -19,6 +21,8 @@ import aiohttp
 from running import Server, free_port, server, wait_until_ready
 
 ML = "/api/v1/ml-platform"
+METRICS = "/api/v1/monitoring/ws/metrics"
+AT = re.compile(r'"at":([0-9.]+)')
 PLAIN = """
 import asyncio, sys, uvloop
 from aiohttp import web
@@ -68,6 +72,8 @@ class Ear:
     def __init__(self, ws: aiohttp.ClientWebSocketResponse) -> None:
         self.ws = ws
         self.times: list[float] = []
+        self.delays: list[float] = []
+        """Seconds since each message was published."""
         self.began = asyncio.Event()
         """Its snapshot is here."""
 
@@ -77,6 +83,8 @@ class Ear:
                 self.began.set()
             else:
                 self.times.append(time.perf_counter())
+                if published := AT.search(message.data):
+                    self.delays.append(time.time() - float(published[1]))
 
 
 def deaf(found: Server, path: str) -> socket.socket:
@@ -96,7 +104,7 @@ def deaf(found: Server, path: str) -> socket.socket:
 async def ears(http: aiohttp.ClientSession, path: str, count: int) -> AsyncIterator[list[Ear]]:
     found = [Ear(await http.ws_connect(path, max_msg_size=0)) for _ in range(count)]
     tasks = [asyncio.create_task(ear.listen()) for ear in found]
-    if path.startswith(ML):
+    if path.startswith("/api/"):
         await asyncio.gather(*(ear.began.wait() for ear in found))
     try:
         yield found
@@ -150,6 +158,25 @@ async def fan_out(found: Server, clients: int, seconds: int) -> None:
             stuck.close()
 
 
+async def metrics(found: Server, clients: int, seconds: int) -> None:
+    """The vital values once a second to many clients that send nothing, while one never reads."""
+    async with connect(found) as http, ears(http, METRICS, clients) as found_ears:
+        stuck, cpu = deaf(found, METRICS), found.cpu_seconds()
+        for ear in found_ears:
+            ear.delays.clear()
+        await asyncio.sleep(seconds)
+        cpu = found.cpu_seconds() - cpu
+        delays = sorted(delay for ear in found_ears for delay in ear.delays)
+        worst = min(len(ear.delays) for ear in found_ears)
+        stuck.close()
+    print(
+        f"{clients} clients of ws/metrics, 1 message/s, one client that never reads: the worst of the others heard {worst} "
+        f"of {seconds}, from publishing to client p50 {1e3 * statistics.median(delays):.1f} ms, "
+        f"p99 {1e3 * delays[int(len(delays) * 0.99)]:.1f} ms; server CPU {100 * cpu / seconds:.1f}% of a core"
+    )
+    print(f"share that the worst client of ws/metrics hears: {worst / seconds:.2f} (to hold: 0.95)")
+
+
 async def eleven(found: Server, path: str, log: str | None, seconds: int) -> tuple[float, int]:
     """20 kB fifty times a second to eleven clients, one of which never reads: messages/s that the worst of the others
     got in the second half, and how many were sent a second."""
@@ -177,10 +204,12 @@ def main() -> None:
     os.environ |= {
         "GFEDGE_MAX_CONNECTIONS_PER_ADDRESS": "2000",
         "GFEDGE_MAX_CONNECTIONS": "2000",
+        "GFEDGE_METRICS_INTERVAL": "1",
     }
     with server() as ours:
         wait_until_ready(ours)
         asyncio.run(fan_out(ours, args.clients, args.seconds))
+        asyncio.run(metrics(ours, args.clients, args.seconds))
     port = free_port()
     with server() as ours, server(sys.executable, "-c", PLAIN, str(port), port=port) as plain:
         mine, rate = asyncio.run(eleven(ours, f"{ML}/ws/experiments", None, args.seconds))

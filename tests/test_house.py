@@ -215,6 +215,7 @@ UNITS = (
     "_enabled",
     "_jobs",
     "_alerts",
+    "_rules",
     "_successful",
 )
 MEASURED_UNITS = (*UNITS, "_info", "_celsius", "_watts", "_hertz", "_per_second", "_rows")

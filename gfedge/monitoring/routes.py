@@ -45,6 +45,7 @@ OVERVIEW = web.AppKey("overview", Overview)
 PROXY_SECONDS = 15.0
 GRAFANA_SECONDS = 3.0
 BAD_QUERY = ("bad_query", "bad_time")
+EXTERNAL_FAILS = {503: ("target_failed", "query_timeout"), 504: ("target_timeout",)}
 
 
 class InstantQuery(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
@@ -118,7 +119,7 @@ def routes() -> list[Route]:
             summary="Values now: by name, or of a PromQL expression, with their units",
             query=InstantQuery,
             reply=Instant,
-            fails={409: ("no_external_prometheus",), 422: BAD_QUERY},
+            fails={409: ("no_external_prometheus",), 422: BAD_QUERY, **EXTERNAL_FAILS},
         ),
         Route(
             method="GET",
@@ -130,8 +131,7 @@ def routes() -> list[Route]:
             fails={
                 409: ("no_external_prometheus",),
                 422: (*BAD_QUERY, "bad_duration", "too_many_points"),
-                503: ("target_failed", "query_timeout"),
-                504: ("target_timeout",),
+                **EXTERNAL_FAILS,
             },
         ),
         Route(
