@@ -103,6 +103,17 @@ async def test_rules_are_evaluated_and_shown(serving: Serving, file: Path) -> No
     await api.refused("GET", f"{BASE}/alerts/nothing", 404, "alert_not_found")
 
 
+async def test_a_first_screen_gets_the_first_of_many_alerts_and_their_number(
+    serving: Serving, file: Path
+) -> None:
+    many = "".join(f"      - {{alert: N{n}, expr: vector(1)}}\n" for n in range(210))
+    write(file, f"{RULES}{many}")
+    api = await started(serving, file)
+    found = (await api.get(f"{BASE}/dashboard-data"))["alerts"]
+    assert (found["firing"], found["pending"], len(found["active"])) == (211, 1, 200)
+    assert {one["state"] for one in found["active"]} == {"firing"}
+
+
 async def test_prometheus_sees_them_too(serving: Serving, file: Path) -> None:
     api = await started(serving, file)
     at = app_of(api)[HISTORY].memory.last / 1000

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import heapq
 import logging
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -34,6 +36,8 @@ log = logging.getLogger(__name__)
 STREAM: Final = "alerts"
 SEEN_SECONDS = 60.0
 """How often it is noted that rules were evaluated, for the next start."""
+SUMMARY = 200
+"""Alerts that a first screen gets; it is told how many there are."""
 KEPT_SECONDS = 366 * 86_400.0
 """For so long alerts that were resolved are kept."""
 
@@ -158,9 +162,8 @@ class Alerts:
             self._unsaved.pop(one.id, None)
             self._gone.add(one.id)
             self._publish("alert.dropped", one, group.group.name)
-        counts = self.summary()
-        metrics.alerts.labels("firing").set(counts.firing)
-        metrics.alerts.labels("pending").set(counts.pending)
+        for state, many in self._counts().items():
+            metrics.alerts.labels(state).set(many)
         self.delivery.wake()
         await self._save()
 
@@ -204,10 +207,23 @@ class Alerts:
         ]
         return sorted(filter(wanted, found), key=lambda a: (a.state != "firing", a.active_at, a.id))
 
+    def _counts(self) -> dict[str, int]:
+        states = Counter(one.state for _, _, one in self.ruler.alerts())
+        return {"firing": states["firing"], "pending": states["pending"]}
+
     def summary(self) -> AlertSummary:
-        active = self.active()
-        firing = sum(one.state == "firing" for one in active)
-        return AlertSummary(firing=firing, pending=len(active) - firing, active=active)
+        """How many there are, and the first of them."""
+        known = [
+            (group.group.name, one)
+            for group, _, one in self.ruler.alerts()
+            if one.state != "resolved"
+        ]
+        first = heapq.nsmallest(
+            SUMMARY, known, key=lambda k: (k[1].state != "firing", k[1].active_at, k[1].id)
+        )
+        return AlertSummary(
+            **self._counts(), active=[self._shown(one, group) for group, one in first]
+        )
 
     def _held(self, alert_id: str) -> tuple[RunningGroup, Alert] | None:
         known = ((group, one) for group, _, one in self.ruler.alerts() if one.id == alert_id)

@@ -161,7 +161,10 @@ class AlertSummary(msgspec.Struct, kw_only=True, frozen=True):
 
     firing: int = 0
     pending: int = 0
-    active: list[Any] = []
+    active: Annotated[
+        list[Any],
+        Meta(description="At most 200: those that fire first, then by how long."),
+    ] = []
 
 
 class DashboardData(msgspec.Struct, kw_only=True, frozen=True):
