@@ -57,7 +57,7 @@ def board(uid: str) -> dict[str, Any]:
     """A dashboard of the server; raises NotFound."""
     if (found := shipped().get(uid)) is None:
         raise errors.NotFound(
-            f"no dashboard {uid!r} is here; there are: {', '.join(shipped())}",
+            f"no dashboard {uid!r} comes with the server; there are: {', '.join(shipped())}",
             code="dashboard_not_found",
         )
     return found

@@ -124,6 +124,7 @@ export interface AlertSilence {
 export interface AlertSummary {
   firing?: number;
   pending?: number;
+  /** At most 200: those that fire first, then by how long. */
   active?: Array<any>;
 }
 /** What there is now. */
@@ -2915,7 +2916,7 @@ export interface Routes {
   "GET /prometheus/api/v1/status/runtimeinfo": { params: { limit?: string, state?: string }; body: undefined; reply: Answer };
   /** Flags: the limits of queries. */
   "GET /prometheus/api/v1/status/flags": { params: { limit?: string, state?: string }; body: undefined; reply: Answer };
-  /** Configuration: there is no such file. */
+  /** The effective settings, without secrets. */
   "GET /prometheus/api/v1/status/config": { params: { limit?: string, state?: string }; body: undefined; reply: Answer };
   /** How many series there are, by name and label. */
   "GET /prometheus/api/v1/status/tsdb": { params: { limit?: string, state?: string }; body: undefined; reply: Answer };
@@ -3159,6 +3160,7 @@ export interface Streams {
     "alert.dropped": Alert;
     "alert.acknowledged": Alert;
     "silence.created": ListedSilence;
+    "silence.begun": ListedSilence;
     "silence.ended": ListedSilence;
   };
   "training-jobs": {
