@@ -256,7 +256,7 @@ async def test_series_past_the_bound_are_counted_and_named(
         assert dict(bench.history.sampler.dropped) == {"many": 31}
 
 
-async def test_samples_of_rules_join_the_latest_column(
+async def test_samples_of_rules_join_the_column_of_their_time(
     tmp_path: Path, registry: CollectorRegistry
 ) -> None:
     Gauge("here", "A gauge.", registry=registry)
@@ -265,12 +265,14 @@ async def test_samples_of_rules_join_the_latest_column(
         await bench.ticks(BEGIN, 1)
         assert await bench.history.record(BEGIN, [(labels, 4.0)])
         await bench.ticks(BEGIN + 5 * SECOND, 1)
-        assert not await bench.history.record(BEGIN, [(labels, 5.0)])
+        assert await bench.history.record(BEGIN, [(labels, 5.0)])
+        assert not await bench.history.record(BEGIN + SECOND, [(labels, 6.0)])
         found = await bench.select("job:here:sum", BEGIN, BEGIN + MINUTE)
         assert found is not None
         assert found.labels.rows == [labels]
         assert found.present is not None
         assert found.present.tolist() == [[True, False]]
+        assert found.values[0, 0] == 5.0
 
 
 async def test_a_clock_that_is_set_back_skips_samples(

@@ -360,7 +360,17 @@ def test_boards_of_others_find_their_names(sampled: Callable[..., Gpus]) -> None
     assert [one.value for one in found["DCGM_FI_DEV_ECC_DBE_AGG_TOTAL"]] == [1]
     assert found["nv_gpu_utilization"][0].labels == {"gpu_uuid": "GPU-1"}
     assert found["nv_gpu_utilization"][0].value == 0.87
-    assert "nv_inference_request_success" in found
+    for kind in ("generate", "replay"):
+        metrics.jobs_total.labels(kind, "succeeded", "twofold", "1").inc()
+    metrics.request_preprocess_seconds.labels("twofold").observe(0.5)
+    metrics.request_predict_seconds.labels("twofold").observe(1.0)
+    found = {m.name: m.samples for m in Compat("triton").collect()}
+
+    def of_model(name: str) -> list[float]:
+        return [one.value for one in found[name] if one.labels["model"] == "twofold"]
+
+    assert of_model("nv_inference_request_success") == [2.0]
+    assert of_model("nv_inference_request_duration_us") == [1.5e6]
     assert not list(Compat("none").collect())
 
 

@@ -7,6 +7,7 @@ A collector beside our metrics: its names are scraped and sampled like all other
 from __future__ import annotations
 
 import socket
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
@@ -132,23 +133,38 @@ def _aliases(aliases: Iterable[Alias], labels: Labels) -> Iterator[Metric]:
 
 
 def _triton_models() -> Iterator[Metric]:
-    success = Metric("nv_inference_request_success", "Jobs that succeeded.", "unknown")
-    failure = Metric("nv_inference_request_failure", "Jobs that failed.", "unknown")
-    for labels, value in _samples(metrics.jobs_total, "gfedge_jobs_total"):
-        wanted = {"succeeded": success, "failed": failure}.get(labels["status"])
-        if wanted is not None and labels["model"]:
-            model = {name: labels[name] for name in ("model", "version")}
-            wanted.add_sample(wanted.name, model, value)
+    for status, name in (("succeeded", "success"), ("failed", "failure")):
+        yield _triton_jobs(status, f"nv_inference_request_{name}")
     count = Metric("nv_inference_count", "Pictures that were made.", "unknown")
     for labels, value in _samples(metrics.pictures_total, "gfedge_pictures_total"):
         count.add_sample(count.name, labels, value)
-    yield from (success, failure, count)
+    yield count
+    whole = Metric(
+        "nv_inference_request_duration_us", "Time of all stages, without waiting.", "unknown"
+    )
+    seconds: defaultdict[str, float] = defaultdict(float)
     for stage, (histogram, total) in STAGES.items():
         name = f"nv_inference_compute_{stage}_duration_us"
         metric = Metric(name, f"Time of the stage {stage} in microseconds, added up.", "unknown")
         for labels, value in _samples(histogram, total):
             metric.add_sample(name, {"model": labels["model_name"]}, value * 1e6)
+            seconds[labels["model_name"]] += value
         yield metric
+    for model, value in seconds.items():
+        whole.add_sample(whole.name, {"model": model}, value * 1e6)
+    yield whole
+
+
+def _triton_jobs(status: str, name: str) -> Metric:
+    """Jobs of a model version of all kinds."""
+    found: defaultdict[tuple[str, str], float] = defaultdict(float)
+    for labels, value in _samples(metrics.jobs_total, "gfedge_jobs_total"):
+        if labels["status"] == status and labels["model"]:
+            found[labels["model"], labels["version"]] += value
+    metric = Metric(name, f"Jobs that {status}.", "unknown")
+    for (model, version), value in found.items():
+        metric.add_sample(name, {"model": model, "version": version}, value)
+    return metric
 
 
 def _samples(metric: Counter | Histogram, name: str) -> Iterator[tuple[dict[str, str], float]]:
