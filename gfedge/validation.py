@@ -112,7 +112,7 @@ def _noun(kind: inspect.Type, description: str) -> str:
         case inspect.IntType():
             return "a whole number" + _bounds(kind.ge, kind.le)
         case inspect.FloatType():
-            return "a number" + _bounds(kind.ge, kind.le)
+            return "a number" + (_bounds(kind.ge, kind.le) if kind.gt is None else _above(kind))
         case inspect.BoolType():
             return "true or false"
         case inspect.LiteralType(values=values):
@@ -136,5 +136,10 @@ def _bounds(least: float | None, most: float | None, unit: str = "") -> str:
     return f" of at most {_number(most)}{unit}" if most is not None else ""
 
 
+def _above(kind: inspect.FloatType) -> str:
+    most = "" if kind.le is None else f" and at most {_number(kind.le)}"
+    return f" above {_number(kind.gt or 0)}{most}"
+
+
 def _number(value: float) -> str:
-    return str(value) if isinstance(value, int) else f"{value:g}"
+    return str(value) if isinstance(value, int) else f"{value:.15g}"

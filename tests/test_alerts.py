@@ -192,6 +192,12 @@ async def test_acknowledging_and_silencing(serving: Serving, file: Path) -> None
     assert (await api.get(f"{BASE}/silences"))["silences"] == [ended]
 
 
+async def test_bounds_are_said_whole(client: Api) -> None:
+    body = {"matchers": [{"name": "a", "value": "b"}], "duration_seconds": 0}
+    problem = await client.refused("POST", f"{BASE}/silences", 422, "invalid", json=body)
+    assert problem["detail"] == "duration_seconds: expected a number above 0 and at most 32000000"
+
+
 @pytest.mark.parametrize(
     ("body", "code"),
     [
