@@ -123,6 +123,9 @@ async def test_a_version_is_promoted_with_its_gates_before_and_after(
     await page.keyboard.press("Escape")
     history = page.get_by_label("History", exact=True).get_by_role("row", name="sharper edges")
     await expect(history).to_contain_text("dev → staging")
+    beside = page.get_by_label("Side by side")
+    await beside.get_by_role("button", name="Run").click()
+    await expect(beside.get_by_role("row", name="golden 3").get_by_role("img")).to_have_count(2)
     assert await tab.serious() == []
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import hashlib
 import io
 import os
@@ -21,6 +22,7 @@ import pytest
 from conftest import Api, Process, Serving, connected
 from onnx import helper
 
+from gfedge.inference import png
 from gfedge.registry.registry import Registry
 from gfedge.registry.routes import REGISTRY
 
@@ -224,6 +226,16 @@ async def test_the_card_is_what_its_makers_wrote(client: Api, tmp_path: Path) ->
     (made / "CARD.md").write_text("# Sharper", encoding="utf-8")
     await upload(client, tar_of(made))
     assert await client.get(f"{MODELS}/superres/versions/2/card") == {"text": "# Sharper"}
+
+
+async def test_what_versions_are_compared_on_can_be_seen(client: Api) -> None:
+    golden = await client.get(f"{MODELS}/superres/versions/1/golden")
+    sizes = [png.probe(base64.b64decode(picture))[1:] for picture in golden["pictures"]]
+    assert sizes == [(24, 24)] * 3
+    drawn = await client.get(f"{MODELS}/sprite/versions/1/golden")
+    assert "red potion" in drawn["prompts"]
+    assert drawn["pictures"] == []
+    await client.refused("GET", f"{MODELS}/sprite/versions/9/golden", 404, "model_not_found")
 
 
 async def test_what_was_downloaded_can_be_registered_elsewhere(

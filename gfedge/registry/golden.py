@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from gfedge import inference
 from gfedge.inference.folder import graph_bytes
 from gfedge.inference.types import ModelFolder, Pixels
+from gfedge.registry.types import GoldenInputs
 
 PROMPTS = ("red potion", "long sword", "stone wall", "green dragon")
 SIDE = 96
@@ -32,6 +33,15 @@ def pictures(folder: ModelFolder) -> list[Pixels]:
 
 def prompts(folder: ModelFolder) -> list[str]:
     return [*PROMPTS, *folder.golden.get("prompts", [])]
+
+
+def inputs(folder: ModelFolder) -> GoldenInputs:
+    """What versions like this one are given to be compared. Blocks."""
+    if folder.kind == "generate":
+        return GoldenInputs(prompts=prompts(folder))
+    scale = int(folder.pipeline["scale"])
+    small = (shrunk(picture, scale) for picture in pictures(folder))
+    return GoldenInputs(pictures=[inference.png.encode(picture) for picture in small])
 
 
 def shrunk(picture: Pixels, scale: int) -> Pixels:

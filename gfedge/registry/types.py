@@ -186,6 +186,13 @@ class ModelCard(msgspec.Struct, kw_only=True, frozen=True):
     text: Annotated[str, Meta(description="Markdown; empty where they wrote none.")]
 
 
+class GoldenInputs(msgspec.Struct, kw_only=True, frozen=True):
+    """What the gates compare this version with others on: prompts, or PNG pictures to enlarge."""
+
+    prompts: list[str] = []
+    pictures: Annotated[list[bytes], Meta(description="PNG files, base64.")] = []
+
+
 class RegisterBody(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """A version from what is on this server already: a run's artifact, or a folder under the models folder."""
 

@@ -12,10 +12,11 @@ from aiohttp import hdrs, web
 
 from gfedge import errors, examples, keys, wire
 from gfedge.inference.types import ModelFolder
-from gfedge.registry import files, registration, uploads
+from gfedge.registry import files, golden, registration, uploads
 from gfedge.registry.registration import Origin
 from gfedge.registry.routes import MODELS, VERSION, author, opened, reference
 from gfedge.registry.types import (
+    GoldenInputs,
     ModelCard,
     ModelVersion,
     ModelVersionRow,
@@ -106,6 +107,14 @@ def routes() -> list[Route]:
             fails={404: ("model_not_found",), 409: ("files_missing",)},
             summary="What its makers wrote about a version",
             reply=ModelCard,
+        ),
+        Route(
+            method="GET",
+            path=f"{VERSION}/golden",
+            handler=get_golden,
+            fails={404: ("model_not_found",), 409: ("files_missing",)},
+            summary="The golden inputs that a version is compared with others on",
+            reply=GoldenInputs,
         ),
     ]
 
@@ -205,6 +214,10 @@ async def get_model_file(request: web.Request) -> web.StreamResponse:
 async def get_card(request: web.Request) -> ModelCard:
     folder = await _folder(request)
     return ModelCard(text=await asyncio.to_thread(files.card, folder.path))
+
+
+async def get_golden(request: web.Request) -> GoldenInputs:
+    return await asyncio.to_thread(golden.inputs, await _folder(request))
 
 
 async def download_version(request: web.Request) -> web.StreamResponse:

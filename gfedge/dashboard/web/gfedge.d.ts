@@ -730,6 +730,12 @@ export interface GenerateParams {
   /** What the picture shows: `a red dragon`. */
   prompt: string;
 }
+/** What the gates compare this version with others on: prompts, or PNG pictures to enlarge. */
+export interface GoldenInputs {
+  prompts?: Array<string>;
+  /** PNG files, base64. */
+  pictures?: Array<string>;
+}
 /** A GPU or a MIG instance of one; what this card does not tell is null. */
 export interface Gpu {
   gpu: string;
@@ -2736,6 +2742,8 @@ export interface Routes {
   "GET /ml-platform/models/{name}/versions/{version}/files/{file}": { params: { name: string, version: string, file: string }; body: undefined; reply: null };
   /** What its makers wrote about a version. */
   "GET /ml-platform/models/{name}/versions/{version}/card": { params: { name: string, version: string }; body: undefined; reply: ModelCard };
+  /** The golden inputs that a version is compared with others on. */
+  "GET /ml-platform/models/{name}/versions/{version}/golden": { params: { name: string, version: string }; body: undefined; reply: GoldenInputs };
   /** Move a version to a stage if its gates hold; into prod it is swapped without a failed request. */
   "POST /ml-platform/models/{name}/promote": { params: { name: string }; body: PromoteBody; reply: Promotion };
   /** Put the version that was in prod before there again. */
