@@ -85,7 +85,7 @@ $(VENV)-binary/.installed: requirements-cpu.lock requirements-binary.lock | $(VE
 	  --requirement requirements-cpu.lock --requirement requirements-binary.lock
 	@touch $@
 
-reference: $(RUN_STAMP) ## write docs/reference/ anew: settings, metrics, commands
+reference: $(RUN_STAMP) ## write docs/reference/ and the list of decisions anew
 	@$(BIN)/python tools/reference.py
 
 lock: ## write the lock files anew (needs the network)

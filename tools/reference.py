@@ -1,29 +1,32 @@
-"""Writes docs/reference/: settings, metrics and commands, from the code that has them: `make reference`."""
+"""Writes docs/reference/ and the list of decisions, from the code and the files that have them: `make reference`."""
 
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, get_type_hints
 
+import yaml
 from prometheus_client import Counter
 from prometheus_client.metrics import MetricWrapperBase
 
-from gfedge import cli, metrics
+from gfedge import alerts, app, cli, metrics, openapi
 from gfedge.parsing import SIZES, expected
 from gfedge.settings import LIVE, SECRETS, Settings, default_models, table
 from gfedge.sources import WITHOUT_PREFIX
+from reference_api import MADE, Interface
 
-FOLDER = Path(__file__).resolve().parent.parent / "docs" / "reference"
-MADE = "<!-- Written by `make reference`. -->\n"
+DOCS = Path(__file__).resolve().parent.parent / "docs"
+RULES = Path(alerts.__file__).parent / "rules" / "gfedge.yml"
 SETTINGS = """\
 # Settings
 
 In `gfedge.toml` (`--config FILE`, `GFEDGE_CONFIG`, or in the data folder) by their names, in the environment as `GFEDGE_<NAME>` in capitals,
 and some as flags of the commands; flags win over the environment, and that over the file. `gfedge settings` prints those of this machine
 with where each comes from, as a file to begin with. *Live* ones change at SIGHUP and `POST /admin/reload`, the others at the next start.
-Sizes take K, M and G. ([Why so](../decisions/0040-configuration.md).)
+Sizes take K, M and G. ([Why so](../decisions/0043-configuration.md).)
 
 | setting | default | accepts | |
 | --- | --- | --- | --- |
@@ -36,27 +39,75 @@ What `/metrics` serves, in the units of their names. PromQL over their history: 
 | metric | type | labels | |
 | --- | --- | --- | --- |
 """
+TEMPLATE = re.compile(r"\{\{ \$(?:labels\.)?(\w+)[^}]*\}\}")
+"""What a template fills in."""
 COMMANDS = """\
 # Commands
 
 `gfedge COMMAND --help` says the same with examples. Exit codes: 0 done, 1 failed, 2 used wrongly or nothing there to talk to, 130 interrupted.
 """
+ALERTS = """\
+# Alert rules
+
+What the server watches of itself: `gfedge/alerts/rules/gfedge.yml`. `shipped_rules = false` leaves them out; [alerts](../alerts.md) says how
+to add others and who is told.
+"""
+DECISIONS = """\
+# Decisions
+
+What somebody will question, each with what else was considered. A new one takes the next number that is free; none changes its number.
+
+| | |
+| --- | --- |
+"""
 
 
 def main() -> None:
-    FOLDER.mkdir(parents=True, exist_ok=True)
     for name, text in pages().items():
-        (FOLDER / name).write_text(text, encoding="utf-8")
-        print(FOLDER / name)
+        (DOCS / name).parent.mkdir(parents=True, exist_ok=True)
+        (DOCS / name).write_text(text, encoding="utf-8")
+        print(DOCS / name)
 
 
 def pages() -> dict[str, str]:
-    """Each page by the name of its file."""
+    """Each page by its path below docs/."""
+    interface = Interface(openapi.document(app.routes()))
     return {
-        "settings.md": MADE + SETTINGS + "\n".join(settings_rows()) + "\n",
-        "metrics.md": MADE + METRICS + "\n".join(sorted(metric_rows())) + "\n",
-        "commands.md": MADE + COMMANDS + "\n" + "\n".join(command_lines()),
+        "reference/settings.md": MADE + SETTINGS + "\n".join(settings_rows()) + "\n",
+        "reference/metrics.md": MADE + METRICS + "\n".join(sorted(metric_rows())) + "\n",
+        "reference/commands.md": MADE + COMMANDS + "\n" + "\n".join(command_lines()),
+        "reference/alerts.md": MADE + ALERTS + "\n".join(alert_lines()) + "\n",
+        "decisions/README.md": MADE + DECISIONS + "\n".join(decision_rows()) + "\n",
+        **{f"reference/api/{name}": text for name, text in interface.pages()},
     }
+
+
+def alert_lines() -> Iterator[str]:
+    for group in yaml.safe_load(RULES.read_text(encoding="utf-8"))["groups"]:
+        yield f"\n## {group['name']}\n\nEvery {group['interval']}.\n"
+        yield "| alert | severity | for | fires when | |\n| --- | --- | --- | --- | --- |"
+        for rule in group["rules"]:
+            expression = f"`{' '.join(rule['expr'].split())}`".replace("|", "\\|")
+            if "record" in rule:
+                yield f"| (records) `{rule['record']}` | | | {expression} | |"
+                continue
+            notes = rule["annotations"]
+            told = " ".join(
+                _sentence(notes[name]) for name in ("summary", "description") if name in notes
+            )
+            told = TEMPLATE.sub(r"`\1`", told)
+            severity, wait = rule["labels"]["severity"], rule.get("for", "")
+            yield f"| `{rule['alert']}` | {severity} | {wait} | {expression} | {told} |"
+
+
+def decision_rows() -> Iterator[str]:
+    for path in sorted((DOCS / "decisions").glob("[0-9]*.md")):
+        title = path.read_text(encoding="utf-8").partition("\n")[0].removeprefix("# ")
+        yield f"| {path.name[:4]} | [{title}]({path.name}) |"
+
+
+def _sentence(text: str) -> str:
+    return text if text.endswith((".", "?", "!")) else f"{text}."
 
 
 def settings_rows() -> Iterator[str]:
