@@ -365,14 +365,14 @@ async def test_an_empty_mask_and_an_empty_palette_fail_the_job_with_the_reason(c
 
 
 async def test_unknown_words_come_with_the_nearest_known_ones(client: Api) -> None:
-    job = await client.generate("red dragoon qqqq")
-    assert job["unknown_words"] == ["dragoon", "qqqq"]
-    assert job["suggestions"] == {"dragoon": ["dragon"], "qqqq": []}
+    job = await client.generate("red dragoon qqqq machete")
+    assert job["unknown_words"] == ["dragoon", "qqqq", "machete"]
+    assert job["suggestions"] == {"dragoon": ["dragon"], "qqqq": [], "machete": ["sword"]}
     assert (await client.job(job["id"]))["suggestions"] == job["suggestions"]
 
 
 async def test_the_vocabulary_tells_words_styles_and_what_is_near(client: Api) -> None:
-    found = await client.get("/api/v1/ai/vocabulary", words="Swords of the dragoon, elixir")
+    found = await client.get("/api/v1/ai/vocabulary", words="Swords of the dragoon, elixir, beer")
     assert found["model"] == "sprite@1"
     assert found["documented"] == ["dragon", "potion"]
     assert {word["word"] for word in found["words"]} == set(builders.WORDS[1:])
@@ -384,6 +384,7 @@ async def test_the_vocabulary_tells_words_styles_and_what_is_near(client: Api) -
         {"word": "swords", "means": "sword", "nearest": []},
         {"word": "dragoon", "means": None, "nearest": ["dragon"]},
         {"word": "elixir", "means": "potion", "nearest": []},
+        {"word": "beer", "means": None, "nearest": ["potion"]},
     ]
     await client.refused("GET", "/api/v1/ai/vocabulary?model=superres", 422, "model_of_other_kind")
 

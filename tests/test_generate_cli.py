@@ -77,10 +77,11 @@ def test_words_are_listed_and_read(run: Run, capsys: pytest.CaptureFixture[str])
     assert run("words") == 0
     said = capsys.readouterr().out
     assert said.splitlines()[:2] == ["dragon, potion", "styles: handheld, royal"]
-    assert run("words", "elixir", "of", "dragoon", "qqqq") == 0
+    assert run("words", "elixir", "of", "dragoon", "machete", "qqqq") == 0
     assert capsys.readouterr().out.splitlines() == [
         "elixir: read as potion",
-        "dragoon: unknown; near are dragon",
+        "dragoon: unknown; nearest: dragon",
+        "machete: unknown; nearest: sword",
         "qqqq: unknown, and nothing is near",
     ]
 

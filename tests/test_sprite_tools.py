@@ -10,6 +10,7 @@ import numpy as np
 import onnxruntime as ort
 import pytest
 
+from gfedge.inference import meanings
 from gfedge.inference.engine import Engine
 from gfedge.inference.folder import read_folder
 from gfedge.inference.types import EngineOptions
@@ -97,7 +98,44 @@ def test_grams_are_stable_and_shared_by_like_words() -> None:
     assert len(grams_of("incomprehensible", 2048, 12)) == 12
 
 
-def test_nearest_suggests_spellings(small: Vocabulary) -> None:
+@pytest.mark.parametrize(
+    ("word", "near"),
+    [
+        ("sabre", "sword"), ("wolfhound", "dog"), ("castle", "stone wall"), ("castles", "stone wall"),
+        ("casle", "stone wall"), ("beer", "potion"), ("spaceship", "metal"), ("unicorn", "centaur"),
+        ("wizzard", "wizard"), ("ninja", "assassin"), ("treasure", "gold coin"), ("sapphires", "blue crystal"),
+    ],
+)  # fmt: skip
+def test_nearest_goes_by_meaning_before_spelling(shipped: Vocabulary, word: str, near: str) -> None:
+    assert shipped.nearest(word)[0] == near
+
+
+def test_every_word_of_the_thesaurus_comes_near_something_that_the_shipped_model_knows(
+    shipped: Vocabulary,
+) -> None:
+    assert len(meanings.table()) > 1_500
+    for word in meanings.table():
+        near = (shipped.fold(word), *shipped.nearest(word))
+        assert any(near), word
+        assert all(shipped.knows(part) for one in near if one for part in one.split())
+
+
+def test_each_line_of_the_thesaurus_says_what_and_instead_of_what() -> None:
+    rows = {row for rows in meanings.table().values() for row in rows}
+    for row in rows:
+        assert row.instead, row
+        assert row.alike, row
+        assert all(word.isalpha() and word.islower() for word in row.alike), row
+        assert len(set(row.alike)) == len(row.alike), row
+
+
+def test_what_a_model_does_not_know_is_passed_over(small: Vocabulary) -> None:
+    assert small.nearest("castle") == ()
+    assert small.nearest("wolfhound") == ("wolf",)
+    assert small.nearest("ruby") == ("red",)
+
+
+def test_nearest_suggests_spellings_where_nothing_is_meant(small: Vocabulary) -> None:
     assert small.nearest("dragoon") == ("dragon",)
     assert small.nearest("elixer") == ("potion",)
     assert small.nearest("qqqq") == ()

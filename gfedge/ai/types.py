@@ -230,7 +230,9 @@ class Job(msgspec.Struct, kw_only=True):
     ]
     suggestions: Annotated[
         dict[str, list[str]],
-        Meta(description="For unknown words, known ones that are spelled alike."),
+        Meta(
+            description="For unknown words, known words or phrases of about that meaning, or spelled alike where none is known."
+        ),
     ] = {}
     measures: Annotated[
         dict[str, float],

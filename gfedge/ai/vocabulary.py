@@ -47,7 +47,10 @@ class Looked(msgspec.Struct, kw_only=True, frozen=True):
         ),
     ]
     nearest: Annotated[
-        list[str], Meta(description="Known words spelled alike, where it is unknown.")
+        list[str],
+        Meta(
+            description="Known words or phrases of about that meaning, or spelled alike where none is known; empty where the word is known."
+        ),
     ]
 
 

@@ -34,7 +34,7 @@ def reading(word: dict[str, Any]) -> str:
     if word["means"]:
         return f"read as {word['means']}"
     near = ", ".join(word["nearest"])
-    return f"unknown; near are {near}" if near else "unknown, and nothing is near"
+    return f"unknown; nearest: {near}" if near else "unknown, and nothing is near"
 
 
 def _list(found: dict[str, Any], *, everything: bool) -> None:

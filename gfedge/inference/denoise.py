@@ -40,6 +40,9 @@ from gfedge.inference.words import Encoded, Vocabulary
 CPU_SHARE = 16
 """Images in one graph call on a CPU, where larger batches only make steps longer (measured)."""
 
+MOST_SUGGESTED = 16
+"""Unknown words of a prompt that are looked up: it takes some milliseconds each."""
+
 
 class GenerateJob(Job):
     """A request and the images it has so far."""
@@ -66,7 +69,8 @@ class GenerateJob(Job):
         if self.prompts is None:
             request = self.request
             both = (vocabulary.encode(request.prompt), vocabulary.encode(request.negative_prompt))
-            self.suggestions = {word: vocabulary.nearest(word) for word in both[0].unknown}
+            unknown = both[0].unknown[:MOST_SUGGESTED]
+            self.suggestions = {word: vocabulary.nearest(word) for word in unknown}
             self.prompts = both
         return self.prompts
 

@@ -17,6 +17,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from gfedge.inference import meanings
+
 FORMAT = 1
 STOP_WORDS = frozenset(
     (
@@ -150,7 +152,21 @@ class Vocabulary:
         return words, subwords
 
     def nearest(self, word: str, n: int = 3) -> tuple[str, ...]:
-        """Up to n words of the vocabulary spelled most like this one, the closest first."""
-        spellings = [*self.ids, *self.aliases]
-        close = difflib.get_close_matches(word.lower(), spellings, n=2 * n, cutoff=0.6)
-        return tuple(dict.fromkeys(self.aliases.get(w, w) for w in close))[:n]
+        """Up to n words or phrases of the vocabulary that mean about the same; where none is known, those of words spelled alike."""
+        forms = (word.lower(), *singulars(word.lower()))
+        near = [one for form in forms for one in meanings.nearest(form, self.knows)]
+        return tuple(dict.fromkeys(near or self._spelled(forms[0], 2 * n)))[:n]
+
+    def _spelled(self, word: str, n: int) -> list[str]:
+        """A slip of the pen first (`casle`: stone wall), then what merely looks alike in the vocabulary."""
+        slips = difflib.get_close_matches(word, meanings.table(), n, cutoff=0.8)
+        alike = difflib.get_close_matches(word, [*self.ids, *self.aliases], n, cutoff=0.6)
+        return [near for other in (*slips, *alike) for near in self._meant(other)]
+
+    def knows(self, word: str) -> bool:
+        """Whether the word is read as one of the vocabulary."""
+        return self.fold(word) is not None
+
+    def _meant(self, word: str) -> tuple[str, ...]:
+        known = self.fold(word)
+        return (known,) if known else meanings.nearest(word, self.knows)

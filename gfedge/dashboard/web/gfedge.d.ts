@@ -897,7 +897,7 @@ export interface Job {
   unknown_words: Array<string>;
   /** Words of the prompt beyond those that the model can read. */
   dropped_words: Array<string>;
-  /** For unknown words, known ones that are spelled alike. */
+  /** For unknown words, known words or phrases of about that meaning, or spelled alike where none is known. */
   suggestions?: Record<string, Array<string>>;
   /** What was measured besides the times: `seam_score` is about 1 without a seam. */
   measures?: Record<string, number>;
@@ -1154,7 +1154,7 @@ export interface Looked {
   word: string;
   /** The word of the vocabulary that it is read as; absent where it is unknown. */
   means: string | null;
-  /** Known words spelled alike, where it is unknown. */
+  /** Known words or phrases of about that meaning, or spelled alike where none is known; empty where the word is known. */
   nearest: Array<string>;
 }
 /** A new token. Its text is shown this once and stored nowhere. */
