@@ -67,14 +67,14 @@ RUN = """
 FILL_PARAMS = """
     insert into params
     select id, k, if(k = 'lr', $2[(1 + hash(id) % 3)::int], (hash(id || k) % 50)::varchar)
-    from runs, (select unnest($1) as k) order by number
+    from runs, (select unnest($1) as k) order by id
 """
 FILL_TAGS = """
-    insert into tags select id, k, 'v' || (hash(id || k) % 20) from runs, (select unnest($1) as k) order by number
+    insert into tags select id, k, 'v' || (hash(id || k) % 20) from runs, (select unnest($1) as k) order by id
 """
 FILL_METRICS = """
     insert into metrics select id, k, random(), s, started_at + s
-    from runs, (select unnest($1) as k), range(10) t(s) order by number, s
+    from runs, (select unnest($1) as k), range(10) t(s) order by id, s
 """
 
 
