@@ -16,11 +16,11 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import duckdb
+import msgspec
 
 from gfedge import errors, snapshot
 from gfedge.integrity import DatabaseInUse as DatabaseInUse
@@ -71,8 +71,7 @@ def new_id() -> str:
     return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
 
-@dataclass(slots=True, eq=False)
-class _Write:
+class _Write(msgspec.Struct, eq=False):
     """What one caller wants in the next commit: rows, or a function of a cursor."""
 
     rows: Sequence[Row]

@@ -10,7 +10,6 @@ import asyncio
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Collection
-from dataclasses import dataclass
 from typing import Annotated, Any, Literal, get_args
 
 import msgspec
@@ -86,8 +85,7 @@ Snapshot = Callable[[Subscription], Awaitable[Any]]
 and the messages that follow have neither a gap between them nor anything twice."""
 
 
-@dataclass(eq=False, frozen=True, slots=True)
-class Message:
+class Message(msgspec.Struct, eq=False, frozen=True):
     """A message as every client gets it, encoded once."""
 
     seq: int

@@ -13,8 +13,9 @@ import shutil
 import struct
 import time
 import zlib
-from dataclasses import dataclass
 from pathlib import Path
+
+import msgspec
 
 MAGIC = b"gfmark1\n"
 FACTS = struct.Struct("<8sQQQI?")
@@ -27,8 +28,7 @@ LOG_HEADER = 64
 """The first bytes of a log name its checkpoint: where they changed, it is another log."""
 
 
-@dataclass(frozen=True)
-class Facts:
+class Facts(msgspec.Struct, frozen=True):
     """What the mark says."""
 
     checkpoint: int = 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import gc
 import logging
 import os
 import signal
@@ -81,6 +82,7 @@ async def _serve(app: web.Application, listening: socket.socket) -> None:
         await runner.setup()
         write_down_crashes(settings.data)
         await web.SockSite(runner, listening, ssl_context=tls).start()
+        _collect_garbage()
         start.leave_note(app)
         log.info("gfedge %s on %s, data in %s", __version__, settings.address, settings.data)
         notify.tell("READY=1", f"STATUS=serving on {settings.address}")
@@ -93,8 +95,15 @@ async def _serve(app: web.Application, listening: socket.socket) -> None:
             settings.shutdown_grace,
         )
     finally:
+        gc.unfreeze()
         await runner.cleanup()
         await tasks.stop()
+
+
+def _collect_garbage() -> None:
+    """From here on, and never again through what the start made, which stays: a full collection is a pause of the loop."""
+    gc.freeze()
+    gc.enable()
 
 
 def _heed(app: web.Application, tasks: Tasks, stop: asyncio.Event) -> None:

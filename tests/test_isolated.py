@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import builders
+import msgspec
 import numpy as np
 import psutil
 import pytest
@@ -145,7 +145,7 @@ def test_a_model_that_is_refused_fails_its_call_alone(
 def test_a_death_ends_the_job_that_caused_it_and_no_other(
     isolated: Callable[..., IsolatedEngine], sprite: ModelFolder, fault: str
 ) -> None:
-    engine = isolated(replace(OPTIONS, fault=f"{fault}@666"))
+    engine = isolated(msgspec.structs.replace(OPTIONS, fault=f"{fault}@666"))
     before = [generating(engine, sprite, seed=seed, steps=50) for seed in range(4)]
     poison = generating(engine, sprite, seed=666)
     after = [generating(engine, sprite, seed=seed) for seed in range(4, 8)]
@@ -171,7 +171,7 @@ def test_a_process_that_is_killed_once_costs_nobody_anything(
 def test_a_process_that_hangs_is_killed(
     isolated: Callable[..., IsolatedEngine], sprite: ModelFolder
 ) -> None:
-    engine = isolated(replace(OPTIONS, fault="hang@666"), hang_seconds=2.0)
+    engine = isolated(msgspec.structs.replace(OPTIONS, fault="hang@666"), hang_seconds=2.0)
     generating(engine, sprite).result(30)
     with pytest.raises(PoisonousJob):
         generating(engine, sprite, seed=666).result(60)
@@ -242,7 +242,7 @@ def faulty(request: pytest.FixtureRequest) -> Iterator[Callable[..., Any]]:
     made: list[Any] = []
 
     def start(fault: str, **more: Any) -> Any:
-        options = replace(OPTIONS, fault=f"{fault}@666", **more)
+        options = msgspec.structs.replace(OPTIONS, fault=f"{fault}@666", **more)
         made.append(IsolatedEngine(options) if request.param == "apart" else Engine(options))
         made[-1].start()
         return made[-1]

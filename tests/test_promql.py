@@ -194,13 +194,18 @@ vectors = st.recursive(
 )
 
 
+def _meaning(tree: object) -> str:
+    """All of a tree but where its parts stand; as text, because NaN is not equal to itself."""
+    return re.sub(r"span=\(\d+, \d+\)", "", repr(tree))
+
+
 @given(vectors)
 @settings(deadline=None)
 def test_an_expression_means_the_same_after_it_was_printed(text: str) -> None:
     tree = parse(text)
     shown = printer.text(tree)
     again = parse(shown)
-    assert repr(again) == repr(tree), shown  # repr, because NaN is not equal to itself
+    assert _meaning(again) == _meaning(tree), shown
     assert printer.text(again) == shown
 
 

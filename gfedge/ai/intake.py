@@ -6,7 +6,6 @@ import hashlib
 import secrets
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -41,8 +40,7 @@ PICTURES = ("init_image", "mask", "palette_image")
 """What may come with a prompt."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Asker:
+class Asker(msgspec.Struct, frozen=True, kw_only=True):
     """Who asks, and as which request."""
 
     request: web.Request

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
@@ -18,23 +17,21 @@ SHARES = {"sampling": (0.0, 0.8), "upscaling": (0.8, 1.0)}
 """Where the stages of a job that generates and upscales stand in the whole, roughly as their times do."""
 
 
-@dataclass(kw_only=True)
-class Outcome:
+class Outcome(msgspec.Struct, kw_only=True):
     """How a job went."""
 
     status: Status
-    outputs: list[AssetRow] = field(default_factory=list)
-    measures: dict[str, float] = field(default_factory=dict)
+    outputs: list[AssetRow] = msgspec.field(default_factory=list)
+    measures: dict[str, float] = msgspec.field(default_factory=dict)
     """Metrics of the run besides its timings."""
     unknown_words: tuple[str, ...] = ()
     dropped_words: tuple[str, ...] = ()
-    suggestions: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    suggestions: dict[str, tuple[str, ...]] = msgspec.field(default_factory=dict)
     error: JobError | None = None
-    surroundings: dict[str, str] = field(default_factory=dict)
+    surroundings: dict[str, str] = msgspec.field(default_factory=dict)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Client:
+class Client(msgspec.Struct, frozen=True, kw_only=True):
     """What the one who asked for a job does meanwhile."""
 
     waits: bool = False
@@ -45,29 +42,28 @@ class Client:
     """Whether it closed its connection."""
 
 
-@dataclass(eq=False)
-class Live:
+class Live(msgspec.Struct, eq=False):
     """A job that has not ended."""
 
     submission: Submission
     acknowledged: asyncio.Future[None]
     done: asyncio.Future[EndedJob]
     status: Status = "queued"
-    since: float = field(default_factory=time.monotonic)
+    since: float = msgspec.field(default_factory=time.monotonic)
     """When it came to the queue, on a clock that nobody sets."""
     started_at: float | None = None
-    progress: Progress = field(default_factory=Progress)
-    timings: Timings = field(default_factory=Timings)
-    cancel: Cancel = field(default_factory=Cancel)
+    progress: Progress = msgspec.field(default_factory=Progress)
+    timings: Timings = msgspec.field(default_factory=Timings)
+    cancel: Cancel = msgspec.field(default_factory=Cancel)
     image: Pixels | None = None
     """Its input as it was decoded at the door, where that is small; the job takes it away."""
-    made: list[str] = field(default_factory=list)
+    made: list[str] = msgspec.field(default_factory=list)
     """Digests of its pictures that are written already."""
     durable: bool = False
     """Its submission is committed."""
     ending: bool = False
     """Its end is known and being recorded."""
-    client: Client = field(default_factory=lambda: Client())
+    client: Client = msgspec.field(default_factory=lambda: Client())
     stopped: bool = False
     """Cancelled by the server's stop, not by its owner: it stays durable and runs again at the next start."""
 

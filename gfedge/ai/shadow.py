@@ -22,7 +22,6 @@ from gfedge.assets import files
 from gfedge.assets.assets import Assets
 from gfedge.assets.types import Output
 from gfedge.db import Database, new_id
-from gfedge.inference.likeness import Likeness
 from gfedge.inference.types import Pixels
 from gfedge.registry.canary import Sample, Shares
 from gfedge.registry.registry import Registry
@@ -163,13 +162,15 @@ class Watcher:
         )
         await self._db.insert(store.job_row(shadowed), *record.rows(shadowed), row)
 
-    def _compare(self, job: EndedJob, shadowed: EndedJob) -> tuple[bool, Likeness | None]:
+    def _compare(
+        self, job: EndedJob, shadowed: EndedJob
+    ) -> tuple[bool, inference.likeness.Likeness | None]:
         """Whether all pictures are the same, and the worst likeness among them. Blocks."""
         pairs = list(zip(job.outputs, shadowed.outputs, strict=False))
         if not pairs or len(job.outputs) != len(shadowed.outputs):
             return False, None
         if all(one.pixels_sha256 == other.pixels_sha256 for one, other in pairs):
-            return True, Likeness(psnr=math.inf, ssim=1.0, largest_difference=0)
+            return True, inference.likeness.Likeness(psnr=math.inf, ssim=1.0, largest_difference=0)
         found = [inference.likeness.compare(self._pixels(a), self._pixels(b)) for a, b in pairs]
         return False, min(found, key=lambda one: one.psnr)
 

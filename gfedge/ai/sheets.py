@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import msgspec
 
@@ -23,8 +22,7 @@ Size = tuple[int, int]
 """Width and height."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Frame:
+class Frame(msgspec.Struct, frozen=True, kw_only=True):
     """Where a picture stands: x and y of its upper left corner."""
 
     name: str
@@ -35,8 +33,7 @@ class Frame:
     height: int
 
 
-@dataclass(frozen=True, kw_only=True)
-class Layout:
+class Layout(msgspec.Struct, frozen=True, kw_only=True):
     """A sheet and its frames, in the order that was asked for."""
 
     name: str

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from gfedge import errors, inference
 from gfedge.ai.types import GenerateParams, SheetParams, Submission, SuperresParams, Timings
@@ -26,8 +27,7 @@ Preview = Callable[[int, Callable[[], Pixels]], None]
 """Called with the index of a picture and what makes it as it would be now, from any thread."""
 
 
-@dataclass(kw_only=True)
-class Work:
+class Work(msgspec.Struct, kw_only=True):
     """One job while it runs: what its pipeline may use, and what it leaves for the record."""
 
     submission: Submission
@@ -41,11 +41,11 @@ class Work:
     preview: Preview
     cancel: Cancel
     timings: Timings
-    measures: dict[str, float] = field(default_factory=dict)
+    measures: dict[str, float] = msgspec.field(default_factory=dict)
     """Metrics of the run besides its timings."""
     unknown_words: tuple[str, ...] = ()
     dropped_words: tuple[str, ...] = ()
-    suggestions: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    suggestions: dict[str, tuple[str, ...]] = msgspec.field(default_factory=dict)
 
     def progress(self, stage: str) -> Callable[[int, int], None]:
         return lambda done, total: self.report(stage, done, total)
@@ -75,8 +75,7 @@ class Work:
         return model
 
 
-@dataclass(frozen=True, kw_only=True)
-class Pipeline:
+class Pipeline(msgspec.Struct, frozen=True, kw_only=True):
     """A kind of job."""
 
     params: type[Params]

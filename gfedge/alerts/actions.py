@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from gfedge.alerts.functions import FUNCTIONS, Context, TemplateFailed, truthy, written
 
@@ -16,8 +17,7 @@ Eval = Callable[["Run"], Any]
 """An expression or a node that was parsed."""
 
 
-@dataclass
-class Run:
+class Run(msgspec.Struct):
     """One expansion: its variables, `.`, and what it wrote."""
 
     context: Context

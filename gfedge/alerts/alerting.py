@@ -6,7 +6,8 @@ Time is an argument (Unix seconds), what the expression found too; nothing here 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+
+import msgspec
 
 from gfedge.alerts.rules import ALERTNAME, Rule
 from gfedge.alerts.types import AlertRow, State
@@ -21,8 +22,7 @@ GRACE_SECONDS = 600.0
 """Rules that wait this long go on waiting after a start, and at least so long; others begin anew."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Found:
+class Found(msgspec.Struct, frozen=True, kw_only=True):
     """One series that the expression gave, with labels and annotations filled in."""
 
     labels: Labels
@@ -30,8 +30,7 @@ class Found:
     value: float
 
 
-@dataclass(kw_only=True, eq=False)
-class Alert:
+class Alert(msgspec.Struct, kw_only=True, eq=False):
     """One label set of a rule."""
 
     id: str
@@ -52,13 +51,12 @@ class Alert:
         return dict(self.labels).get(ALERTNAME, "")
 
 
-@dataclass(kw_only=True)
-class Changes:
+class Changes(msgspec.Struct, kw_only=True):
     """What an evaluation changed."""
 
-    changed: list[Alert] = field(default_factory=list)
+    changed: list[Alert] = msgspec.field(default_factory=list)
     """Those with a new state."""
-    gone: list[Alert] = field(default_factory=list)
+    gone: list[Alert] = msgspec.field(default_factory=list)
     """Pending ones that never fired."""
 
     def __bool__(self) -> bool:

@@ -69,7 +69,6 @@ class Alerts:
     async def open(self) -> None:
         """Takes up what was there before the start."""
         now = time.time()
-        await self._db.write(store.prune, now - KEPT_SECONDS)
         for silence in await self._db.read(store.list_silences):
             self.silencing.put(silence, now)
         await self._load()
@@ -78,6 +77,7 @@ class Alerts:
         for group, changes in restored:
             await self._changed(group, changes, now)
         await self._end(left, now)
+        self._tasks.spawn("forget old alerts", self._db.write(store.prune, now - KEPT_SECONDS))
         self._tasks.every("note that rules were evaluated", SEEN_SECONDS, self._seen)
 
     async def close(self) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+
+import msgspec
 
 from gfedge.alerts.alerting import Found, RuleFailed
 from gfedge.alerts.functions import Context, Sample, TemplateFailed
@@ -17,8 +18,7 @@ MOST_ALERTS = 10_000
 """Series of one alerting rule."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Setting:
+class Setting(msgspec.Struct, frozen=True, kw_only=True):
     """What an evaluation needs besides the rule."""
 
     engine: Engine
@@ -29,7 +29,7 @@ class Setting:
 
     def instant(self, text: str) -> list[tuple[Labels, float]]:
         """Series and values; RuleFailed where there is no answer."""
-        limits = replace(self.engine.limits, seconds=SECONDS)
+        limits = msgspec.structs.replace(self.engine.limits, seconds=SECONDS)
         try:
             result = self.engine.instant(
                 text, self.time_ms, limits=limits, cancelled=self.cancelled

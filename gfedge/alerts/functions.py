@@ -8,10 +8,10 @@ import re
 import time
 import urllib.parse
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+import msgspec
 import re2
 
 from gfedge.alerts.humanize import (
@@ -38,13 +38,12 @@ def _no_query(text: str) -> list[Sample]:
     raise TemplateFailed("query is not available here")
 
 
-@dataclass(frozen=True, kw_only=True)
-class Context:
+class Context(msgspec.Struct, frozen=True, kw_only=True):
     """What a template sees."""
 
-    labels: Mapping[str, str] = field(default_factory=dict)
+    labels: Mapping[str, str] = msgspec.field(default_factory=dict)
     value: float = 0.0
-    external_labels: Mapping[str, str] = field(default_factory=dict)
+    external_labels: Mapping[str, str] = msgspec.field(default_factory=dict)
     external_url: str = ""
     query: Query = _no_query
     now: float = 0.0

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+
+import msgspec
 
 from gfedge.alerts.messages import Labels, Notice, group_key
 
 
-@dataclass(kw_only=True)
-class Told:
+class Told(msgspec.Struct, kw_only=True):
     """What a receiver was told last of a group: fingerprints, and when."""
 
     firing: frozenset[str] = frozenset()
@@ -17,12 +17,11 @@ class Told:
     sent_at: float = 0.0
 
 
-@dataclass(kw_only=True)
-class AlertGroup:
+class AlertGroup(msgspec.Struct, kw_only=True):
     """Alerts that share the labels that they are grouped by."""
 
     labels: Labels
-    notices: list[Notice] = field(default_factory=list)
+    notices: list[Notice] = msgspec.field(default_factory=list)
 
 
 def grouped(notices: Iterable[Notice], by: Sequence[str]) -> dict[str, AlertGroup]:

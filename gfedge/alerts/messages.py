@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
+
+import msgspec
 
 from gfedge.promql.lexer import quoted
 
@@ -17,8 +18,7 @@ MOST_TEXT = 3500
 """Characters of a message for people; ntfy takes 4096 bytes."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Notice:
+class Notice(msgspec.Struct, frozen=True, kw_only=True):
     """An alert as receivers hear of it. Times are Unix seconds."""
 
     labels: Labels
@@ -42,8 +42,7 @@ class Notice:
         return self.resolved_at is None
 
 
-@dataclass(frozen=True, kw_only=True)
-class Bundle:
+class Bundle(msgspec.Struct, frozen=True, kw_only=True):
     """The notices that go together in one message."""
 
     receiver: str

@@ -6,7 +6,6 @@ receivers: [{name: phone, ntfy: {url: http://ntfy.lan/gfedge}, min_severity: war
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import parse_qsl, urlsplit
@@ -85,8 +84,7 @@ class ReceiversNode(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     receivers: list[ReceiverNode] = []
 
 
-@dataclass(frozen=True, kw_only=True)
-class Receiver:
+class Receiver(msgspec.Struct, frozen=True, kw_only=True):
     """A receiver that was checked. Durations are seconds."""
 
     name: str
@@ -95,7 +93,7 @@ class Receiver:
     """Of all but mail."""
     path: str = ""
     """`/` where its address ends with one, which some servers insist on."""
-    query: Mapping[str, str] = field(default_factory=dict)
+    query: Mapping[str, str] = msgspec.field(default_factory=dict)
     """What its address ends with."""
     email: EmailNode | None = None
     min_severity: str = "info"
@@ -120,11 +118,10 @@ class Receiver:
         )
 
 
-@dataclass(frozen=True, kw_only=True)
-class Routing:
+class Routing(msgspec.Struct, frozen=True, kw_only=True):
     """The receivers, and how alerts are put together for them."""
 
-    external_labels: Mapping[str, str] = field(default_factory=dict)
+    external_labels: Mapping[str, str] = msgspec.field(default_factory=dict)
     group_by: tuple[str, ...] = ("alertname",)
     group_wait: float = 10.0
     group_interval: float = 60.0

@@ -11,8 +11,9 @@ import contextlib
 import logging
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Literal
+
+import msgspec
 
 from gfedge import metrics
 from gfedge.alerts.alerting import RESOLVED_SECONDS, Alert, AlertingRule, Changes, RuleFailed
@@ -36,8 +37,7 @@ Record = Callable[[int, Samples], Awaitable[bool]]
 Changed = Callable[["RunningGroup", Changes, float], Awaitable[None]]
 
 
-@dataclass(kw_only=True, eq=False)
-class RunningRule:
+class RunningRule(msgspec.Struct, kw_only=True, eq=False):
     """A rule, and how it is."""
 
     rule: Rule
@@ -55,8 +55,7 @@ class RunningRule:
         return "err" if self.error else "ok"
 
 
-@dataclass(kw_only=True, eq=False)
-class RunningGroup:
+class RunningGroup(msgspec.Struct, kw_only=True, eq=False):
     """A group, and how it is."""
 
     group: Group

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import msgspec
@@ -55,8 +54,7 @@ class FileNode(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     groups: list[GroupNode] = []
 
 
-@dataclass(frozen=True, kw_only=True)
-class Rule:
+class Rule(msgspec.Struct, frozen=True, kw_only=True):
     """A rule that was checked. Durations are seconds."""
 
     name: str
@@ -67,16 +65,15 @@ class Rule:
     hold: float = 0.0
     """`for`"""
     keep_firing_for: float = 0.0
-    labels: Mapping[str, str] = field(default_factory=dict)
-    annotations: Mapping[str, str] = field(default_factory=dict)
+    labels: Mapping[str, str] = msgspec.field(default_factory=dict)
+    annotations: Mapping[str, str] = msgspec.field(default_factory=dict)
     line: int = 0
 
     def template(self, text: str) -> Template:
         return Template.of(text)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Group:
+class Group(msgspec.Struct, frozen=True, kw_only=True):
     """Rules that are evaluated one after the other, at the same time. Durations are seconds."""
 
     file: str

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
+
+import msgspec
 
 from gfedge import digests, snapshot
 from gfedge.assets import files as asset_files
@@ -18,8 +19,7 @@ from gfedge.inference.folder import read_folder
 from gfedge.inference.types import ModelRefused
 
 
-@dataclass(frozen=True)
-class Item:
+class Item(msgspec.Struct, frozen=True):
     """A file, or the folder of a model version, as a row of the database names it."""
 
     kind: Subject

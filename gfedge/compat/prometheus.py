@@ -8,9 +8,9 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import replace
 from typing import Any
 
+import msgspec
 from aiohttp import web
 from isal import isal_zlib
 
@@ -123,7 +123,7 @@ async def query_range(form: Form, request: web.Request) -> bytes:
     if (end - start) // step > limits.points:
         raise QueryError("bad_data", POINTS)
     text = form.text("query")
-    limits = replace(limits, points=limits.points + 1)
+    limits = msgspec.structs.replace(limits, points=limits.points + 1)
 
     def work(engine: Engine, cancelled: Cancelled) -> Result:
         return engine.range(
@@ -137,7 +137,11 @@ def _limits(form: Form, request: web.Request) -> Limits:
     """Those of the server, with less time where the caller says so."""
     limits = request.app[QUERIES].engine.limits
     seconds = form.duration("timeout", 0) / 1000
-    return replace(limits, seconds=min(seconds, limits.seconds)) if seconds > 0 else limits
+    return (
+        msgspec.structs.replace(limits, seconds=min(seconds, limits.seconds))
+        if seconds > 0
+        else limits
+    )
 
 
 async def _evaluated(

@@ -5,7 +5,6 @@ A row of values is written in one go and its digits are put between the times of
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterable, Sequence
 from itertools import compress
 from typing import Any
@@ -195,4 +194,4 @@ def limited(result: Result, limit: int) -> tuple[Result, bool]:
         vector.values[:limit],
         None if vector.present is None else vector.present[:limit],
     )
-    return dataclasses.replace(result, vector=fewer), True
+    return msgspec.structs.replace(result, vector=fewer), True

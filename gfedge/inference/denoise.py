@@ -13,9 +13,9 @@ import threading
 import time
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import partial
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -144,8 +144,7 @@ def kept(
     return np.where(mask, x, between(picture, noise, t))
 
 
-@dataclass(eq=False)
-class Sample:
+class Sample(msgspec.Struct, eq=False):
     """One image of a job on its way."""
 
     job: GenerateJob

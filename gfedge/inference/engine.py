@@ -13,10 +13,10 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from gfedge.inference.denoise import DenoiseLane, GenerateJob, check_pictures
@@ -215,11 +215,15 @@ class Engine:
                 return
             log.error("the GPU was lost: %s", text)
             if not self.options.cpu_fallback:
-                self.found = replace(self.device, note=f"the GPU was lost: {text}", lost=text)
+                self.found = msgspec.structs.replace(
+                    self.device, note=f"the GPU was lost: {text}", lost=text
+                )
                 return
             for lane in self.lanes.values():
                 lane.move()
-        self._begin(replace(on_cpu(f"the GPU was lost ({text}): running on CPU"), lost=text))
+        self._begin(
+            msgspec.structs.replace(on_cpu(f"the GPU was lost ({text}): running on CPU"), lost=text)
+        )
 
     def _work(self, place: Place) -> None:
         """What each thread does: take a unit from the lane whose turn it is, run it, look again."""

@@ -24,7 +24,9 @@ class Fault:
             return
         match self.kind:
             case "segv":
-                os.kill(os.getpid(), signal.SIGSEGV)
+                signal.pthread_kill(
+                    threading.get_ident(), signal.SIGSEGV
+                )  # this thread goes no further
             case "oom":
                 os.kill(os.getpid(), signal.SIGKILL)
             case "exit":

@@ -18,7 +18,6 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -60,8 +59,7 @@ KEPT_PREFIXES = ("LC_", "LD_", "CUDA_", "NVIDIA_", "OMP_", "_PYI_")
 """Of the environment: what libraries need to be found (`_PYI_`: those of the single binary), and no secrets."""
 
 
-@dataclass(eq=False)
-class Call:
+class Call(msgspec.Struct, eq=False):
     """Something that was asked of the process."""
 
     id: int

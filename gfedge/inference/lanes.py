@@ -11,9 +11,10 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
 from functools import partial
 from typing import Generic, TypeVar
+
+import msgspec
 
 from gfedge.inference.jobs import Job, settle_cancelled
 from gfedge.inference.sessions import Model, Sessions, reason
@@ -23,8 +24,7 @@ Unit = Callable[[], None]
 AnyJob = TypeVar("AnyJob", bound=Job)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Place:
+class Place(msgspec.Struct, frozen=True, kw_only=True):
     """Where units run."""
 
     options: EngineOptions

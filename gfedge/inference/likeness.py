@@ -7,8 +7,8 @@ SSIM by Wang et al. (2004) on luma, over square windows of 7 pixels with the con
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -23,8 +23,7 @@ MOST_PIXELS = 16 << 20
 """Above it SSIM is left out: it takes some 40 bytes a pixel."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Likeness:
+class Likeness(msgspec.Struct, frozen=True, kw_only=True):
     """Two pictures compared."""
 
     psnr: float

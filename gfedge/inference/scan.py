@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+
+import msgspec
 
 MAX_DEPTH = 64
 MAX_FIELDS = 2_000_000
@@ -44,13 +45,12 @@ class ScanError(ValueError):
     """Not an ONNX file, or one beyond the limits; the text says which."""
 
 
-@dataclass(kw_only=True)
-class Scan:
+class Scan(msgspec.Struct, kw_only=True):
     """What an ONNX file holds."""
 
-    ops: set[Op] = field(default_factory=set)
+    ops: set[Op] = msgspec.field(default_factory=set)
     """Operators that nodes call and that are not functions of the file itself."""
-    locations: set[str] = field(default_factory=set)
+    locations: set[str] = msgspec.field(default_factory=set)
     """Where tensors keep their data outside the file."""
     functions: int = 0
     expanded_nodes: int = 0
@@ -60,19 +60,17 @@ class Scan:
 Calls = Counter[Op]
 
 
-@dataclass
-class _Reading:
+class _Reading(msgspec.Struct):
     """What has been read so far: calls of the main graph (None) and of each function."""
 
-    calls: dict[int | None, Calls] = field(default_factory=lambda: {None: Counter()})
-    names: dict[Op, int] = field(default_factory=dict)
-    locations: set[str] = field(default_factory=set)
+    calls: dict[int | None, Calls] = msgspec.field(default_factory=lambda: {None: Counter()})
+    names: dict[Op, int] = msgspec.field(default_factory=dict)
+    locations: set[str] = msgspec.field(default_factory=set)
     fields: int = 0
     graphs: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class _Message:
+class _Message(msgspec.Struct, frozen=True):
     kind: str
     data: memoryview
     depth: int

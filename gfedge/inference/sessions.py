@@ -11,9 +11,9 @@ import re
 import threading
 import time
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -90,20 +90,21 @@ def reason(error: BaseException) -> str:
     return ORT_PREFIX.sub("", text)[:300] or type(error).__name__
 
 
-@dataclass(eq=False)
-class Model:
+class Model(msgspec.Struct, eq=False):
     """A model in memory."""
 
     folder: ModelFolder
     session: Any
     vocabulary: Vocabulary | None
     memory_bytes: int
-    buffers: list[bytes] = field(repr=False)
+    buffers: list[bytes]
     """External tensors; ONNX Runtime reads them in place, so they live as long as the session."""
-    deadline: Deadline = field(default_factory=lambda: Deadline(EngineOptions.run_seconds))
+    deadline: Deadline = msgspec.field(
+        default_factory=lambda: Deadline(EngineOptions().run_seconds)
+    )
     lost: Callable[[str], None] = lambda reason: None
     """Called when the device no longer answers."""
-    fault: Fault = field(default_factory=Fault)
+    fault: Fault = msgspec.field(default_factory=Fault)
     load_seconds: float = 0.0
     users: int = 0
     used: float = 0.0

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterator
-from dataclasses import dataclass
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -26,8 +26,7 @@ EDGE = 4
 """Pixels of edge replication around a picture; more makes the border of this net no better (measured)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Tile:
+class Tile(msgspec.Struct, frozen=True):
     """A rectangle of the source picture and the window that is fed to the net for it.
 
     All numbers are source pixels; `window_top` and `window_left` may be negative, where the padding is.

@@ -10,9 +10,9 @@ import threading
 import time
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import partial
 
+import msgspec
 import numpy as np
 
 from gfedge.inference.jobs import Job
@@ -32,8 +32,7 @@ LEAST_TILE = 32
 """Below this a tile is not halved any more when memory runs out: its surroundings are most of it."""
 
 
-@dataclass(eq=False)
-class Pass:
+class Pass(msgspec.Struct, eq=False):
     """One run over a picture: `source` enlarged by `factor` into `out`, tile by tile."""
 
     source: Pixels
@@ -91,8 +90,7 @@ class UpscaleJob(Job):
         return not self.factors
 
 
-@dataclass(frozen=True, slots=True)
-class Piece:
+class Piece(msgspec.Struct, frozen=True):
     """A tile that a thread has taken."""
 
     job: UpscaleJob

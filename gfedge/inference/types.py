@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
+
+import msgspec
 
 if TYPE_CHECKING:  # numpy is imported where it works, see the package
     import numpy as np
@@ -64,8 +65,7 @@ class Cancel:
             raise Cancelled
 
 
-@dataclass(frozen=True, kw_only=True)
-class EngineOptions:
+class EngineOptions(msgspec.Struct, frozen=True, kw_only=True):
     """How the engine uses the machine."""
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
@@ -88,8 +88,7 @@ class EngineOptions:
     """For tests: what goes wrong (faults.py)."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class ModelFolder:
+class ModelFolder(msgspec.Struct, frozen=True, kw_only=True):
     """A model folder as read and verified: `models/<name>/<version>/model.toml` and the files it names."""
 
     name: str
@@ -105,26 +104,25 @@ class ModelFolder:
     licence: str = ""
     source: str = ""
     created_at: str = ""
-    inputs: dict[str, str] = field(default_factory=dict)
-    defaults: dict[str, Any] = field(default_factory=dict)
-    limits: dict[str, Any] = field(default_factory=dict)
-    pipeline: dict[str, Any] = field(default_factory=dict)
-    training: dict[str, Any] = field(default_factory=dict)
-    dataset: dict[str, Any] = field(default_factory=dict)
-    metrics: dict[str, float] = field(default_factory=dict)
+    inputs: dict[str, str] = msgspec.field(default_factory=dict)
+    defaults: dict[str, Any] = msgspec.field(default_factory=dict)
+    limits: dict[str, Any] = msgspec.field(default_factory=dict)
+    pipeline: dict[str, Any] = msgspec.field(default_factory=dict)
+    training: dict[str, Any] = msgspec.field(default_factory=dict)
+    dataset: dict[str, Any] = msgspec.field(default_factory=dict)
+    metrics: dict[str, float] = msgspec.field(default_factory=dict)
     """What its makers measured, by name."""
-    styles: dict[str, Any] = field(default_factory=dict)
+    styles: dict[str, Any] = msgspec.field(default_factory=dict)
     """Of a generate model: what each style adds to a request, by its name."""
-    vocabulary: dict[str, Any] = field(default_factory=dict)
+    vocabulary: dict[str, Any] = msgspec.field(default_factory=dict)
     """Of a generate model: `documented`, the words that its evaluation found it draws."""
-    golden: dict[str, Any] = field(default_factory=dict)
+    golden: dict[str, Any] = msgspec.field(default_factory=dict)
     """What a new version is compared on besides the inputs that come with gfedge."""
     bytes: int = 0
     """Size of the named files together."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class LoadedModel:
+class LoadedModel(msgspec.Struct, frozen=True, kw_only=True):
     """A model that is in memory now."""
 
     name: str
@@ -137,8 +135,7 @@ class LoadedModel:
     """A job is using it, so it is not unloaded."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Device:
+class Device(msgspec.Struct, frozen=True, kw_only=True):
     """Where graphs run, and one calm line about it."""
 
     provider: Literal["CUDAExecutionProvider", "CPUExecutionProvider"]
@@ -150,8 +147,7 @@ class Device:
     """What keeps CUDA from being used, for `gfedge doctor`: each entry says how to mend it."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class GenerateRequest:
+class GenerateRequest(msgspec.Struct, frozen=True, kw_only=True):
     """Images to sample. Image i has its own noise stream, from `seed + i`, whatever batch it runs in."""
 
     prompt: str
@@ -171,8 +167,7 @@ class GenerateRequest:
     """uint8 [size, size]: what is drawn anew; where it is 0, the pixels of `init_image` stay."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class UpscaleRequest:
+class UpscaleRequest(msgspec.Struct, frozen=True, kw_only=True):
     """One upscaling. `smooth` runs the net; `pixel` repeats pixels and needs none."""
 
     scale: Literal[2, 3, 4, 8] = 4
@@ -180,8 +175,7 @@ class UpscaleRequest:
     tileable: bool = False
 
 
-@dataclass(frozen=True, kw_only=True)
-class Result:
+class Result(msgspec.Struct, frozen=True, kw_only=True):
     """What a run gave, and where its time went."""
 
     images: list[Pixels]
@@ -193,7 +187,7 @@ class Result:
     tiles: int = 0
     unknown_words: tuple[str, ...] = ()
     """Words of the prompt that the model has never seen; they act through their sub-words alone."""
-    suggestions: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    suggestions: dict[str, tuple[str, ...]] = msgspec.field(default_factory=dict)
     """For unknown words, the nearest known ones by spelling."""
     dropped_words: tuple[str, ...] = ()
     """Words of the prompt that had no effect: those beyond the model's length, or all if none of them says anything."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from gfedge import errors
 from gfedge.db import Cursor
@@ -20,8 +21,7 @@ MOST_NODES = 10_000
 RECORDED = "recorded_as"
 
 
-@dataclass(frozen=True, kw_only=True)
-class History:
+class History(msgspec.Struct, frozen=True, kw_only=True):
     """A part of the graph with the facts of its nodes."""
 
     subject: Node

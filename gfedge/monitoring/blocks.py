@@ -8,8 +8,8 @@ of a server's own metrics, 1.4 of noisy gauges with two decimals, where plain ma
 from __future__ import annotations
 
 import zlib
-from dataclasses import dataclass
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -27,8 +27,7 @@ RAW = 255
 LEVEL = 1
 
 
-@dataclass(frozen=True, slots=True)
-class Block:
+class Block(msgspec.Struct, frozen=True):
     """Samples of series at shared times; `ids` are ascending, `values` is [ids, times]."""
 
     ids: Ids

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Iterator
-from dataclasses import replace
 from importlib import resources
 from typing import Any
 
@@ -127,7 +126,7 @@ def _target(
     query = target["expr"]
     for name, value in variables.items():
         query = query.replace(name, value)
-    limits = replace(engine.limits, seconds=SECONDS)
+    limits = msgspec.structs.replace(engine.limits, seconds=SECONDS)
     try:
         found = engine.range(
             query, steps[0], steps[-1], steps.step, limits=limits, cancelled=cancelled

@@ -9,8 +9,8 @@ from __future__ import annotations
 import socket
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 
+import msgspec
 from prometheus_client import Counter, Histogram
 from prometheus_client.metrics_core import Metric
 
@@ -20,8 +20,7 @@ from gfedge.metrics import Measured
 MIB = 1 / (1 << 20)
 
 
-@dataclass(frozen=True)
-class Alias:
+class Alias(msgspec.Struct, frozen=True):
     """Another name of a GPU metric: by which factor, and of which values where there are several."""
 
     name: str

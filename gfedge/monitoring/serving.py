@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 
 import msgspec
 
@@ -35,8 +34,7 @@ class VersionState(msgspec.Struct, kw_only=True, frozen=True):
         return self.state if self.state in STATES else "failed"
 
 
-@dataclass(frozen=True, kw_only=True)
-class Serving:
+class Serving(msgspec.Struct, frozen=True, kw_only=True):
     """What is asked of the server at each tick, and by those who look at its status. None of it waits."""
 
     versions: Callable[[], Iterable[VersionState]]

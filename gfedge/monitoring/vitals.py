@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+
+import msgspec
 
 from gfedge import errors
 from gfedge.monitoring.queries import Cancelled, Queries
@@ -23,8 +24,7 @@ UNITS = {
 }
 
 
-@dataclass(frozen=True)
-class Vital:
+class Vital(msgspec.Struct, frozen=True):
     """A value with a name."""
 
     name: str
@@ -90,7 +90,7 @@ async def evaluate(queries: Queries, vitals: Iterable[Vital], time_ms: int) -> l
 
 
 def _value(engine: Engine, vital: Vital, time_ms: int, cancelled: Cancelled) -> Value:
-    limits = replace(engine.limits, seconds=SECONDS)
+    limits = msgspec.structs.replace(engine.limits, seconds=SECONDS)
     try:
         found = engine.instant(vital.query, time_ms, limits=limits, cancelled=cancelled)
     except QueryError as error:

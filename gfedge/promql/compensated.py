@@ -6,15 +6,14 @@ Prometheus sums with Kahan's and Neumaier's algorithm; the tree does the same fo
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
+import msgspec
 import numpy as np
 
 from gfedge.promql.types import Index, Values
 
 
-@dataclass(frozen=True, slots=True)
-class Sum:
+class Sum(msgspec.Struct, frozen=True):
     """`high + low`, where low is what rounding took from high."""
 
     high: Values
@@ -58,8 +57,7 @@ def tree(values: Values) -> Sum:
         return Sum(values[0], low)
 
 
-@dataclass(frozen=True, slots=True)
-class Level:
+class Level(msgspec.Struct, frozen=True):
     """One level of the tree: pairs of neighbours in a group become one row."""
 
     left: Index

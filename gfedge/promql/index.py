@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
+import msgspec
 import numpy as np
 
 from gfedge.promql.types import NAME, Index, Labels, LabelSets, Matcher, Selector
@@ -13,8 +13,7 @@ KEPT = 512
 """Selections that are remembered."""
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(msgspec.Struct, frozen=True):
     """The rows that match, ascending, and their label sets: the same objects for the same question."""
 
     rows: Index

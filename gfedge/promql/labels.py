@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable
-from dataclasses import dataclass
 
+import msgspec
 import numpy as np
 
 from gfedge.promql.compensated import Plan, plan
@@ -17,8 +17,7 @@ META = frozenset((NAME, "__type__", "__unit__"))
 SAME = "vector cannot contain metrics with the same labelset"
 
 
-@dataclass(frozen=True, slots=True)
-class Groups:
+class Groups(msgspec.Struct, frozen=True):
     """Rows that belong together, and the label set of each group."""
 
     of_row: Index

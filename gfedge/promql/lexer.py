@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass
 from typing import Literal, NoReturn
+
+import msgspec
 
 from gfedge.promql.syntax import AGGREGATIONS, Span
 from gfedge.promql.types import QueryError
@@ -60,8 +61,7 @@ def position(text: str, offset: int) -> str:
     return f"{line}:{column}"
 
 
-@dataclass(frozen=True, slots=True)
-class Token:
+class Token(msgspec.Struct, frozen=True):
     kind: Kind
     text: str
     """As written; of a word or operator in lower case."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import functools
 import math
-from dataclasses import replace
 from typing import TypeVar
+
+import msgspec
 
 from gfedge.promql import checks, durations
 from gfedge.promql.lexer import KEYWORDS, ParseError, Token
@@ -133,7 +134,9 @@ class Parser(Selectors):
             if self._word("group_left", "group_right"):
                 left = self._next().text == "group_left"
                 include = self._labels() if self._is("(") else ()
-                found = replace(found, group="left" if left else "right", include=include)
+                found = msgspec.structs.replace(
+                    found, group="left" if left else "right", include=include
+                )
         while self._word(*_FILLS) and self._peek(1).text == "(":
             found = self._fill(found)
         return found
@@ -144,8 +147,10 @@ class Parser(Selectors):
         value = self._signed(word)
         self._take(")", word)
         if word != "fill_right":
-            matching = replace(matching, fill_left=value)
-        return matching if word == "fill_left" else replace(matching, fill_right=value)
+            matching = msgspec.structs.replace(matching, fill_left=value)
+        return (
+            matching if word == "fill_left" else msgspec.structs.replace(matching, fill_right=value)
+        )
 
     def _unary(self) -> Expr:
         if not self._is("-", "+"):
@@ -202,7 +207,7 @@ class Parser(Selectors):
         self._next()
         offset, self._index = durations.parse_offset(self.text, self._tokens, self._index)
         if isinstance(operand, Range):
-            return replace(operand, selector=self._shift(operand.selector, offset))
+            return msgspec.structs.replace(operand, selector=self._shift(operand.selector, offset))
         if not isinstance(operand, (Selector, Subquery)):
             self._fail(
                 operand.span,
@@ -213,13 +218,13 @@ class Parser(Selectors):
     def _shift(self, operand: Modified, offset: Duration) -> Modified:
         if operand.offset is not None:
             self._fail(operand.span, "offset may not be set multiple times")
-        return self._extended(replace(operand, offset=offset))
+        return self._extended(msgspec.structs.replace(operand, offset=offset))
 
     def _at(self, operand: Expr) -> Expr:
         self._next()
         moment = self._moment(operand)
         if isinstance(operand, Range):
-            return replace(operand, selector=self._pin(operand.selector, moment))
+            return msgspec.structs.replace(operand, selector=self._pin(operand.selector, moment))
         if not isinstance(operand, (Selector, Subquery)):
             self._fail(
                 operand.span,
@@ -230,12 +235,12 @@ class Parser(Selectors):
     def _pin(self, operand: Modified, moment: Moment) -> Modified:
         if operand.at is not None:
             self._fail(operand.span, "@ <timestamp> may not be set multiple times")
-        return self._extended(replace(operand, at=moment))
+        return self._extended(msgspec.structs.replace(operand, at=moment))
 
     def _extended(self, operand: Modified) -> Modified:
         """With a span that ends where the parser is."""
         end = self._tokens[self._index - 1].span[1]
-        return replace(operand, span=(operand.span[0], end))
+        return msgspec.structs.replace(operand, span=(operand.span[0], end))
 
     def _moment(self, operand: Expr) -> Moment:
         token = self._peek()
@@ -264,9 +269,13 @@ class Parser(Selectors):
         if selector.extent:
             self._fail(operand.span, "anchored and smoothed modifiers may be set only once")
         made = self._extended(
-            replace(selector, extent="smoothed" if token.text == "smoothed" else "anchored")
+            msgspec.structs.replace(
+                selector, extent="smoothed" if token.text == "smoothed" else "anchored"
+            )
         )
-        return replace(operand, selector=made) if isinstance(operand, Range) else made
+        return (
+            msgspec.structs.replace(operand, selector=made) if isinstance(operand, Range) else made
+        )
 
     # -- operands
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 
+import msgspec
 import numpy as np
 
 from gfedge.promql.lexer import position
@@ -13,8 +13,7 @@ from gfedge.promql.syntax import Expr
 from gfedge.promql.types import Limits, QueryError, Storage, Times
 
 
-@dataclass(frozen=True, slots=True)
-class Steps:
+class Steps(msgspec.Struct, frozen=True):
     """The moments at which an expression is evaluated, in milliseconds."""
 
     start: int
@@ -35,8 +34,7 @@ def _never() -> bool:
     return False
 
 
-@dataclass(slots=True, kw_only=True)
-class Query:
+class Query(msgspec.Struct, kw_only=True):
     """What the parts of an evaluation share."""
 
     text: str
@@ -51,8 +49,8 @@ class Query:
     """In all windows together, as Prometheus counts them."""
     loaded: int = 0
     peak: int = 0
-    warnings: dict[str, None] = field(default_factory=dict)
-    infos: dict[str, None] = field(default_factory=dict)
+    warnings: dict[str, None] = msgspec.field(default_factory=dict)
+    infos: dict[str, None] = msgspec.field(default_factory=dict)
     _deadline: float = 0.0
 
     def __post_init__(self) -> None:

@@ -5,8 +5,7 @@ The mathematics is that of Prometheus' extrapolatedRate and, for `anchored` and 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+import msgspec
 import numpy as np
 
 from gfedge.promql.compensated import tree
@@ -99,8 +98,7 @@ def instant(windows: Windows, *, counter: bool, per_second: bool) -> tuple[Value
         return (result / (gap / 1000) if per_second else result), present
 
 
-@dataclass(frozen=True, slots=True)
-class Edges:
+class Edges(msgspec.Struct, frozen=True):
     """The values at both edges of a window, and the samples strictly between them."""
 
     left: Values

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
+import msgspec
 import numpy as np
 
 from gfedge.promql import durations
@@ -138,8 +138,7 @@ def _smoothed(query: Query, block: Block, at: Times, when: bool) -> tuple[Values
     return values, windows.full(present)
 
 
-@dataclass(frozen=True, slots=True)
-class RangeVector:
+class RangeVector(msgspec.Struct, frozen=True):
     """The windows of a range selector or a subquery, in parts."""
 
     labels: LabelSets

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import msgspec
 
 from gfedge.promql.syntax import ValueType
 
 
-@dataclass(frozen=True, slots=True)
-class Signature:
+class Signature(msgspec.Struct, frozen=True):
     args: tuple[ValueType, ...]
     optional: int = 0
     """How many of the last arguments may be left out; -1: the last one may be repeated or left out."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
+
+import msgspec
 
 from gfedge.promql.types import Matcher
 
@@ -21,16 +22,14 @@ COMPARISONS = {"==", "!=", ">", "<", ">=", "<="}
 SET_OPERATORS = {"and", "or", "unless"}
 
 
-@dataclass(frozen=True, slots=True)
-class DurationCall:
+class DurationCall(msgspec.Struct, frozen=True):
     """`step()`, `range()`, `min_of(a, b)` or `max_of(a, b)` where a duration stands."""
 
     name: str
     args: tuple[Duration, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class DurationOperation:
+class DurationOperation(msgspec.Struct, frozen=True):
     op: str
     left: Duration
     right: Duration
@@ -45,30 +44,22 @@ Moment: TypeAlias = float | Literal["start", "end"] | None
 Extent: TypeAlias = Literal["", "anchored", "smoothed"]
 
 
-def _span() -> Span:
-    return (0, 0)
+class Node(msgspec.Struct, frozen=True, kw_only=True):
+    span: Span = (0, 0)
+    depth: int = 1
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Node:
-    span: Span = field(default_factory=_span, compare=False, repr=False)
-    depth: int = field(default=1, compare=False, repr=False)
-
-
-@dataclass(frozen=True, slots=True)
-class Number(Node):
+class Number(Node, frozen=True):
     value: float
-    seconds: bool = field(default=False, compare=False)
+    seconds: bool = False
     """It was written as a duration."""
 
 
-@dataclass(frozen=True, slots=True)
-class Text(Node):
+class Text(Node, frozen=True):
     value: str
 
 
-@dataclass(frozen=True, slots=True)
-class Selector(Node):
+class Selector(Node, frozen=True):
     name: str
     matchers: tuple[Matcher, ...]
     """All of them, the name's too."""
@@ -77,16 +68,14 @@ class Selector(Node):
     extent: Extent = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Range(Node):
+class Range(Node, frozen=True):
     """A range vector selector, `selector[duration]`."""
 
     selector: Selector
     duration: Duration
 
 
-@dataclass(frozen=True, slots=True)
-class Subquery(Node):
+class Subquery(Node, frozen=True):
     expr: Expr
     duration: Duration
     step: Duration | None
@@ -94,19 +83,16 @@ class Subquery(Node):
     at: Moment = None
 
 
-@dataclass(frozen=True, slots=True)
-class Paren(Node):
+class Paren(Node, frozen=True):
     expr: Expr
 
 
-@dataclass(frozen=True, slots=True)
-class Unary(Node):
+class Unary(Node, frozen=True):
     op: str
     expr: Expr
 
 
-@dataclass(frozen=True, slots=True)
-class Matching:
+class Matching(msgspec.Struct, frozen=True):
     """Which series of both sides belong together."""
 
     on: bool = False
@@ -123,8 +109,7 @@ class Matching:
         return self.fill_left is not None or self.fill_right is not None
 
 
-@dataclass(frozen=True, slots=True)
-class Binary(Node):
+class Binary(Node, frozen=True):
     op: str
     left: Expr
     right: Expr
@@ -132,14 +117,12 @@ class Binary(Node):
     returns_bool: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Call(Node):
+class Call(Node, frozen=True):
     function: str
     args: tuple[Expr, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Aggregate(Node):
+class Aggregate(Node, frozen=True):
     op: str
     expr: Expr
     param: Expr | None = None

@@ -7,9 +7,9 @@ the bits `STALE_BITS`, and a storage hands it on as a sample like any other.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, TypeAlias
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -59,8 +59,7 @@ class LabelSets:
             return made
 
 
-@dataclass(frozen=True, slots=True)
-class Aligned:
+class Aligned(msgspec.Struct, frozen=True):
     """Series that were sampled by one clock: `values[row, column]` was taken at `times[column]`."""
 
     labels: LabelSets
@@ -72,8 +71,7 @@ class Aligned:
     """[series, times]: False where there is no sample; None where there is every one."""
 
 
-@dataclass(frozen=True, slots=True)
-class Irregular:
+class Irregular(msgspec.Struct, frozen=True):
     """Series with times of their own: row r has the samples `offsets[r]` to `offsets[r + 1]` of the flat arrays."""
 
     labels: LabelSets
@@ -91,14 +89,13 @@ Pattern: TypeAlias = Callable[[str], bool]
 """A compiled regular expression: whether it matches the whole value."""
 
 
-@dataclass(frozen=True, slots=True)
-class Matcher:
+class Matcher(msgspec.Struct, frozen=True):
     """One condition of a selector; a missing label counts as the empty value."""
 
     name: str
     op: Literal["=", "!=", "=~", "!~"]
     value: str
-    pattern: Pattern | None = field(default=None, compare=False, repr=False)
+    pattern: Pattern | None = None
     """Of =~ and !~ ; `matching.matcher` compiles it."""
 
     def matches(self, value: str) -> bool:
@@ -107,8 +104,7 @@ class Matcher:
         return self.pattern(value) is (self.op == "=~")
 
 
-@dataclass(frozen=True, slots=True)
-class Metadata:
+class Metadata(msgspec.Struct, frozen=True):
     """What is known of a metric; the type is counter, gauge, histogram, summary, info, stateset or unknown."""
 
     type: str
@@ -119,8 +115,7 @@ class Metadata:
 Selector: TypeAlias = Sequence[Matcher]
 
 
-@dataclass(frozen=True, slots=True)
-class Need:
+class Need(msgspec.Struct, frozen=True):
     """What a selection is for: a storage may hand out fewer samples where these say the same."""
 
     milliseconds: int = 0
@@ -175,8 +170,7 @@ class QueryError(Exception):
         self.kind: ErrorType = kind
 
 
-@dataclass(frozen=True, slots=True)
-class Vector:
+class Vector(msgspec.Struct, frozen=True):
     """Series by steps: `values[row, step]`, where `present` (None: everywhere)."""
 
     labels: LabelSets
@@ -190,8 +184,7 @@ class Vector:
         return np.ones(self.values.shape, np.bool_) if self.present is None else self.present
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """What one query may cost at most."""
 
     bytes: int = 16_384
@@ -205,8 +198,7 @@ class Limits:
     seconds: float = 60.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Result:
+class Result(msgspec.Struct, frozen=True, kw_only=True):
     """An answer. Exactly one of its four forms holds: `type` says which."""
 
     type: Literal["scalar", "string", "vector", "matrix"]

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 
+import msgspec
 import numpy as np
 
 from gfedge.promql.types import (
@@ -28,8 +28,7 @@ CHUNK = 1 << 17
 """Values that are worked on at a time, so that they stay in the processor's cache."""
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
+class Part(msgspec.Struct, frozen=True):
     """Rows of a selection that share the form of their samples."""
 
     rows: Index
@@ -199,8 +198,7 @@ class Windows:
         return Chunk(rows, steps, values, times, counts, inside)
 
 
-@dataclass(frozen=True, slots=True)
-class Chunk:
+class Chunk(msgspec.Struct, frozen=True):
     """Windows spread out: the first axis is the place in the window, then series, then steps."""
 
     rows: slice

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -28,8 +27,7 @@ JUDGE_NOISE = 0.02
 """What that may differ by between two evaluations of models that are equally good."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Candidate:
+class Candidate(msgspec.Struct, frozen=True, kw_only=True):
     """A version that is to be promoted, and what it would stand beside or replace."""
 
     row: ModelVersionRow

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import re
 import time
 from pathlib import Path
@@ -29,8 +28,7 @@ DEFINING = ("kind", "inputs", "defaults", "limits", "pipeline", "styles")
 _plain = re.compile(r"[A-Za-z0-9._-]+/[A-Za-z0-9._-]+")
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Origin:
+class Origin(msgspec.Struct, frozen=True, kw_only=True):
     """Who registers a version, and what it came from; ids, or empty."""
 
     by: str
@@ -196,4 +194,4 @@ def _kept(registry: Registry, placed: Path) -> ModelFolder:
     except ModelRefused as error:
         raise examination.refused(str(error)) from None
     path = registry.files.keep(placed, folder.name, folder.version)
-    return dataclasses.replace(folder, path=path)
+    return msgspec.structs.replace(folder, path=path)

@@ -6,8 +6,9 @@ import asyncio
 import math
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from gfedge import inference
 from gfedge.inference.types import (
@@ -31,8 +32,7 @@ PERFECT_PSNR = 100.0
 PATIENCE = 300.0
 
 
-@dataclass
-class Showing:
+class Showing(msgspec.Struct):
     """What a version showed."""
 
     seconds: float = math.inf
@@ -41,8 +41,8 @@ class Showing:
     ssim: float = 0.0
     drawn: float = 0.0
     """Share of the prompts that gave a picture."""
-    fastest: dict[int, float] = field(default_factory=dict)
-    outputs: dict[int, Pixels] = field(default_factory=dict)
+    fastest: dict[int, float] = msgspec.field(default_factory=dict)
+    outputs: dict[int, Pixels] = msgspec.field(default_factory=dict)
 
 
 Run = Callable[[ModelFolder, int], Awaitable[Pixels]]

@@ -9,8 +9,9 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
 from pathlib import Path
+
+import msgspec
 
 from gfedge.db import Cursor, Database, new_id
 from gfedge.retention import store, sweep
@@ -28,8 +29,7 @@ RUNS_A_COMMIT = 500
 DAY = 86_400.0
 
 
-@dataclass(kw_only=True)
-class Memory:
+class Memory(msgspec.Struct, kw_only=True):
     """What a running server knows besides its database: what it uses, and whom to tell of what went."""
 
     assets_in_use: Callable[[], list[str]] = list
@@ -38,15 +38,14 @@ class Memory:
     )
 
 
-@dataclass(kw_only=True)
-class Plan:
+class Plan(msgspec.Struct, kw_only=True):
     """What may go, as of one moment."""
 
-    runs: list[Candidate] = field(default_factory=list)
-    kept: list[Kept] = field(default_factory=list)
-    experiments: list[str] = field(default_factory=list)
-    assets: list[tuple[str, int]] = field(default_factory=list)
-    artifacts: list[tuple[str, int]] = field(default_factory=list)
+    runs: list[Candidate] = msgspec.field(default_factory=list)
+    kept: list[Kept] = msgspec.field(default_factory=list)
+    experiments: list[str] = msgspec.field(default_factory=list)
+    assets: list[tuple[str, int]] = msgspec.field(default_factory=list)
+    artifacts: list[tuple[str, int]] = msgspec.field(default_factory=list)
 
 
 class Collector:

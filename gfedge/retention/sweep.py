@@ -10,8 +10,9 @@ import contextlib
 import shutil
 import stat
 from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass
 from pathlib import Path
+
+import msgspec
 
 from gfedge import content
 from gfedge.digests import DIGEST
@@ -21,8 +22,7 @@ LOG = "log.txt"
 """What a training printed."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Stored:
+class Stored(msgspec.Struct, frozen=True, kw_only=True):
     """A file of a folder that is named by content."""
 
     path: Path

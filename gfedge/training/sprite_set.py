@@ -13,7 +13,6 @@ import re
 import tomllib
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -54,16 +53,15 @@ class Recipe(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=Tr
     sources: Annotated[list[Source], Meta(min_length=1)]
 
 
-@dataclass
-class Built:
+class Built(msgspec.Struct):
     """A set, and what was left out of it."""
 
     name: str
-    pictures: list[Pixels] = field(default_factory=list)
-    notes: list[dict[str, Any]] = field(default_factory=list)
-    left_out: Counter[str] = field(default_factory=Counter)
+    pictures: list[Pixels] = msgspec.field(default_factory=list)
+    notes: list[dict[str, Any]] = msgspec.field(default_factory=list)
+    left_out: Counter[str] = msgspec.field(default_factory=Counter)
     """How many pictures, by why."""
-    unreadable: list[str] = field(default_factory=list)
+    unreadable: list[str] = msgspec.field(default_factory=list)
 
     @property
     def licence(self) -> str:
