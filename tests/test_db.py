@@ -15,6 +15,7 @@ import pytest
 
 from gfedge import errors, migrate
 from gfedge.db import Cursor, Database, new_id, rows
+from gfedge.rows import MAX_PARSED
 
 
 class Point(msgspec.Struct, kw_only=True, frozen=True):
@@ -88,6 +89,40 @@ async def test_a_row_that_does_not_fit_leaves_nothing_behind(db: Database) -> No
     with pytest.raises(duckdb.Error):
         await db.insert(Point(name="good", value=1), Point(name="bad", value="no number"))  # type: ignore[arg-type]
     assert await db.read(count) == 0
+
+
+@pytest.mark.parametrize("count_of_good", [1, 3, 50])
+async def test_rows_of_one_table_go_in_together_or_not_at_all(
+    db: Database, count_of_good: int
+) -> None:
+    """They are one statement, by INSERT or by an appender, that commits itself."""
+    good = [Point(name=str(i), value=i) for i in range(count_of_good)]
+    bad = Point(name="bad", value="no number")  # type: ignore[arg-type]
+    for batch in ([*good, bad], [bad, *good]):
+        with pytest.raises(duckdb.Error):
+            await db.insert(*batch)
+    assert await db.read(count) == 0
+    await db.insert(*good)
+    assert await db.read(count) == count_of_good
+
+
+async def test_a_statement_that_is_known_sees_the_tables_as_they_are(db: Database) -> None:
+    """Cursors keep statements parsed; what they mean is looked up each time."""
+    await db.insert(Point(name="a", value=1))
+    wide = "select * from points"
+    assert set((await db.read(rows, wide))[0]) == {"name", "value", "tags"}
+    await db.write(lambda cursor: cursor.execute("alter table points add column more int"))
+    assert set((await db.read(rows, wide))[0]) == {"name", "value", "tags", "more"}
+
+    def many(cursor: Cursor) -> int:
+        for number in range(2 * MAX_PARSED):
+            cursor.execute(f"select {number} from points")
+        cursor.execute(
+            "insert into points (name) values ('b'); insert into points (name) values ('c')"
+        )
+        return count(cursor)
+
+    assert await db.write(many) == 3
 
 
 async def test_many_readers_and_writers_get_their_own_answers(db: Database) -> None:
