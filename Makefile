@@ -21,7 +21,7 @@ COMPILE_ALONE := UV_CUSTOM_COMPILE_COMMAND="make lock" $(VENV)-lock/bin/uv pip c
 	--generate-hashes --no-emit-index-url --no-emit-find-links --python-version 3.11
 COMPILE := $(COMPILE_ALONE) pyproject.toml --group build
 
-.PHONY: help run test check format lock bench soak vastai mlflow dist sbom binary reference clean
+.PHONY: help run test check format lock bench soak vastai mlflow sprites dist sbom binary reference clean
 
 help: ## what can be made
 	@echo 'gfedge: make TARGET [ARGS="..."] [PYTHON=...]'
@@ -68,6 +68,13 @@ $(VENV)-mlflow/.installed: requirements-mlflow.lock | $(VENV)/bin/python
 	@$(VENV)-mlflow/bin/python -m pip --disable-pip-version-check install --quiet --progress-bar off --require-hashes --requirement $<
 	@touch $@
 
+sprites: $(VENV)-sprites/.installed ## put what draws SVGs into .venv-sprites, to make the art behind the sprite models (tools/sprites/README.md)
+
+$(VENV)-sprites/.installed: requirements-sprites.lock | $(VENV)/bin/python
+	@$(BIN)/python -m venv --clear $(VENV)-sprites
+	@$(VENV)-sprites/bin/python -m pip --disable-pip-version-check install --quiet --require-hashes --requirement $<
+	@touch $@
+
 dist: $(RUN_STAMP) ## a wheel and an sdist in dist/, the same bytes every time
 	@$(BIN)/python tools/dist.py $(ARGS)
 
@@ -97,6 +104,7 @@ lock: ## write the lock files anew (needs the network)
 	$(COMPILE) --override $(VENV)-lock/cpu.txt --constraint requirements.lock --output-file requirements-cpu.lock
 	$(COMPILE_ALONE) --upgrade requirements-binary.in --constraint requirements-cpu.lock --output-file requirements-binary.lock
 	$(COMPILE_ALONE) --upgrade requirements-mlflow.in --output-file requirements-mlflow.lock
+	$(COMPILE_ALONE) --upgrade requirements-sprites.in --constraint requirements.lock --output-file requirements-sprites.lock
 
 clean: ## remove .venv, caches and build folders (never your data)
 	rm -rf $(VENV) $(VENV)-lock $(VENV)-vastai $(VENV)-mlflow $(VENV)-binary build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -55,6 +55,9 @@ def _data_folder(args: argparse.Namespace) -> Path:
 def _tell(built: Built, path: Path) -> None:
     facts = built.profile()
     print(f"{path}  {facts['images']} images, {facts['words']} words, {built.licence}")
+    for what in ("sources", "licences"):
+        if len(facts[what]) > 1:
+            print(f"{what}: " + ", ".join(f"{name} {count}" for name, count in facts[what].items()))
     print(f"digest {built.digest}")
     for why, count in facts["left_out"].items():
         print(f"left out: {count} ({why})", file=sys.stderr)

@@ -44,6 +44,10 @@ class Source(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=Tr
     """Words that every caption of it gets: a style."""
     turn: bool = True
     """Whether copies in other hues may be made of it."""
+    weight: Annotated[float, Meta(gt=0, le=100)] = 1
+    """How often a picture of it is drawn in training, against pictures of other sources."""
+    attribution: str = ""
+    """Who is to be named where something made from it is passed on: a line of the model's NOTICE."""
 
 
 class Recipe(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
@@ -62,6 +66,9 @@ class Built(msgspec.Struct):
     left_out: Counter[str] = msgspec.field(default_factory=Counter)
     """How many pictures, by why."""
     unreadable: list[str] = msgspec.field(default_factory=list)
+    sources: Counter[str] = msgspec.field(default_factory=Counter)
+    """How many pictures, by folder."""
+    attributions: list[str] = msgspec.field(default_factory=list)
 
     @property
     def licence(self) -> str:
@@ -79,6 +86,7 @@ class Built(msgspec.Struct):
         words = Counter(word for note in self.notes for word in (*note["nouns"], *note["words"]))
         return {
             "images": len(self.notes),
+            "sources": dict(self.sources),
             "licences": dict(Counter(note["licence"] for note in self.notes)),
             "words": len(words),
             "frequent": dict(words.most_common(20)),
@@ -98,6 +106,7 @@ def build(recipe: Recipe, root: Path) -> Built:
     """The set that a recipe describes. Raises ValueError where a folder is missing or nothing is left."""
     built, seen = Built(name=recipe.name), set()
     for source in recipe.sources:
+        built.attributions += [source.attribution] * bool(source.attribution)
         folder = root / source.folder
         if not folder.is_dir():
             raise ValueError(f"there is no folder {folder}")
@@ -105,7 +114,7 @@ def build(recipe: Recipe, root: Path) -> Built:
         for path, picture in _pictures(folder, source.grid, built):
             name = path.relative_to(folder).as_posix()
             caption = _name(path) if captions is None else captions.get(name)
-            if caption is None or not (words := split(caption)):
+            if caption is None or not split(caption):
                 built.left_out["no caption"] += 1
                 continue
             fitted = hard(inference.drawing.fitted(picture, SIDE))
@@ -115,8 +124,9 @@ def build(recipe: Recipe, root: Path) -> Built:
                 built.left_out["there already"] += 1
             else:
                 seen.add(key)
+                built.sources[source.folder] += 1
                 built.pictures.append(fitted)
-                built.notes.append(_note(f"{source.folder}/{name}", words, source))
+                built.notes.append(_note(f"{source.folder}/{name}", caption, source))
     if not built.pictures:
         raise ValueError(f"no picture is left: {dict(built.left_out) or 'the folders hold no PNG'}")
     return built
@@ -153,6 +163,7 @@ def save(built: Built, path: Path) -> None:
         pictures=np.stack(built.pictures),
         notes=json.dumps(built.notes),
         licence=built.licence,
+        notice="\n".join(built.attributions),
         name=built.name,
     )
     part.replace(path)
@@ -161,15 +172,20 @@ def save(built: Built, path: Path) -> None:
 # Inside
 
 
-def _note(path: str, words: list[str], source: Source) -> dict[str, Any]:
-    """The last word is what the picture shows, as in `red dragon`; the others say how."""
-    details = [*words[:-1], *(word for word in split(source.words) if word not in words)]
+def _note(path: str, caption: str, source: Source) -> dict[str, Any]:
+    """What follows `|` is what the picture shows, or else the last word, as in `red dragon`; the others say how."""
+    before, _, after = caption.partition("|")
+    words = split(before)
+    nouns = split(after) or words[-1:]
+    details = [word for word in dict.fromkeys((*words, *split(source.words))) if word not in nouns]
+    weight = {"weight": source.weight} if source.weight != 1 else {}
     return {
         "path": path,
-        "nouns": words[-1:],
+        "nouns": nouns,
         "words": details,
         "turn": source.turn,
         "licence": source.licence,
+        **weight,
     }
 
 

@@ -130,11 +130,12 @@ def load(path: Path) -> tuple[Bytes, list[Note], str]:
 
 
 def about(path: Path) -> dict[str, str]:
-    """Name and licence of a train.npz."""
+    """Name, licence and attributions of a train.npz."""
     with np.load(path) as file:
         licence = str(file["licence"]) if "licence" in file else ""
         name = str(file["name"]) if "name" in file else NAME
-    return {"name": name, "licence": licence.split(",")[0]}
+        notice = str(file["notice"]) if "notice" in file else ""
+    return {"name": name, "licence": licence.split(",")[0], "notice": notice}
 
 
 def main() -> None:

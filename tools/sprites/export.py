@@ -209,6 +209,9 @@ def make(run: Path, out: Path, copies: str = "an uncounted number") -> dict[str,
         facts |= {"name": out.parent.name, "version": out.name}
     shipped = facts["data"] == SHIPPED
     templates = HERE / "templates" if shipped else HERE / "templates" / "own"
+    if notice := state.get("data", {}).get("notice"):
+        text = f"{out.parent.name}: weights trained on pictures of others:\n\n{notice}\n"
+        (made / "NOTICE").write_text(text, encoding="utf-8")
     for name in ("model.toml", "CARD.md", "NOTICE") if shipped else ("model.toml", "CARD.md"):
         text = (templates / name).read_text(encoding="utf-8")
         (made / name).write_text(fill(text, facts), encoding="utf-8")

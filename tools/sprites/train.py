@@ -49,13 +49,13 @@ def coloured_copies(
 
 
 def weights_of(notes: list[dict[str, Any]]) -> np.ndarray:
-    """Chance of each picture [n]: a noun of k images weighs about sqrt(k), times its boost."""
+    """Chance of each picture [n]: a noun of k images weighs about sqrt(k), times its boost and its source's weight."""
     count = Counter(noun for n in notes for noun in n["nouns"])
     rare = np.array([min((count[noun] for noun in n["nouns"]), default=1) ** -0.5 for n in notes])
     boost = np.array(
         [max((BOOST[w] for w in n["nouns"] if w in BOOST), default=1.0) for n in notes]
     )
-    weight = np.clip(rare, 0.1, 0.35) * boost
+    weight = np.clip(rare, 0.1, 0.35) * boost * [n.get("weight", 1.0) for n in notes]
     return weight / weight.sum()
 
 
