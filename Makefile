@@ -21,7 +21,7 @@ COMPILE_ALONE := UV_CUSTOM_COMPILE_COMMAND="make lock" $(VENV)-lock/bin/uv pip c
 	--generate-hashes --no-emit-index-url --no-emit-find-links --python-version 3.11
 COMPILE := $(COMPILE_ALONE) pyproject.toml --group build
 
-.PHONY: help run test check format lock bench soak vastai mlflow sprites dist sbom binary reference clean
+.PHONY: help run test check format lock bench soak vastai mlflow peers sprites dist sbom binary reference clean
 
 help: ## what can be made
 	@echo 'gfedge: make TARGET [ARGS="..."] [PYTHON=...]'
@@ -43,10 +43,11 @@ format: $(DEV_STAMP) ## put the code into its format and mend what the linter ca
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(DEV_STAMP) ## every measurement in bench/ (BENCH=superres for one)
-	@set -e; for file in $$(grep -l '^if __name__' bench/$(or $(BENCH),*).py); do \
+bench: $(DEV_STAMP) ## every measurement in bench/, then all tables (BENCH=superres for one; ARGS="--minutes 60")
+	@set -e; for file in $$(grep -l 'parse_args()' bench/$(or $(BENCH),*).py); do \
 	  echo "== $$file"; $(BIN)/python "$$file" $(ARGS); \
 	done
+	@if [ -z '$(BENCH)' ]; then $(BIN)/python bench/table.py; fi
 
 soak: $(DEV_STAMP) ## the long proofs: 200 rounds of kill -9 (ROUNDS=20 for fewer), every edge of every schema
 	@GFEDGE_KILL_ROUNDS=$(or $(ROUNDS),200) $(BIN)/python -m pytest tests/test_crash.py $(ARGS)
@@ -73,6 +74,14 @@ sprites: $(VENV)-sprites/.installed ## put what draws SVGs into .venv-sprites, t
 $(VENV)-sprites/.installed: requirements-sprites.lock | $(VENV)/bin/python
 	@$(BIN)/python -m venv --clear $(VENV)-sprites
 	@$(VENV)-sprites/bin/python -m pip --disable-pip-version-check install --quiet --require-hashes --requirement $<
+	@touch $@
+
+peers: $(VENV)-peers/.installed ## put LitServe and BentoML into .venv-peers, which bench/peers.py holds upscaling against (430 MB)
+
+$(VENV)-peers/.installed: requirements-cpu.lock requirements-peers.lock | $(VENV)/bin/python
+	@$(BIN)/python -m venv --clear $(VENV)-peers
+	@$(VENV)-peers/bin/python -m pip --disable-pip-version-check install --quiet --progress-bar off --require-hashes \
+	  --requirement requirements-cpu.lock --requirement requirements-peers.lock
 	@touch $@
 
 dist: $(RUN_STAMP) ## a wheel and an sdist in dist/, the same bytes every time
@@ -105,9 +114,10 @@ lock: ## write the lock files anew (needs the network)
 	$(COMPILE_ALONE) --upgrade requirements-binary.in --constraint requirements-cpu.lock --output-file requirements-binary.lock
 	$(COMPILE_ALONE) --upgrade requirements-mlflow.in --output-file requirements-mlflow.lock
 	$(COMPILE_ALONE) --upgrade requirements-sprites.in --constraint requirements.lock --output-file requirements-sprites.lock
+	$(COMPILE_ALONE) --upgrade requirements-peers.in --constraint requirements-cpu.lock --output-file requirements-peers.lock
 
 clean: ## remove .venv, caches and build folders (never your data)
-	rm -rf $(VENV) $(VENV)-lock $(VENV)-vastai $(VENV)-mlflow $(VENV)-binary build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf $(VENV) $(VENV)-lock $(VENV)-vastai $(VENV)-mlflow $(VENV)-peers $(VENV)-sprites $(VENV)-binary build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/bin/python:

@@ -6,7 +6,6 @@ their own row when the server died, as a crash leaves them, and 20 more were que
 
 from __future__ import annotations
 
-import argparse
 import json
 import subprocess
 import sys
@@ -17,6 +16,7 @@ from pathlib import Path
 
 import msgspec
 from running import free_port, get
+from table import Table, arguments
 
 from gfedge import migrate
 from gfedge.ai import record, store
@@ -85,9 +85,10 @@ def stopped(process: subprocess.Popen[bytes]) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = arguments(__doc__)
     parser.add_argument("--jobs", type=int, default=100_000)
     args = parser.parse_args()
+    table = Table(__file__, args.json)
     with tempfile.TemporaryDirectory() as folder:
         data, port = Path(folder), free_port()
         path = data / "gfedge.duckdb"
@@ -97,16 +98,17 @@ def main() -> None:
         multiplied(path, args.jobs - 1000, "recorded=True")
         stopped(launch(data, port)[0])
         multiplied(path, 1000, "recorded=False, queued=20")
-        sizes = {path.name: path.stat().st_size >> 20 for path in data.glob("gfedge.duckdb*")}
+        sizes = [path.stat().st_size >> 20 for path in data.glob("gfedge.duckdb*")]
         process, first = launch(data, port)
         began = time.perf_counter()
         generate(port)
-        print(f"{args.jobs} jobs, files in MiB: {sizes}")
-        print(
-            f"first 200 after the crash: {first:.2f} s (to hold: 5); a new job done {time.perf_counter() - began:.2f} s later"
-        )
+        table.add("jobs in the database", args.jobs)
+        table.add("its files", sum(sizes), "MiB")
+        table.add("first 200 after kill -9", first, "s", at_most=5)
+        table.add("until a new job is done, from there", time.perf_counter() - began, "s")
         process.kill()
         process.wait()
+    table.end()
 
 
 if __name__ == "__main__":

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import statistics
 import tempfile
 import time
 from pathlib import Path
+
+from table import Table, arguments
 
 from gfedge import migrate
 from gfedge.db import Cursor, Database, new_id
@@ -53,23 +54,26 @@ async def measure(args: argparse.Namespace, folder: Path) -> None:
     db = Database(folder / "bench.duckdb")
     db.open(migrate.migrate)
     await rate(db, 64, 0.5)
-    ratios = []
-    for number in range(args.rounds):
+    table, ratios = Table(__file__, args.json), []
+    for _ in range(args.rounds):
         alone, together = await rate(db, 1, args.seconds), await rate(db, 64, args.seconds)
         ratios.append(together / alone)
-        print(
-            f"round {number + 1}: 1 caller {alone:.0f}/s, 64 callers {together:.0f}/s, ratio {ratios[-1]:.1f}"
-        )
     batches, slow = await rate(db, 1, args.seconds, 100), await executemany_rate(db, args.seconds)
-    print(f"64 callers over one: {statistics.median(ratios):.1f} (to hold: 20)")
-    print(
-        f"batches of 100: appender {batches:.0f} rows/s, executemany {slow:.0f}, ratio {batches / slow:.0f}"
+    table.add(
+        "durable writes of 64 callers, over one's",
+        together,
+        "/s",
+        peer=alone,
+        ratio=ratios,
+        at_least=20,
     )
+    table.add("rows in batches of 100: appender, over executemany", batches, "/s", peer=slow)
     await asyncio.to_thread(db.close)
+    table.end()
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = arguments(__doc__)
     parser.add_argument("--seconds", type=float, default=2)
     parser.add_argument("--rounds", type=int, default=3)
     with tempfile.TemporaryDirectory() as folder:

@@ -6,7 +6,6 @@ refused; the other sends a job now and then and waits for it.
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import os
 import statistics
@@ -18,6 +17,7 @@ from typing import Any
 
 import aiohttp
 from running import Server, free_port, server
+from table import Table, arguments
 
 from superres import pictures
 
@@ -69,9 +69,10 @@ async def measured(found: Server, admin: str, seconds: float) -> list[Any]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = arguments(__doc__)
     parser.add_argument("--seconds", type=float, default=10.0)
     args = parser.parse_args()
+    table = Table(__file__, args.json)
     os.environ["GFEDGE_MAX_QUEUE"] = "32"
     with tempfile.TemporaryDirectory() as folder:
         file, port = Path(folder) / "token", free_port()
@@ -81,12 +82,10 @@ def main() -> None:
             jobs = asyncio.run(measured(found, file.read_text().strip(), args.seconds))
     waits = [job["timings"]["queue_seconds"] for job in jobs]
     runs = [job["timings"]["total_seconds"] - job["timings"]["queue_seconds"] for job in jobs]
-    ratio = statistics.median(waits) / statistics.median(runs)
-    print(f"{len(jobs)} jobs of a quiet client behind a flood, none refused")
-    print(
-        f"waited {statistics.median(waits) * 1e3:.0f} ms, ran {statistics.median(runs) * 1e3:.0f} ms"
-    )
-    print(f"wait over a job's time: {ratio:.2f} (to hold: 1)")
+    table.add("jobs of a quiet client behind a flood, none refused", len(jobs))
+    waited, ran = statistics.median(waits) * 1e3, statistics.median(runs) * 1e3
+    table.add("their wait, over a job's time", waited, "ms", peer=ran, at_most=1)
+    table.end()
 
 
 if __name__ == "__main__":

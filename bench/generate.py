@@ -9,10 +9,8 @@ does falls on all.
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import os
-import statistics
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -23,6 +21,7 @@ import aiohttp
 import numpy as np
 import onnxruntime as ort
 from running import Server, server, wait_until_ready
+from table import Table, arguments
 
 from gfedge.inference import palette, png
 from gfedge.inference.engine import Engine
@@ -112,18 +111,20 @@ def _cpu_seconds(work: Callable[[], None]) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = arguments(__doc__)
     parser.add_argument("--images", type=int, default=48)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--concurrency", type=int, default=8)
     args = parser.parse_args()
+    table = Table(__file__, args.json)
     engine = Engine(EngineOptions(device="cpu", workers=1))
     engine.start()
     alone = engine_seconds(engine, 1, args.rounds)
-    print(f"CPU seconds an image, {STEPS} steps: {alone:.3f} alone", end=", ")
-    print(f"{engine_seconds(engine, 8, args.rounds):.3f} in a batch of 8")
+    table.add(f"CPU an image, {STEPS} steps, alone", alone, "s")
+    table.add("the same in a batch of 8", engine_seconds(engine, 8, args.rounds), "s")
     for name, options in (("heun", {"sampler": "heun"}), ("tileable", {"tileable": True})):
-        print(f"{name}: {engine_seconds(engine, 1, 2, **options) / alone:.2f} times the plain one")
+        taken = engine_seconds(engine, 1, 2, **options)
+        table.add(f"{name}, over the plain one", taken, "s", peer=alone)
     engine.close()
     net = session()
     single, grouped = [], []
@@ -132,17 +133,18 @@ def main() -> None:
         wait_until_ready(found)
         bare_rate(net, 8, 1)
         asyncio.run(http_rate(found, 8, args.concurrency))
-        for number in range(args.rounds):
+        for _ in range(args.rounds):
             one = bare_rate(net, args.images, 1)
             through = asyncio.run(http_rate(found, args.images, args.concurrency))
             together = bare_rate(net, args.images, at_once)
             single.append(through / one)
             grouped.append(through / together)
-            print(
-                f"round {number + 1}: loop {one:.2f}/s, server {through:.2f}/s, loop in batches {together:.2f}/s"
-            )
-    print(f"through HTTP over the plain loop: {statistics.median(single):.3f} (to hold: 0.95)")
-    print(f"the same over a loop in batches of {at_once}: {statistics.median(grouped):.3f}")
+    word = f"generating through HTTP, {args.concurrency} clients, over the plain loop"
+    table.add(word, through, "/s", peer=one, ratio=single, at_least=0.95)
+    table.add(
+        f"the same over a loop in batches of {at_once}", through, "/s", peer=together, ratio=grouped
+    )
+    table.end()
 
 
 if __name__ == "__main__":

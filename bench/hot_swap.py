@@ -6,7 +6,6 @@ back. The same load without swaps, taken right before in the same run, is what t
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import statistics
 import sys
@@ -21,6 +20,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
 import builders
 import running
+from table import Table, arguments
 from test_promotion import nearest
 
 API = "/api/v1/ml-platform/models/superres"
@@ -81,7 +81,7 @@ async def swap(session: aiohttp.ClientSession, load: asyncio.Task[None]) -> list
     return taken
 
 
-async def measure(found: running.Server, requests: int, clients: int) -> None:
+async def measure(table: Table, found: running.Server, requests: int, clients: int) -> None:
     address = f"http://{found.host}:{found.port}"
     connector = aiohttp.TCPConnector(limit=0)
     async with aiohttp.ClientSession(address, connector=connector) as session:
@@ -97,23 +97,22 @@ async def measure(found: running.Server, requests: int, clients: int) -> None:
         load = asyncio.ensure_future(moving.run(requests))
         swaps = await swap(session, load)
         await load
-    print(
-        f"{requests} requests of {clients} clients, {len(swaps)} swaps: {moving.failed} failed (to hold: 0)"
-    )
-    print(f"answered by versions {', '.join(sorted(moving.versions))}")
+    table.add(f"requests of {clients} clients", requests)
+    table.add("swaps meanwhile", len(swaps))
+    table.add("failed requests", moving.failed, at_most=0)
+    table.add("versions that answered", len(moving.versions), at_least=2)
     for percent in (50, 95, 99):
-        ratio = moving.quantile(percent) / still.quantile(percent)
-        print(
-            f"p{percent} latency, swapping / not: {ratio:.2f} ({moving.quantile(percent) * 1000:.1f} ms)"
-        )
-    print(f"a swap takes {statistics.median(swaps) * 1000:.0f} ms under this load (median)")
+        swapping, not_so = (1e3 * load.quantile(percent) for load in (moving, still))
+        table.add(f"p{percent}, over the same without swaps", swapping, "ms", peer=not_so)
+    table.add("a swap under this load (median)", 1e3 * statistics.median(swaps), "ms")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = arguments(__doc__)
     parser.add_argument("--requests", type=int, default=2000)
     parser.add_argument("--clients", type=int, default=8)
     args = parser.parse_args()
+    table = Table(__file__, args.json)
     with tempfile.TemporaryDirectory() as folder:
         models, port = Path(folder) / "models", running.free_port()
         builders.make_superres_folder(models)
@@ -121,7 +120,8 @@ def main() -> None:
         line += ("--data", f"{folder}/data", "--models", str(models), "--device", "cpu")
         with running.server(*line, port=port) as found:
             running.wait_until_ready(found)
-            asyncio.run(measure(found, args.requests, args.clients))
+            asyncio.run(measure(table, found, args.requests, args.clients))
+    table.end()
 
 
 if __name__ == "__main__":

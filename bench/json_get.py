@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import argparse
 import asyncio
-import statistics
 import sys
 
 import aiohttp
 from running import Server, free_port, server, wait_until_ready
+from table import Table, arguments
 
 BARE = """
 import sys, msgspec, uvloop, asyncio
@@ -52,21 +51,20 @@ async def load(found: Server, requests: int, connections: int = 16) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = arguments(__doc__)
     parser.add_argument("--requests", type=int, default=10_000)
     parser.add_argument("--rounds", type=int, default=5)
     args = parser.parse_args()
-    port, ratios = free_port(), []
+    port, ratios, table = free_port(), [], Table(__file__, args.json)
     with server() as ours, server(sys.executable, "-c", BARE, str(port), port=port) as bare:
         wait_until_ready(ours)
         for _ in range(args.rounds):
             plain = asyncio.run(load(bare, args.requests))
             full = asyncio.run(load(ours, args.requests))
             ratios.append(full / plain)
-            print(f"bare {plain:.0f} us, gfedge {full:.0f} us, ratio {ratios[-1]:.2f}")
-    print(
-        f"CPU of a small GET over the bare handler's: {statistics.median(ratios):.2f} (to hold: 1.5)"
-    )
+    word = "CPU of a small GET, over a bare aiohttp and msgspec handler"
+    table.add(word, full, "us", peer=plain, ratio=ratios, at_most=1.5)
+    table.end()
 
 
 if __name__ == "__main__":

@@ -17,7 +17,8 @@ from pathlib import Path
 
 import aiohttp
 from running import Server, free_port, server
-from tracking import Client, Work, percentiles, timed
+from table import Table, arguments
+from tracking import Client, Work, report, timed
 
 from gfedge import migrate
 from gfedge.db import Database
@@ -49,7 +50,7 @@ async def prepare(data: Path, args: argparse.Namespace) -> int:
 
 
 async def measure_walks(
-    client: Client, found: Server, width: int, args: argparse.Namespace
+    table: Table, client: Client, found: Server, width: int, args: argparse.Namespace
 ) -> None:
     dice = random.Random(1)
 
@@ -66,8 +67,8 @@ async def measure_walks(
         await timed(calls, readers, readers)
         cpu = found.cpu_seconds()
         took = await timed(calls, readers, args.requests)
-        line = percentiles(took, found.cpu_seconds() - cpu)
-        print(f"  {readers} at a time, {direction:4s}, {limit:4d} of its nodes: {line}", flush=True)
+        word = f"walk of depth 8 {direction}, {limit} of its nodes, {readers} at a time"
+        report(table, word, took, found.cpu_seconds() - cpu, p50=30)
 
 
 async def measure(args: argparse.Namespace, folder: Path) -> None:
@@ -76,19 +77,20 @@ async def measure(args: argparse.Namespace, folder: Path) -> None:
     models.mkdir()
     width = await prepare(data, args)
     edges = args.layers * width * args.parents
-    print(
-        f"{edges} edges, {(args.layers + 1) * width} nodes (to hold: 30 ms for a walk of depth 8)"
-    )
+    table = Table(__file__, args.json)
+    table.add("edges", edges)
+    table.add("nodes", (args.layers + 1) * width)
     port = free_port()
     command = [sys.executable, "-m", "gfedge", "serve", "--port", str(port)]
     command += ["--data", str(data), "--models", str(models)]
     with server(*command, port=port) as found:
         async with aiohttp.ClientSession() as http:
-            await measure_walks(Client(http, found), found, width, args)
+            await measure_walks(table, Client(http, found), found, width, args)
+    table.end()
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = arguments(__doc__)
     parser.add_argument("--edges", type=int, default=100_000)
     parser.add_argument("--layers", type=int, default=11)
     parser.add_argument("--parents", type=int, default=3, help="of each node")

@@ -6,7 +6,6 @@ thousand warm the server up (arenas, models, caches that are bounded); what coun
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import gzip
 import io
@@ -22,6 +21,7 @@ from collections.abc import Iterator
 import aiohttp
 from PIL import Image
 from running import Server, server, wait_until_ready
+from table import Table, arguments
 
 WARM_UP = 1000
 API = "/api/v1"
@@ -127,10 +127,10 @@ def peak(found: Server, sent: Sent) -> tuple[int, Counter[int]]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = arguments(__doc__)
     parser.add_argument("--requests", type=int, default=3000)
     args = parser.parse_args()
-    dice, kinds = random.Random(1), mixed()
+    dice, kinds, table = random.Random(1), mixed(), Table(__file__, args.json)
     with server() as found:
         wait_until_ready(found)
         asyncio.run(send(found, [dice.choice(kinds) for _ in range(WARM_UP)]))
@@ -138,13 +138,16 @@ def main() -> None:
         answers = asyncio.run(send(found, [dice.choice(kinds) for _ in range(args.requests)]))
         more = found.resident_bytes() - before
         print(f"{args.requests} mixed requests {dict(sorted(answers.items()))}")
-        print(f"memory after them: {more / (1 << 20):+.1f} MiB on {before >> 20} (to hold: 30)")
+        word = f"memory more after {args.requests} mixed requests"
+        table.add(word, more / (1 << 20), "MiB", at_most=30)
+        table.add("memory before them", before / (1 << 20), "MiB")
         worst = 0.0
         for name, sent in hostile():
             held, answered = peak(found, sent)
             worst = max(worst, held)
-            print(f"  {name}: {held / (1 << 20):+.0f} MiB, {next(iter(answered))}")
-        print(f"the most that one of them took: {worst / (1 << 20):.0f} MiB (to hold: 200)")
+            table.add(f"{name} (answered {next(iter(answered))})", held / (1 << 20), "MiB")
+        table.add("the most that one of them took", worst / (1 << 20), "MiB", at_most=200)
+    table.end()
 
 
 if __name__ == "__main__":

@@ -5,7 +5,6 @@ And the first screen: `/monitoring/dashboard-data` of a running server, without 
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import http.client
 import json
@@ -18,6 +17,7 @@ from collections.abc import Callable
 from prometheus_client import CollectorRegistry, Counter, Histogram
 from prometheus_client.exposition import generate_latest
 from running import Server, server, wait_until_ready
+from table import Table, arguments
 
 from gfedge.monitoring.exposition import exposition
 
@@ -78,7 +78,7 @@ def ask(found: Server, rounds: int) -> list[float]:
     return times
 
 
-def first_screen(alerts: int, rounds: int) -> None:
+def first_screen(table: Table, alerts: int, rounds: int) -> None:
     """The time of the first screen while so many alerts fire."""
     rules = [
         {"alert": f"Number{n}", "expr": "vector(1)", "annotations": {"summary": "one of many"}}
@@ -94,10 +94,9 @@ def first_screen(alerts: int, rounds: int) -> None:
             while firing(found) < alerts:
                 time.sleep(1)
             times = ask(found, rounds)
-    print(
-        f"dashboard-data with {alerts} alerts: median {statistics.median(times) * 1e3:.1f} ms, "
-        f"p99 {sorted(times)[int(len(times) * 0.99)] * 1e3:.1f} (to hold: 10)"
-    )
+    word = f"dashboard-data with {alerts} alerts"
+    table.add(f"{word}, p50", 1e3 * statistics.median(times), "ms", at_most=10)
+    table.add(f"{word}, p99", 1e3 * sorted(times)[int(len(times) * 0.99)], "ms")
 
 
 def firing(found: Server) -> int:
@@ -107,24 +106,27 @@ def firing(found: Server) -> int:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = arguments(__doc__)
     parser.add_argument("--samples", type=int, default=5000)
     parser.add_argument("--rounds", type=int, default=30)
     args = parser.parse_args()
+    table = Table(__file__, args.json)
     made = registry(args.samples)
     ours = cpu(lambda: exposition(made, "", False), args.rounds)
     theirs = cpu(lambda: generate_latest(made), args.rounds)
     took, late = asyncio.run(stalls(made, args.rounds))
-    print(
-        f"{args.samples} samples: {ours * 1e3:.0f} ms of CPU, {ours / theirs:.2f} of prometheus-client's text"
+    word = f"CPU of /metrics with {args.samples} samples, over prometheus-client's text"
+    table.add(word, 1e3 * ours, "ms", peer=1e3 * theirs)
+    table.add(
+        "the same in a thread and zipped, time", 1e3 * statistics.median(took), "ms", at_most=50
     )
-    print(f"in a thread, zipped: median {statistics.median(took) * 1e3:.0f} ms (to hold: 50)")
     worst = sorted(late)
-    print(
-        f"event loop late meanwhile: p99 {worst[int(len(worst) * 0.99)] * 1e3:.1f} ms, at most {worst[-1] * 1e3:.1f} (to hold: 20)"
-    )
+    late_p99 = worst[int(len(worst) * 0.99)]
+    table.add("the event loop is late meanwhile, p99", 1e3 * late_p99, "ms")
+    table.add("the event loop is late meanwhile, at most", 1e3 * worst[-1], "ms", at_most=20)
     for alerts in (0, ALERTS):
-        first_screen(alerts, 10 * args.rounds)
+        first_screen(table, alerts, 10 * args.rounds)
+    table.end()
 
 
 if __name__ == "__main__":

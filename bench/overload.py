@@ -6,15 +6,14 @@ come back at once when they are refused, whatever Retry-After says. Both take tu
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import os
-import statistics
 import time
 from collections import Counter
 
 import aiohttp
 from running import Server, server, wait_until_ready
+from table import Table, arguments
 
 from superres import pictures
 
@@ -99,16 +98,17 @@ async def drained(found: Server) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = arguments(__doc__)
     parser.add_argument("--seconds", type=float, default=8.0)
     parser.add_argument("--rounds", type=int, default=3)
     args = parser.parse_args()
     images, ratios, refusals, times = pictures(64), [], Counter[str](), list[float]()
+    table = Table(__file__, args.json)
     os.environ["GFEDGE_MAX_QUEUE"] = "32"
     with server() as found:
         wait_until_ready(found)
         asyncio.run(polite(found, images, 1.0))
-        for number in range(args.rounds):
+        for _ in range(args.rounds):
             before = asyncio.run(polite(found, images, args.seconds))
             goodput, answers, health = asyncio.run(flood(found, images, args.seconds))
             asyncio.run(drained(found))
@@ -116,18 +116,15 @@ def main() -> None:
             ratios.append(2 * goodput / (before + after))
             refusals += answers
             times += health
-            print(
-                f"round {number + 1}: polite {before:.1f} and {after:.1f}/s, flooded {goodput:.1f}/s, {dict(answers)}"
-            )
     times.sort()
-    print(
-        f"done under a flood over done by polite clients: {statistics.median(ratios):.2f} (to hold: 0.95)"
-    )
-    print(f"answers: {dict(refusals)} (429 without Retry-After: 0 to hold)")
-    print(f"/health under the flood: p50 {times[len(times) // 2] * 1e3:.1f} ms, ", end="")
-    print(
-        f"p99 {times[int(0.99 * len(times))] * 1e3:.1f} ms (to hold: 50 and what the machine adds)"
-    )
+    word = "jobs done under a flood, over those of polite clients"
+    table.add(word, goodput, "/s", peer=(before + after) / 2, ratio=ratios, at_least=0.95)
+    for status, count in sorted(refusals.items()):
+        table.add(f"answers: {status}", count)
+    table.add("answers: 429 without Retry-After", refusals["429 without Retry-After"], at_most=0)
+    table.add("/health under the flood, p50", 1e3 * times[len(times) // 2], "ms")
+    table.add("/health under the flood, p99", 1e3 * times[int(0.99 * len(times))], "ms", at_most=50)
+    table.end()
 
 
 if __name__ == "__main__":

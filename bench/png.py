@@ -6,7 +6,6 @@ one of which writes by Pillow at its fastest level.
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import contextlib
 import io
@@ -19,6 +18,7 @@ from collections.abc import Callable
 import numpy as np
 from PIL import Image
 from running import Server, free_port, server, wait_until_ready
+from table import Table, arguments
 
 from gfedge.inference import png
 from superres import http_rate, pictures
@@ -68,7 +68,7 @@ def cpu(work: Callable[[], bytes], rounds: int) -> float:
     return statistics.median(found)
 
 
-def writers(rounds: int) -> None:
+def writers(table: Table, rounds: int) -> None:
     for name, pixels in examples().items():
         ours = png.encode(pixels)
         with Image.open(io.BytesIO(ours)) as image:
@@ -78,10 +78,15 @@ def writers(rounds: int) -> None:
         spent = cpu(lambda pixels=pixels: png.encode(pixels), rounds)
         for level in (1, 6):
             other = pillow(pixels, level)
-            ratio = cpu(lambda pixels=pixels, level=level: pillow(pixels, level), rounds) / spent
-            print(
-                f"{name}: CPU of Pillow {level} over ours {ratio:.1f} (ours {spent:.1f} ms), "
-                f"size of ours over its {len(ours) / len(other):.2f}"
+            theirs = cpu(lambda pixels=pixels, level=level: pillow(pixels, level), rounds)
+            hold = 6 if level == 1 else None
+            word = f"{name}: CPU, and how much more Pillow {level} takes"
+            table.add(word, spent, "ms", peer=theirs, ratio=theirs / spent, at_least=hold)
+            table.add(
+                f"{name}: size, over Pillow {level}'s",
+                len(ours) / 1024,
+                "KiB",
+                peer=len(other) / 1024,
             )
 
 
@@ -92,7 +97,7 @@ def with_pillow(opened: contextlib.ExitStack) -> contextlib.AbstractContextManag
     return server(*line, port=port)
 
 
-def through_http(count: int, rounds: int) -> None:
+def through_http(table: Table, count: int, rounds: int) -> None:
     images, spent = pictures(count), {"ours": [], "Pillow 1": []}
     for _ in range(rounds):
         for name in spent:
@@ -104,18 +109,19 @@ def through_http(count: int, rounds: int) -> None:
                 asyncio.run(http_rate(found, images, 8))
                 spent[name].append((found.cpu_seconds() - began) / count * 1000)
     ours, other = (statistics.median(values) for values in spent.values())
-    print(
-        f"superres over HTTP, 64x64 to 256x256: CPU a request, Pillow 1 over ours {other / ours:.3f}"
-    )
+    word = "CPU of a superres request, and how much more with Pillow 1"
+    table.add(word, ours, "ms", peer=other, ratio=other / ours, at_least=1)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = arguments(__doc__)
     parser.add_argument("--images", type=int, default=96)
     parser.add_argument("--rounds", type=int, default=3)
     args = parser.parse_args()
-    writers(max(5, args.rounds))
-    through_http(args.images, args.rounds)
+    table = Table(__file__, args.json)
+    writers(table, max(5, args.rounds))
+    through_http(table, args.images, args.rounds)
+    table.end()
 
 
 if __name__ == "__main__":

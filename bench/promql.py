@@ -27,6 +27,7 @@ from typing import Any
 
 import numpy as np
 from running import Server, free_port, get
+from table import Table, arguments
 
 from gfedge import migrate
 from gfedge.db import Database
@@ -269,7 +270,7 @@ def agree(one: bytes, other: bytes) -> bool:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = arguments(__doc__)
     parser.add_argument("--prometheus", default=shutil.which("prometheus") or "")
     parser.add_argument("--seconds", type=float, default=0.5, help="CPU to spend on each figure")
     parser.add_argument("--only", default="", help="queries whose name contains this")
@@ -286,12 +287,16 @@ def main() -> None:
         with prometheus(args.prometheus, folder) as theirs, ours(folder / "ours") as mine:
             fill(theirs, series, times, values)
             version = json.loads(Client(theirs, "/api/v1").ask("status/buildinfo", {}))
-            print(f"Prometheus {version['data']['version']}, {values.size / 1e6:.2f} M samples")
-            compare(Client(theirs, "/api/v1"), Client(mine, "/prometheus/api/v1"), end_ms, args)
+            table = Table(__file__, args.json)
+            table.add(f"samples, also in Prometheus {version['data']['version']}", values.size)
+            clients = Client(theirs, "/api/v1"), Client(mine, "/prometheus/api/v1")
+            compare(table, *clients, end_ms, args)
+            table.end()
 
 
-def compare(theirs: Client, mine: Client, end_ms: int, args: argparse.Namespace) -> None:
-    worst = 0.0
+def compare(
+    table: Table, theirs: Client, mine: Client, end_ms: int, args: argparse.Namespace
+) -> None:
     for name, path, form in queries(end_ms):
         if args.only not in name:
             continue
@@ -301,13 +306,8 @@ def compare(theirs: Client, mine: Client, end_ms: int, args: argparse.Namespace)
             for _ in range(2)
         ]
         prom, own = (min(pair) for pair in zip(*measured, strict=True))
-        worst = max(worst, own / prom)
-        print(
-            f"{name:30} theirs {prom:7.2f} ms  ours {own:7.2f} ms  ratio {own / prom:5.2f}  "
-            f"{'same to 9 digits' if same else 'ANSWERS DIFFER'}",
-            flush=True,
-        )
-    print(f"worst ratio {worst:.2f} (to hold: at most 1)")
+        assert same, f"{name}: the answers differ"
+        table.add(f"CPU of {name}", own, "ms", peer=prom, at_most=1)
 
 
 if __name__ == "__main__":

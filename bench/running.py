@@ -14,6 +14,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
+
 
 @dataclass(frozen=True)
 class Server:
@@ -27,6 +29,26 @@ class Server:
         """User and system time of the process so far."""
         fields = Path(f"/proc/{self.pid}/stat").read_text().rsplit(")", 1)[1].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def tree_cpu_seconds(self) -> float:
+        """The same of the process and all that it started."""
+        total = 0.0
+        for one in self._tree():
+            with contextlib.suppress(psutil.NoSuchProcess):
+                total += sum(one.cpu_times()[:2])
+        return total
+
+    def tree_bytes(self) -> int:
+        """Memory of all its processes; what some of them share counts once (PSS, so ask while nothing else shares it)."""
+        total = 0
+        for one in self._tree():
+            with contextlib.suppress(psutil.NoSuchProcess):
+                total += one.memory_full_info().pss
+        return total
+
+    def _tree(self) -> list[psutil.Process]:
+        first = psutil.Process(self.pid)
+        return [first, *first.children(recursive=True)]
 
     def resident_bytes(self) -> int:
         return int(Path(f"/proc/{self.pid}/statm").read_text().split()[1]) * os.sysconf(
@@ -72,8 +94,12 @@ def server(*command: str, port: int | None = None, path: str = "/health") -> Ite
                 time.sleep(0.002)
             yield Server("127.0.0.1", port, process.pid, time.perf_counter() - began)
         finally:
+            family = psutil.Process(process.pid).children(recursive=True)
             process.terminate()
             process.wait(30)
+            for one in family:  # what it left behind
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    one.kill()
 
 
 def wait_until_ready(found: Server) -> None:

@@ -4,7 +4,6 @@ CPU of the shipped rules over them: the series have the names that these rules a
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import itertools
 import tempfile
@@ -13,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from table import Table, arguments
 
 from gfedge import migrate
 from gfedge.alerts import rules
@@ -48,7 +48,7 @@ def metrics(registry: CollectorRegistry) -> tuple[list[Gauge], list[Counter], li
     )
 
 
-async def evaluate(history: History, rounds: int) -> None:
+async def evaluate(table: Table, history: History, rounds: int) -> None:
     """All shipped rules again and again, at the latest sample."""
 
     async def changed(group: RunningGroup, changes: Changes, now: float) -> None:
@@ -66,13 +66,11 @@ async def evaluate(history: History, rounds: int) -> None:
     seconds = (time.process_time() - began) / rounds
     queries.close()
     many = sum(len(group.rules) for group in ruler.groups)
-    print(
-        f"{many} shipped rules over them every 15 s: {seconds * 1e3:.1f} ms of CPU a round, "
-        f"of a core: {seconds / 15:.2%} (to hold: 1 %)"
-    )
+    word = f"CPU of the {many} shipped rules over them every 15 s"
+    table.add(word, 100 * seconds / 15, "% of a core", at_most=1)
 
 
-async def run(hours: float) -> None:
+async def run(table: Table, hours: float) -> None:
     registry, random = CollectorRegistry(), np.random.default_rng(1)
     gauges, counters, histograms = metrics(registry)
     with tempfile.TemporaryDirectory() as folder:
@@ -103,23 +101,23 @@ async def run(hours: float) -> None:
         rolled = [e for e in history.archive.entries if e.resolution_seconds]
         samples, size = sum(e.samples for e in raw), sum(e.size_bytes for e in raw)
         share = (sampling + writing) / ticks / (STEP_MS / 1000)
-        print(
-            f"{series} series every 5 s: {sampling / ticks * 1e3:.2f} ms of CPU a tick, {writing / ticks * 1e3:.2f} to store it"
-        )
-        print(f"of a core: {share:.2%} (to hold: 1 %)")
-        print(
-            f"bytes a sample on disk: {size / samples:.2f} (to hold: 4); rollups add {sum(e.size_bytes for e in rolled) / samples:.3f}"
-        )
-        print(f"memory of {hours:g} h: {history.memory.nbytes / 2**20:.0f} MiB")
-        await evaluate(history, 40)
+        word = f"CPU of sampling and storing {series} series every 5 s"
+        table.add(word, 100 * share, "% of a core", at_most=1)
+        table.add("bytes a sample on disk", size / samples, at_most=4)
+        table.add("more for rollups", sum(e.size_bytes for e in rolled) / samples)
+        table.add(f"memory of {hours:g} h", history.memory.nbytes / 2**20, "MiB")
+        await evaluate(table, history, 40)
         await history.close()
         await asyncio.to_thread(db.close)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = arguments(__doc__)
     parser.add_argument("--hours", type=float, default=1.5)
-    asyncio.run(run(parser.parse_args().hours))
+    args = parser.parse_args()
+    table = Table(__file__, args.json)
+    asyncio.run(run(table, args.hours))
+    table.end()
 
 
 if __name__ == "__main__":

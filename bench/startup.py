@@ -1,20 +1,22 @@
-"""Start to the first 200 against importing aiohttp, duckdb, onnxruntime and numpy alone; idle memory, explained."""
+"""Cold start against importing aiohttp, duckdb, onnxruntime and numpy alone; memory, explained, and CPU when nothing happens."""
 
 from __future__ import annotations
 
-import argparse
 import statistics
 import subprocess
 import sys
 import time
 
 from running import server, wait_until_ready
+from table import Table, arguments
 
 IMPORTS = "import aiohttp.web, duckdb, onnxruntime, numpy"
 RESIDENT = (
     "import sys\n{}\n"
     "pages = int(open('/proc/self/statm').read().split()[1])\nprint(pages * 4096 / 2**20)"
 )
+PARTS = ("import aiohttp.web", "import numpy", "import onnxruntime", "import duckdb; duckdb.connect()")  # fmt: skip
+MIB = 1 << 20
 
 
 def imports() -> float:
@@ -31,38 +33,53 @@ def resident(code: str) -> float:
     return float(out.stdout)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=7)
-    args = parser.parse_args()
+def starts(table: Table, rounds: int) -> None:
     alone, started = [], []
     with server():  # the first start compiles
         pass
-    for _ in range(args.rounds):
+    for _ in range(rounds):
         alone.append(imports())
         with server() as found:
             started.append(found.started)
     ratios = [s / a for s, a in zip(started, alone, strict=True)]
-    print(
-        f"imports alone: median {statistics.median(alone):.2f} s; first 200: {statistics.median(started):.2f} s"
+    table.add(
+        "start to the first 200, over those imports alone",
+        statistics.median(started),
+        "s",
+        peer=statistics.median(alone),
+        ratio=ratios,
+        at_most=1.3,
     )
-    print(f"first 200 over imports alone: {statistics.median(ratios):.2f} (to hold: 1.3)")
+
+
+def idle(table: Table, seconds: float) -> None:
+    """What a server costs that has its models loaded and no client; after the first half minute, which still tidies up."""
     with server() as found:
         wait_until_ready(found)
         time.sleep(1)
-        print(
-            f"idle with both models loaded: {found.resident_bytes() / 2**20:.0f} MiB resident, of which"
-        )
+        table.add("resident when idle, both models loaded", found.resident_bytes() / MIB, "MiB")
+        time.sleep(min(30.0, seconds / 2))
+        before = found.tree_cpu_seconds()
+        time.sleep(seconds)
+        share = 100 * (found.tree_cpu_seconds() - before) / seconds
+        table.add(f"CPU when idle, over {seconds:g} s", share, "% of a core", at_most=1)
     nothing = resident("")
-    print(f"  Python alone {nothing:.0f}")
-    for code in (
-        "import aiohttp.web",
-        "import numpy",
-        "import onnxruntime",
-        "import duckdb; duckdb.connect()",
-    ):
-        print(f"  {code}: {resident(code) - nothing:+.0f}")
-    print("  (they share parts with each other; the rest is models, arenas and our own modules)")
+    table.add("of the memory: Python alone", nothing, "MiB")
+    for (
+        code
+    ) in PARTS:  # they share parts with each other; the rest is models, arenas and our own modules
+        table.add(f"of the memory: {code}", resident(code) - nothing, "MiB")
+
+
+def main() -> None:
+    parser = arguments(__doc__)
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--seconds", type=float, default=60, help="to watch an idle server")
+    args = parser.parse_args()
+    table = Table(__file__, args.json)
+    starts(table, args.rounds)
+    idle(table, args.seconds)
+    table.end()
 
 
 if __name__ == "__main__":

@@ -7,7 +7,6 @@ every job durably. Both take turns, so that what else the machine does falls on 
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import os
 import statistics
@@ -19,6 +18,7 @@ import aiohttp
 import numpy as np
 import onnxruntime as ort
 from running import Server, server, wait_until_ready
+from table import Table, arguments
 
 from gfedge.inference import png
 
@@ -86,34 +86,34 @@ async def http_rate(found: Server, images: list[bytes], concurrency: int) -> flo
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = arguments(__doc__)
     parser.add_argument("--images", type=int, default=96)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--concurrency", type=int, default=8)
     args = parser.parse_args()
-    images, net = pictures(args.images), session()
-    ratios, unpadded = [], []
+    images, net, table = pictures(args.images), session(), Table(__file__, args.json)
+    rates, plains, ratios, unpadded = [], [], [], []
     with server() as found:
         wait_until_ready(found)
         bare_rate(net, images[:16])
         asyncio.run(http_rate(found, images[:16], args.concurrency))
-        for number in range(args.rounds):
+        for _ in range(args.rounds):
             # bare, server, bare: drift of the machine falls on both sides
             before = bare_rate(net, images)
             through = asyncio.run(http_rate(found, images, args.concurrency))
             after = bare_rate(net, images)
             plain = (before + after) / 2
+            rates.append(through)
+            plains.append(plain)
             ratios.append(through / plain)
             unpadded.append(through / bare_rate(net, images, pad=0))
-            print(
-                f"round {number + 1}: bare {plain:.1f}/s, server {through:.1f}/s, ratio {ratios[-1]:.3f}"
-            )
-    print(
-        f"superres through HTTP over the bare loop: {statistics.median(ratios):.3f} (to hold: 0.93)"
+    ours, peer = statistics.median(rates), statistics.median(plains)
+    word = f"upscaling through HTTP, {args.concurrency} clients, over the bare loop"
+    table.add(word, ours, "/s", peer=peer, ratio=ratios, at_least=0.93)
+    table.add(
+        "the same over a loop without the recipe's 4 px of padding", ours, "/s", ratio=unpadded
     )
-    print(
-        f"the same over a loop without the recipe's 4 px of padding: {statistics.median(unpadded):.3f}"
-    )
+    table.end()
 
 
 if __name__ == "__main__":

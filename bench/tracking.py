@@ -21,6 +21,7 @@ from pathlib import Path
 import aiohttp
 import msgspec
 from running import Server, free_port, server
+from table import Table, arguments
 
 from gfedge import migrate
 from gfedge.db import Cursor, Database
@@ -122,10 +123,8 @@ async def prepare(data: Path, args: argparse.Namespace) -> list[str]:
     await asyncio.to_thread(db.close)
     size = (data / "gfedge.duckdb").stat().st_size >> 20
     points = args.runs * 100 + LONG
-    print(
-        f"{args.runs} runs, {args.experiments} experiments, {points} points: "
-        f"filled in {time.perf_counter() - began:.0f} s, {size} MiB"
-    )
+    word = f"{args.runs} runs, {args.experiments} experiments, {points} points"
+    print(f"{word}: filled in {time.perf_counter() - began:.0f} s, {size} MiB", flush=True)
     return found
 
 
@@ -164,13 +163,19 @@ async def timed(work: Iterator[Work], readers: int, count: int) -> list[float]:
     return took
 
 
-def percentiles(took: list[float], cpu: float) -> str:
-    """`cpu` is the server's for all of them, with what it recorded meanwhile."""
+def report(
+    table: Table,
+    name: str,
+    took: list[float],
+    cpu: float,
+    p50: float | None = None,
+    p95: float | None = None,
+) -> None:
+    """Rows of the calls' times, in ms what they are to hold; `cpu` is the server's, with what it recorded meanwhile."""
     cuts = statistics.quantiles(took, n=20)
-    return (
-        f"p50 {statistics.median(took) * 1e3:6.1f} ms, p95 {cuts[18] * 1e3:6.1f} ms, "
-        f"{cpu / len(took) * 1e3:5.1f} CPU ms a call"
-    )
+    table.add(f"{name}: p50", 1e3 * statistics.median(took), "ms", at_most=p50)
+    table.add(f"{name}: p95", 1e3 * cuts[18], "ms", at_most=p95)
+    table.add(f"{name}: CPU a call", 1e3 * cpu / len(took), "ms")
 
 
 async def record(client: Client, each: float, number: int = 0) -> None:
@@ -224,30 +229,30 @@ def reads(client: Client, known: list[str]) -> dict[str, Callable[[], Work]]:
 
 
 async def measure_reads(
-    client: Client, found: Server, known: list[str], args: argparse.Namespace
+    table: Table, client: Client, found: Server, known: list[str], args: argparse.Namespace
 ) -> None:
     kinds = reads(client, known)
     for rate in dict.fromkeys((0.0, args.recording)):
-        print(
-            f"{args.readers} readers, {rate:g} runs a second recorded beside them (to hold: p95 50 ms)"
-        )
+        beside = f", {rate:g} runs/s recorded beside" if rate else ""
         async with recording(client, rate):
             for name, make in kinds.items():
                 endless = (make() for _ in itertools.count())
                 await timed(endless, args.readers, args.readers)
                 cpu = found.cpu_seconds()
                 took = await timed(endless, args.readers, args.requests)
-                print(f"  {name:24s} {percentiles(took, found.cpu_seconds() - cpu)}", flush=True)
+                report(table, name + beside, took, found.cpu_seconds() - cpu, p95=50)
             four = [
                 kinds[name] for name in ("list of 100", "filter and order", "one run", "one plot")
             ]
             mixed = (make() for make in itertools.cycle(four))
             cpu = found.cpu_seconds()
             took = await timed(mixed, args.readers, 2 * args.requests)
-            print(f"  {'these four in turn':24s} {percentiles(took, found.cpu_seconds() - cpu)}")
+            report(table, f"four of them in turn{beside}", took, found.cpu_seconds() - cpu)
 
 
-async def measure_logging(client: Client, found: Server, args: argparse.Namespace) -> None:
+async def measure_logging(
+    table: Table, client: Client, found: Server, args: argparse.Namespace
+) -> None:
     """Points a second, acknowledged durably, by a few trainings at a time."""
     for batch, writers in ((args.batch, 1), (args.batch, 4), (100, 8), (1, 32)):
         written = 0
@@ -274,14 +279,14 @@ async def measure_logging(client: Client, found: Server, args: argparse.Namespac
         cpu, began = found.cpu_seconds(), time.perf_counter()
         await asyncio.gather(*(train() for _ in range(writers)))
         took, cpu = time.perf_counter() - began, found.cpu_seconds() - cpu
-        print(
-            f"logging, {writers} at a time, {batch} points a call: {written / took:,.0f} points/s, "
-            f"{cpu / written * batch * 1e3:.2f} CPU ms a call"
-            + (" (to hold: 100,000)" if batch == args.batch else "")
-        )
+        word = f"logging, {writers} at a time, {batch} points a call"
+        hold = 100_000 if batch == args.batch else None
+        table.add(word, written / took, "points/s", at_least=hold)
+        table.add(f"{word}: CPU a call", cpu / written * batch * 1e3, "ms")
 
 
 async def measure(args: argparse.Namespace, folder: Path) -> None:
+    table = Table(__file__, args.json)
     data, models = folder / "data", folder / "models"
     data.mkdir(exist_ok=True)
     models.mkdir(exist_ok=True)
@@ -294,19 +299,20 @@ async def measure(args: argparse.Namespace, folder: Path) -> None:
             client = Client(http, found)
             began = time.perf_counter()
             await client.call("GET", "/runs")
-            print(f"index of {args.runs} runs built in {time.perf_counter() - began:.1f} s, once")
+            table.add(f"index of {args.runs} runs built, once", time.perf_counter() - began, "s")
             with contextlib.suppress(SystemExit):  # it is there from the run before
                 await client.call("POST", "/experiments", {"name": "recorded"})
     with server(*command, port=port) as found:
         async with aiohttp.ClientSession() as http:
             client = Client(http, found)
-            await measure_reads(client, found, known, args)
-            await measure_logging(client, found, args)
-            print(f"resident: {found.resident_bytes() >> 20} MiB")
+            await measure_reads(table, client, found, known, args)
+            await measure_logging(table, client, found, args)
+            table.add("resident after it", found.resident_bytes() / (1 << 20), "MiB")
+    table.end()
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = arguments(__doc__)
     parser.add_argument("--full", action="store_true", help="the size that the figures are for")
     parser.add_argument("--runs", type=int, default=10_000)
     parser.add_argument("--experiments", type=int, default=100)

@@ -6,7 +6,6 @@ Messages are made as users make them: a run reports over HTTP, and the listeners
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import contextlib
 import os
@@ -19,6 +18,7 @@ from collections.abc import AsyncIterator
 
 import aiohttp
 from running import Server, free_port, server, wait_until_ready
+from table import Table, arguments
 
 ML = "/api/v1/ml-platform"
 METRICS = "/api/v1/monitoring/ws/metrics"
@@ -131,7 +131,7 @@ def connect(found: Server) -> aiohttp.ClientSession:
     )
 
 
-async def fan_out(found: Server, clients: int, seconds: int) -> None:
+async def fan_out(table: Table, found: Server, clients: int, seconds: int) -> None:
     """One message a second to many clients, while one never reads."""
     path = f"{ML}/ws/experiments"
     async with connect(found) as http:
@@ -149,16 +149,17 @@ async def fan_out(found: Server, clients: int, seconds: int) -> None:
             cpu = found.cpu_seconds() - cpu
             heard = sum(len(ear.times) for ear in found_ears)
             spans.sort()
-            print(
-                f"{clients} clients, 1 message/s, one client that never reads: {heard} of {clients * seconds} heard, "
-                f"from report to client p50 {1e3 * statistics.median(spans):.1f} ms, "
-                f"p99 {1e3 * spans[int(len(spans) * 0.99)]:.1f} ms; server CPU {100 * cpu / seconds:.1f}% of a core, "
-                f"{(found.resident_bytes() - before) / clients / 1024:.0f} KiB a client"
-            )
+            word = f"{clients} clients of ws/experiments, 1 message/s, one that never reads"
+            table.add(f"{word}: share heard", heard / clients / seconds)
+            table.add(f"{word}: from report to client, p50", 1e3 * statistics.median(spans), "ms")
+            table.add(f"{word}: the same, p99", 1e3 * spans[int(len(spans) * 0.99)], "ms")
+            table.add(f"{word}: CPU", 100 * cpu / seconds, "% of a core")
+            more = found.resident_bytes() - before
+            table.add(f"{word}: memory a client", more / clients / 1024, "KiB")
             stuck.close()
 
 
-async def metrics(found: Server, clients: int, seconds: int) -> None:
+async def metrics(table: Table, found: Server, clients: int, seconds: int) -> None:
     """The vital values once a second to many clients that send nothing, while one never reads."""
     async with connect(found) as http, ears(http, METRICS, clients) as found_ears:
         stuck, cpu = deaf(found, METRICS), found.cpu_seconds()
@@ -169,12 +170,11 @@ async def metrics(found: Server, clients: int, seconds: int) -> None:
         delays = sorted(delay for ear in found_ears for delay in ear.delays)
         worst = min(len(ear.delays) for ear in found_ears)
         stuck.close()
-    print(
-        f"{clients} clients of ws/metrics, 1 message/s, one client that never reads: the worst of the others heard {worst} "
-        f"of {seconds}, from publishing to client p50 {1e3 * statistics.median(delays):.1f} ms, "
-        f"p99 {1e3 * delays[int(len(delays) * 0.99)]:.1f} ms; server CPU {100 * cpu / seconds:.1f}% of a core"
-    )
-    print(f"share that the worst client of ws/metrics hears: {worst / seconds:.2f} (to hold: 0.95)")
+    word = f"{clients} clients of ws/metrics, 1 message/s, one that never reads"
+    table.add(f"{word}: share that the worst of the others hears", worst / seconds, at_least=0.95)
+    table.add(f"{word}: from publishing to client, p50", 1e3 * statistics.median(delays), "ms")
+    table.add(f"{word}: the same, p99", 1e3 * delays[int(len(delays) * 0.99)], "ms")
+    table.add(f"{word}: CPU", 100 * cpu / seconds, "% of a core")
 
 
 async def eleven(found: Server, path: str, log: str | None, seconds: int) -> tuple[float, int]:
@@ -197,10 +197,11 @@ async def eleven(found: Server, path: str, log: str | None, seconds: int) -> tup
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = arguments(__doc__)
     parser.add_argument("--clients", type=int, default=500)
     parser.add_argument("--seconds", type=int, default=10)
     args = parser.parse_args()
+    table = Table(__file__, args.json)
     os.environ |= {
         "GFEDGE_MAX_CONNECTIONS_PER_ADDRESS": "2000",
         "GFEDGE_MAX_CONNECTIONS": "2000",
@@ -208,19 +209,16 @@ def main() -> None:
     }
     with server() as ours:
         wait_until_ready(ours)
-        asyncio.run(fan_out(ours, args.clients, args.seconds))
-        asyncio.run(metrics(ours, args.clients, args.seconds))
+        asyncio.run(fan_out(table, ours, args.clients, args.seconds))
+        asyncio.run(metrics(table, ours, args.clients, args.seconds))
     port = free_port()
     with server() as ours, server(sys.executable, "-c", PLAIN, str(port), port=port) as plain:
         mine, rate = asyncio.run(eleven(ours, f"{ML}/ws/experiments", None, args.seconds))
         theirs, other = asyncio.run(eleven(plain, "/listen", "/publish", args.seconds))
-        print(
-            f"eleven clients, 20 kB {rate}/s, one never reads: the worst of the others gets {mine:.0f}/s with gfedge, "
-            f"{theirs:.0f}/s of {other}/s with a plain broadcast"
-        )
-        print(
-            f"share of the messages that the worst client gets: {mine / rate:.2f} (to hold: 0.95)"
-        )
+        word = f"eleven clients, 20 kB {rate}/s, one that never reads: share that the worst of the others gets"
+        table.add(word, mine / rate, at_least=0.95)
+        table.add("the same with a plain broadcast in aiohttp", peer=theirs / other)
+    table.end()
 
 
 if __name__ == "__main__":
