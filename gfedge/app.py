@@ -27,6 +27,7 @@ from gfedge.ai import generating_routes as generating
 from gfedge.ai import replay_routes as replay
 from gfedge.ai import routes as ai
 from gfedge.ai import sheet_routes as sheets
+from gfedge.ai import store as job_store
 from gfedge.ai.intake import Intake
 from gfedge.ai.queue import JobQueue
 from gfedge.ai.shadow import Watcher
@@ -303,6 +304,7 @@ async def jobs(app: web.Application) -> AsyncIterator[None]:
     queue.recorded = partial(app[tracking.INDEX].mark, new=True)
     await queue.open()
     app[tracking.RUNS].elsewhere = queue.live_run
+    app[artifacts.FILES].made = partial(job_store.made, app[assets.ASSETS].root)
     known.jobs_of = queue.jobs_of
     app[tracking.FEED].elsewhere = queue.live_runs
     yield

@@ -70,6 +70,23 @@ async def test_a_file_comes_back_as_it_went(serving: Serving, tmp_path: Path) ->
         assert (response.status, response.headers["Content-Length"]) == (200, str(len(data)))
 
 
+async def test_what_comes_without_a_media_type_has_that_of_its_name(client: Api) -> None:
+    anything, at = "application/octet-stream", await begin(client)
+    for name, sent, kind in (
+        ("a.png", None, "image/png"),
+        ("a.webp", None, "image/webp"),
+        ("a.json", anything, "application/json"),
+        ("curl.csv", "application/x-www-form-urlencoded", "text/csv"),
+        ("a.tar.gz", None, anything),
+        ("data,a.txt", None, "text/plain"),
+        ("a", None, anything),
+        ("b.png", "image/webp", "image/webp"),
+    ):
+        headers = {"Content-Type": sent} if sent else {}
+        row = await client.call("PUT", f"{at}/{name}", 201, data=b"x", headers=headers)
+        assert (name, row["media_type"]) == (name, kind)
+
+
 async def test_the_same_bytes_are_stored_once(client: Api, tmp_path: Path) -> None:
     one, two = await begin(client), await begin(client)
     await asyncio.gather(

@@ -45,6 +45,37 @@ async def test_a_superres_job_is_a_run_of_its_experiment(client: Api) -> None:
     assert "seed" not in run["params"]
 
 
+async def test_the_pictures_of_a_job_are_artifacts_of_its_run(serving: Serving) -> None:
+    client = await serving()
+    job = await client.generate("red dragon", seed=5, steps=2, n=3)
+    at = f"{RUNS}/{job['run_id']}/artifacts"
+    assert len((await client.get(at))["artifacts"]) == 3  # at once, before its rows are all written
+    await client.call("PUT", f"{at}/notes/why.txt", 201, data=b"a test")
+    await client.call("PUT", f"{at}/output.txt", 201, data=b"before and after")
+    client = await serving()
+    names = ["output-01.png", "output-02.png", "output-03.png"]
+    found = (await client.get(at))["artifacts"]
+    assert [one["name"] for one in found] == ["notes", *names, "output.txt"]
+    for entry, output in zip(found[1:4], job["outputs"], strict=True):
+        assert {k: entry[k] for k in ("sha256", "media_type", "bytes")}.items() <= output.items()
+        assert await client.bytes(f"{at}/{entry['path']}") == await client.bytes(output["url"])
+    paged = await client.pages(at, "artifacts", 2)
+    assert paged == found
+    (note,) = (await client.get(f"{at}?path=notes"))["artifacts"]
+    assert (note["path"], note["media_type"]) == ("notes/why.txt", "text/plain")
+    for method in ("PUT", "DELETE"):
+        await client.refused(method, f"{at}/{names[0]}", 409, "artifact_of_job")
+    await client.refused("GET", f"{at}/output-04.png", 404, "artifact_not_found")
+
+
+async def test_a_job_that_made_nothing_has_a_run_without_artifacts(client: Api) -> None:
+    job = await client.submit(**LONG)
+    at = f"{RUNS}/{job['run_id']}/artifacts"
+    assert (await client.get(at))["artifacts"] == []
+    await client.cancel(job)
+    assert (await client.get(at))["artifacts"] == []
+
+
 async def test_a_run_says_where_the_time_went(client: Api) -> None:
     generated = await client.generate(n=2)
     upscaled = await client.upscale(builders.png_file(20, 30), scale=2)

@@ -8,9 +8,11 @@ from __future__ import annotations
 import msgspec
 
 from gfedge.ai.types import EndedJob, Submission
+from gfedge.assets.files import SUFFIXES
 from gfedge.assets.types import AssetRow, Output
 from gfedge.db import Row
 from gfedge.lineage.types import EdgeRow, Node, edge
+from gfedge.tracking.artifact_types import ArtifactRow
 from gfedge.tracking.types import (
     Latest,
     MetricRow,
@@ -106,6 +108,21 @@ def metrics(job: EndedJob) -> list[MetricRow]:
     return [
         MetricRow(run_id=job.run_id, key=key, value=value, step=0, logged_at=job.finished_at)
         for key, value in values.items()
+    ]
+
+
+def artifacts(job: EndedJob) -> list[ArtifactRow]:
+    """The pictures as files of the run, in their order."""
+    return [
+        ArtifactRow(
+            run_id=job.run_id,
+            path=f"output-{number:02}{SUFFIXES[output.media_type]}",
+            sha256=output.sha256,
+            media_type=output.media_type,
+            bytes=output.bytes,
+            created_at=job.finished_at,
+        )
+        for number, output in enumerate(job.outputs, 1)
     ]
 
 

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import msgspec
 
+from gfedge.ai import record
 from gfedge.ai.types import EndedJob, JobQuery, JobRow, Submission, SubmissionRow
+from gfedge.assets import files
 from gfedge.db import Cursor, rows
 from gfedge.lineage.graph import Facts, Teller
+from gfedge.tracking.artifacts import Made
 
 _submission = msgspec.json.Decoder(Submission).decode
 _job = msgspec.json.Decoder(EndedJob).decode
@@ -72,6 +77,16 @@ def find_job(cursor: Cursor, job_id: str) -> EndedJob | None:
 def find_jobs(cursor: Cursor, job_ids: list[str]) -> list[EndedJob]:
     found = cursor.execute("select record from jobs where list_contains($1, id)", [job_ids])
     return [_job(record) for (record,) in found.fetchall()]
+
+
+def made(root: Path, cursor: Cursor, run_id: str) -> list[Made]:
+    """The pictures of the job of a run, which are files of that run; `root` is the folder of assets."""
+    found = cursor.execute("select record from jobs where run_id = $1", [run_id]).fetchall()
+    return [
+        Made(row, files.path_of(root, row.sha256, row.media_type))
+        for (text,) in found
+        for row in record.artifacts(_job(text))
+    ]
 
 
 def jobs_of_model(cursor: Cursor, name: str, since: float) -> list[EndedJob]:

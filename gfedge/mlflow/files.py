@@ -115,6 +115,8 @@ async def entries(request: web.Request, at: Place) -> list[ArtifactEntry]:
     if at.kind == "version" and (await opened(request)).here(at.owner) is not None:
         return await _version_files(request, at)
     query = ArtifactQuery(path=at.path, limit=MOST)
+    if at.kind == "run":
+        return await artifact_routes.entries(request, at.owner, at.path, query)
     return await request.app[keys.DB].read(artifacts.list_artifacts, at.owner, at.path, query)
 
 
@@ -132,7 +134,7 @@ async def put_file(request: web.Request) -> web.Response:
     sha256, size = await request.app[FILES].write(
         artifact_routes.chunks(request), request.content_length or 0, ""
     )
-    await _name(request, at, sha256, size, artifact_routes.media_type(request))
+    await _name(request, at, sha256, size, artifact_routes.media_type(request, at.path))
     return web.json_response({})
 
 
@@ -184,7 +186,8 @@ async def _name(request: web.Request, at: Place, sha256: str, size: int, kind: s
     if at.kind != "run":
         await request.app[keys.DB].write(artifacts.put_artifact, found)
         return
-    async with request.app[RUNS].written(at.owner):
+    async with request.app[RUNS].written(at.owner) as live:
+        await artifact_routes.check_not_made(request, live.record, at.path)
         await request.app[keys.DB].write(artifacts.put_artifact, found)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import mimetypes
 import re
 import time
 from collections.abc import AsyncIterator, Callable
@@ -13,15 +14,26 @@ from aiohttp import hdrs, web
 
 from gfedge import errors, keys
 from gfedge.tracking import artifacts, paths
-from gfedge.tracking.artifact_types import ArtifactQuery, ArtifactRow, Artifacts, ArtifactsGone
-from gfedge.tracking.artifacts import ArtifactFiles
+from gfedge.tracking.artifact_types import (
+    ArtifactEntry,
+    ArtifactQuery,
+    ArtifactRow,
+    Artifacts,
+    ArtifactsGone,
+)
+from gfedge.tracking.artifacts import ArtifactFiles, Made
 from gfedge.tracking.routes import RUNS
+from gfedge.tracking.types import Run, RunRecord
 from gfedge.wire import Route, reply
 
 FILES = web.AppKey("artifact_files", ArtifactFiles)
 CHUNK = 256 << 10
 ANY = "application/octet-stream"
 FORM = "application/x-www-form-urlencoded"
+JOBS = "ai-"
+"""What the kind of a job's run begins with."""
+_by_name = mimetypes.MimeTypes()
+"""Python's own table: that of the machine would make one file two things."""
 _media_type = re.compile(
     r"[\w!#$&^.+\-]{1,100}/[\w!#$&^.+\-]{1,100}(?:; ?[\w\-]+=[\w\-.+]{1,100}){0,3}", re.ASCII
 )
@@ -37,7 +49,7 @@ def routes() -> list[Route]:
             path=at,
             handler=list_artifacts,
             fails={404: ("run_not_found",), 422: ("bad_artifact_path",)},
-            summary="What is in a folder of a run's artifacts",
+            summary="What is in a folder of a run's artifacts; of a job's run, its pictures too",
             query=ArtifactQuery,
             reply=Artifacts,
         ),
@@ -50,7 +62,7 @@ def routes() -> list[Route]:
             headers={"Content-Digest": "`sha-256=:BASE64:` of the bytes, which is checked."},
             fails={
                 404: ("run_not_found",),
-                409: ("run_deleted", "artifact_exists"),
+                409: ("run_deleted", "artifact_exists", "artifact_of_job"),
                 422: ("bad_artifact_path", "digest_mismatch"),
             },
             summary="Store a file of a run; the body is its bytes, `Content-Digest: sha-256=:…:` is checked",
@@ -75,7 +87,7 @@ def routes() -> list[Route]:
             handler=delete_artifact,
             fails={
                 404: ("run_not_found", "artifact_not_found"),
-                409: ("run_deleted",),
+                409: ("run_deleted", "artifact_of_job"),
                 422: ("bad_artifact_path",),
             },
             summary="Take away a file of a run, or a folder with all that is in it",
@@ -86,11 +98,19 @@ def routes() -> list[Route]:
 
 async def list_artifacts(request: web.Request, query: ArtifactQuery) -> Artifacts:
     run_id, folder = request.match_info["id"], paths.folder(query.path)
-    await request.app[RUNS].find(run_id)
-    found = await request.app[keys.DB].read(artifacts.list_artifacts, run_id, folder, query)
+    found = await entries(request, run_id, folder, query)
     page = found[: query.limit]
     following = page[-1].name if len(found) > len(page) else None
     return Artifacts(run_id=run_id, path=folder, artifacts=page, next=following)
+
+
+async def entries(
+    request: web.Request, run_id: str, folder: str, query: ArtifactQuery
+) -> list[ArtifactEntry]:
+    """What is in a folder of a run, by name, and one entry more than asked for."""
+    run = await request.app[RUNS].find(run_id)
+    found = await request.app[keys.DB].read(artifacts.list_artifacts, run_id, folder, query)
+    return found if folder else artifacts.listed_with(found, await _made(request, run), query)
 
 
 async def put_artifact(request: web.Request) -> web.Response:
@@ -105,9 +125,9 @@ async def store(
     `alive` is called for each piece that arrives.
     """
     path = paths.checked(request.match_info["path"])
-    kind = media_type(request)
-    async with request.app[RUNS].written(run_id):
-        pass
+    kind = media_type(request, path)
+    async with request.app[RUNS].written(run_id) as live:
+        await check_not_made(request, live.record, path)
     sha256, size = await request.app[FILES].write(
         chunks(request, alive), request.content_length or 0, _announced(request)
     )
@@ -127,11 +147,7 @@ async def get_artifact(request: web.Request) -> web.StreamResponse:
 async def fetch(request: web.Request, run_id: str, path: str) -> web.StreamResponse:
     """The bytes of a file."""
     path = paths.checked(path)
-    row = await request.app[keys.DB].read(artifacts.find_artifact, run_id, path)
-    if row is None:
-        await request.app[RUNS].find(run_id)
-        raise _missing(run_id, path)
-    file = request.app[FILES].path_of(row.sha256)
+    row, file = await _find(request, run_id, path)
     if not file.is_file():
         raise _missing(run_id, path)
     digest = base64.b64encode(bytes.fromhex(row.sha256)).decode()
@@ -148,9 +164,37 @@ async def fetch(request: web.Request, run_id: str, path: str) -> web.StreamRespo
     return ArtifactFile(file, headers=headers)
 
 
+async def _find(request: web.Request, run_id: str, path: str) -> Made:
+    row = await request.app[keys.DB].read(artifacts.find_artifact, run_id, path)
+    if row is not None:
+        return Made(row, request.app[FILES].path_of(row.sha256))
+    run = await request.app[RUNS].find(run_id)
+    for made in await _made(request, run):
+        if made.row.path == path:
+            return made
+    raise _missing(run_id, path)
+
+
+async def _made(request: web.Request, run: Run | RunRecord) -> list[Made]:
+    """What the job of a run made; nothing where it is no job's."""
+    if not run.kind.startswith(JOBS):
+        return []
+    return await request.app[keys.DB].read(request.app[FILES].made, run.id)
+
+
+async def check_not_made(request: web.Request, run: Run | RunRecord, path: str) -> None:
+    """Refuses to replace or to remove what a job made: its record is whole for as long as it is there."""
+    if any(made.row.path == path for made in await _made(request, run)):
+        raise errors.Conflict(
+            f"{path!r} is a picture that the job of this run made, and goes with the job: use another name",
+            code="artifact_of_job",
+        )
+
+
 async def delete_artifact(request: web.Request) -> ArtifactsGone:
     run_id, path = request.match_info["id"], paths.checked(request.match_info["path"])
-    async with request.app[RUNS].written(run_id):
+    async with request.app[RUNS].written(run_id) as live:
+        await check_not_made(request, live.record, path)
         count = await request.app[keys.DB].write(artifacts.delete_artifact, run_id, path)
     if not count:
         raise _missing(run_id, path)
@@ -181,10 +225,13 @@ async def chunks(
         yield chunk
 
 
-def media_type(request: web.Request) -> str:
-    """The media type as it was sent; anything odd is bytes, and so is what curl says where it is told nothing."""
-    kind = request.headers.get(hdrs.CONTENT_TYPE, "")
-    return kind if _media_type.fullmatch(kind) and not kind.startswith(FORM) else ANY
+def media_type(request: web.Request, path: str) -> str:
+    """The media type as it was sent; where that says nothing, or what curl says untold, what the name says, else bytes."""
+    kind = request.headers.get(hdrs.CONTENT_TYPE, ANY)
+    if _media_type.fullmatch(kind) and not kind.startswith((FORM, ANY)):
+        return kind
+    known, packed = _by_name.guess_type(f"/{path}", strict=False)
+    return known if known and not packed else ANY
 
 
 def _announced(request: web.Request) -> str:

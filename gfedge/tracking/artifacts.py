@@ -1,4 +1,4 @@
-"""The files of runs: bytes by content under one folder, names in the database.
+"""The files of runs: bytes by content under one folder, names in the database; the pictures of jobs are listed with them.
 
 A file is written under a random name, counted and digested on the way, made durable and then named by its sha256; only
 then does a row give it a name within its run. A crash in between leaves bytes that nothing names.
@@ -12,9 +12,9 @@ import os
 import secrets
 import shutil
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Iterable
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 from gfedge import content, digests, errors
 from gfedge.db import Cursor, rows
@@ -27,6 +27,13 @@ CHECK_EVERY = 64 << 20
 """Bytes after which free space is looked at again."""
 
 
+class Made(NamedTuple):
+    """A file of a run that is kept by what made it: a picture of a job."""
+
+    row: ArtifactRow
+    file: Path
+
+
 class ArtifactFiles:
     """The folder of bytes. What is named here is a digest or a random name, never what a client sent."""
 
@@ -34,6 +41,8 @@ class ArtifactFiles:
         self.root = root
         self._max_bytes = max_bytes
         self._min_free = min_free
+        self.made: Callable[[Cursor, str], list[Made]] = lambda cursor, run_id: []
+        """Files of the run of a job: whoever does jobs knows their pictures."""
 
     def open(self) -> None:
         """Makes the folder and removes what a crash left half-written."""
@@ -155,6 +164,27 @@ def list_artifacts(
         )
         for name, is_folder, size, count, created_at, sha256, media_type in found
     ]
+
+
+def listed_with(
+    found: list[ArtifactEntry], made: Iterable[Made], query: ArtifactQuery
+) -> list[ArtifactEntry]:
+    """What is in the folder of a run, with what its job made."""
+    more = [_entry(row) for row, _ in made if row.path > query.cursor]
+    return sorted([*found, *more], key=lambda entry: entry.name)[: query.limit + 1]
+
+
+def _entry(row: ArtifactRow) -> ArtifactEntry:
+    return ArtifactEntry(
+        path=row.path,
+        name=row.path,
+        is_folder=False,
+        bytes=row.bytes,
+        files=1,
+        created_at=row.created_at,
+        sha256=row.sha256,
+        media_type=row.media_type,
+    )
 
 
 def files_below(cursor: Cursor, owner: str, folder: str) -> list[ArtifactRow]:

@@ -48,7 +48,7 @@ function Known({ first, again }) {
   const remove = async () => {
     if ((await confirmed("Delete this run", "It is hidden, and can be brought back until the next collection.", { button: "Delete it", danger: true })) !== null && (await tried(() => api.delete(ONE, { id: run.id }), "Deleted"))) go("experiments", run.experiment_id);
   };
-  return html`<div class="head"><h1>${run.name || run.id.slice(-8)}</h1><${Status} of=${run.status} /><a href=${to("experiments", run.experiment_id)}>its experiment</a>
+  return html`<div class="head"><h1>${run.name || run.id.slice(-8)}</h1><${Status} of=${run.status} /><a href=${to("experiments", run.experiment_id)}>its experiment</a>${run.kind.startsWith("ai-") && run.params.job && html`<a href=${to("jobs", run.params.job)}>its job</a>`}
       ${may("run") && !run.deleted_at && html`<div class="buttons"><button class="danger" onClick=${remove}>Delete…</button></div>`}
       ${run.deleted_at && html`<span class="badge failed">deleted</span>${may("run") && html`<button onClick=${() => tried(() => api.post(`${ONE}/restore`, { id: run.id }), "Brought back").then(again)}>Bring it back</button>`}`}</div>
     <${Curves} run=${run} fresh=${fresh} turn=${turn} />
