@@ -188,7 +188,7 @@ def make_app(
     )
     app[guard.NO_AUTH] = no_auth
     app[keys.SETTINGS] = settings
-    app[keys.RELOADS] = {}
+    app[keys.RELOADS], app[keys.SOURCES] = {}, {}
     if opening is not None:
         app[OPENING] = opening
     app[keys.EVENTS] = Events(settings.max_listeners)

@@ -11,6 +11,8 @@ from gfedge.events import Events
 from gfedge.settings import Settings
 
 SETTINGS = web.AppKey("settings", Settings)
+SOURCES = web.AppKey("sources", dict[str, str])
+"""Where the settings that somebody gave came from."""
 DB = web.AppKey("db", Database)
 EVENTS = web.AppKey("events", Events)
 

@@ -34,7 +34,8 @@ log = logging.getLogger("gfedge")
 
 def serve(
     settings: Settings,
-    load: Callable[[], Settings],
+    sources: dict[str, str],
+    load: Callable[[], tuple[Settings, dict[str, str]]],
     opening: Future[Database],
     *,
     no_auth: bool = False,
@@ -46,7 +47,8 @@ def serve(
         listening = _listen(settings)
         live = msgspec.structs.replace(settings, port=listening.getsockname()[1])
         app = make_app(live, opening=opening, no_auth=no_auth)
-        app[keys.RELOADS]["settings"] = reload.of_settings(live, settings, load)
+        app[keys.SOURCES].update(sources)
+        app[keys.RELOADS]["settings"] = reload.of_settings(app, settings, load)
         _run(_serve(app, listening))
     except (StartError, DatabaseRefused, migrate.SchemaRefused) as error:
         print(f"error: {error}", file=sys.stderr)

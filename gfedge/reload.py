@@ -15,7 +15,7 @@ from gfedge import errors, keys, metrics
 from gfedge.access import audit
 from gfedge.access.audit import Act
 from gfedge.access.start import SERVER
-from gfedge.settings import LIVE, Settings, public, table
+from gfedge.settings import LIVE, NONE, Settings, public, table
 from gfedge.wire import Route
 
 log = logging.getLogger("gfedge")
@@ -27,6 +27,13 @@ class Setting(msgspec.Struct, kw_only=True, frozen=True):
     name: str
     value: Annotated[str | float | bool | None, Meta(description="Secrets are hidden.")]
     default: str | float | bool | None
+    source: Annotated[
+        str,
+        Meta(
+            description="Who gave it: `default`, a flag, a variable of the environment, or the file.",
+            examples=["GFEDGE_MAX_QUEUE"],
+        ),
+    ]
     live: Annotated[bool, Meta(description="A reload changes it; others wait for a restart.")]
     help: str
 
@@ -75,12 +82,14 @@ def routes() -> list[Route]:
 
 async def list_settings(request: web.Request) -> AllSettings:
     live, defaults = request.app[keys.SETTINGS], Settings()
+    sources = request.app[keys.SOURCES]
     return AllSettings(
         settings=[
             Setting(
                 name=name,
                 value=public(name, getattr(live, name)),
                 default=public(name, getattr(defaults, name)),
+                source=sources.get(name, NONE.source),
                 live=name in LIVE,
                 help=text,
             )
@@ -120,12 +129,18 @@ async def again(app: web.Application, act: Act) -> list[Reloaded]:
     return done
 
 
-def of_settings(live: Settings, loaded: Settings, load: Callable[[], Settings]) -> keys.Reload:
+def of_settings(
+    app: web.Application, loaded: Settings, load: Callable[[], tuple[Settings, dict[str, str]]]
+) -> keys.Reload:
     """Reads the settings again; what is in LIVE changes in the one struct that everybody holds."""
     known = {name: getattr(loaded, name) for name in Settings.__struct_fields__}
+    told = app[keys.SOURCES]
 
     async def work() -> list[str]:
-        return _take(live, known, await asyncio.to_thread(load))
+        found, sources = await asyncio.to_thread(load)
+        for name in LIVE:
+            told[name] = sources.get(name, NONE.source)
+        return _take(app[keys.SETTINGS], known, found)
 
     return work
 

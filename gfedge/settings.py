@@ -342,7 +342,7 @@ class Settings(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=
         config: str | None = None,
     ) -> Settings:
         """Settings from defaults, gfedge.toml (`config` names another file), `GFEDGE_*`, flags; raises SettingsError."""
-        return _read(given(flags or {}, environ, config))
+        return loaded(flags or {}, environ, config)[0]
 
     @property
     def local(self) -> bool:
@@ -390,6 +390,14 @@ def given(
             f"{file}: data cannot be set in the file of the data folder: use --data, or --config with a file elsewhere"
         )
     return found
+
+
+def loaded(
+    flags: Mapping[str, str], environ: Mapping[str, str] = os.environ, config: str | None = None
+) -> tuple[Settings, dict[str, str]]:
+    """The settings, and where each one that was given came from; raises SettingsError."""
+    found = given(flags, environ, config)
+    return _read(found), {name: one.source for name, one in found.items()}
 
 
 def _read(given: Mapping[str, Given]) -> Settings:

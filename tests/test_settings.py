@@ -202,6 +202,11 @@ async def test_a_reload_changes_what_it_can(
         assert (known["tile"]["value"], known["tile"]["default"]) == (64, 256)
         assert (known["tile"]["live"], known["max_prompt"]["live"]) == (False, True)
         assert known["vast_key"]["value"] == "(hidden)"
+        assert {name: known[name]["source"] for name in ("tile", "data", "cors_origin")} == {
+            "tile": str(path),
+            "data": "--data",
+            "cors_origin": "default",
+        }
         told = await api.call("POST", "/api/v1/admin/reload")
         assert [one["name"] for one in told["reloads"]] == [
             "settings",
@@ -214,6 +219,10 @@ async def test_a_reload_changes_what_it_can(
             "max_prompt: 5 -> 50",
             "vast_key stays (hidden) until a restart, then (hidden)",
         ]
+        listed = (await api.get("/api/v1/admin/settings"))["settings"]
+        assert {"name": "cors_origin", "source": str(path)}.items() <= next(
+            one for one in listed if one["name"] == "cors_origin"
+        ).items()
         await api.call("POST", "/api/v1/ai/generate", 202, json=body, headers=origin)
         path.write_text("max_promt = 1", encoding="utf-8")
         said = await api.refused("POST", "/api/v1/admin/reload", 422, "reload_refused")

@@ -35,7 +35,7 @@ REPEATED = ("allowed_host", "cors_origin")
 def run(args: argparse.Namespace) -> int:
     """Serve until a signal ends it."""
     gc.disable()  # Imports make no garbage: to look for it is a fifth of the start. It is on again when the server listens.
-    settings = load(args)
+    settings, sources = _loaded(args)
     from gfedge import logs
     from gfedge.opening import opened_meanwhile
 
@@ -43,18 +43,22 @@ def run(args: argparse.Namespace) -> int:
     with opened_meanwhile(settings) as opening:
         from gfedge.process import serve
 
-        return serve(settings, loader(args), opening, no_auth=args.insecure_no_auth)
+        return serve(settings, sources, loader(args), opening, no_auth=args.insecure_no_auth)
 
 
-def loader(args: argparse.Namespace) -> Callable[[], Settings]:
-    """What reads the settings, now and when they are reloaded."""
-    from gfedge.settings import Settings
+def loader(args: argparse.Namespace) -> Callable[[], tuple[Settings, dict[str, str]]]:
+    """What reads the settings and where they come from, now and when they are reloaded."""
+    from gfedge.settings import loaded
 
-    return partial(Settings.load, flags(args), config=args.config)
+    return partial(loaded, flags(args), config=args.config)
 
 
 def load(args: argparse.Namespace) -> Settings:
     """The settings that a server started here with these flags would have."""
+    return _loaded(args)[0]
+
+
+def _loaded(args: argparse.Namespace) -> tuple[Settings, dict[str, str]]:
     from gfedge.settings import SettingsError
 
     try:

@@ -1878,6 +1878,8 @@ export interface Setting {
   /** Secrets are hidden. */
   value: string | number | boolean | null;
   default: string | number | boolean | null;
+  /** Who gave it: `default`, a flag, a variable of the environment, or the file. */
+  source: string;
   /** A reload changes it; others wait for a restart. */
   live: boolean;
   help: string;
@@ -2796,7 +2798,7 @@ export interface Routes {
   "GET /ml-platform/runs/{id}/children": { params: { limit?: number, cursor?: string, id: string }; body: undefined; reply: Runs };
   /** The history of a metric: pages, or a picture of at most so many points. */
   "GET /ml-platform/runs/{id}/metrics/{key}": { params: { points?: number, by?: "step" | "time", start?: number | null, end?: number | null, limit?: number, cursor?: string, id: string, key: string }; body: undefined; reply: TrackingHistory };
-  /** What is in a folder of a run's artifacts. */
+  /** What is in a folder of a run's artifacts; of a job's run, its pictures too. */
   "GET /ml-platform/runs/{id}/artifacts": { params: { path?: string, limit?: number, cursor?: string, id: string }; body: undefined; reply: Artifacts };
   /** Store a file of a run; the body is its bytes, `Content-Digest: sha-256=:…:` is checked. */
   "PUT /ml-platform/runs/{id}/artifacts/{path}": { params: { id: string, path: string }; body: undefined; reply: ArtifactRow };

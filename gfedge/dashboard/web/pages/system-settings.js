@@ -20,13 +20,13 @@ function All() {
     note(said.join("; ") || "Read again: nothing has changed.");
     found.again();
   };
-  const fits = (one) => `${one.name} ${one.help} ${one.value}`.toLowerCase().includes(word.toLowerCase());
+  const fits = (one) => `${one.name} ${one.help} ${one.value} ${one.source}`.toLowerCase().includes(word.toLowerCase());
   return html`<form class="filter" aria-label="Which settings" onSubmit=${(event) => event.preventDefault()}>
       <label>Search <input type="search" value=${word} onInput=${(event) => search(event.target.value)} /></label>
       <button type="button" onClick=${reload} title="gfedge.toml and whatever else can change without a restart">Read them again</button></form>
     <${Loaded} of=${found}>${({ settings }) => html`<section class="card" aria-label="Settings"><p class="faint">Set in gfedge.toml, as GFEDGE_NAME in the environment, or as flags; the later wins. A setting marked live changes when it is read again, the others at a restart.</p>
       <ul class="lines settings">${settings.filter(fits).map((one) => html`<li key=${one.name}><div class="head"><strong class="mono">${one.name}</strong><span class="mono value">${text(one.value)}</span>
-        ${one.value !== one.default && html`<span class="badge warning">default ${text(one.default)}</span>`}${one.live && html`<span class="badge inactive">live</span>`}</div><p class="faint">${one.help}</p></li>`)}</ul></section>`}<//>`;
+        ${one.value !== one.default && html`<span class="badge warning">default ${text(one.default)}</span>`}${one.source !== "default" && html`<span class="faint">from <span class="mono">${one.source}</span></span>`}${one.live && html`<span class="badge inactive">live</span>`}</div><p class="faint">${one.help}</p></li>`)}</ul></section>`}<//>`;
 }
 
 const text = (value) => (value === "" || value === null ? "(empty)" : String(value));
