@@ -80,7 +80,7 @@ def served(route: wire.Route) -> list[str]:
     return [prefix + route.path for prefix in (("",) if route.rooted else wire.PREFIXES)]
 
 
-OF_THE_MOMENT = ("/monitoring/",)
+OF_THE_MOMENT = ("/monitoring/", "/admin/verify")
 """Where what is answered changes from one moment to the next."""
 
 
