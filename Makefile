@@ -49,9 +49,10 @@ bench: $(DEV_STAMP) ## every measurement in bench/, then all tables (BENCH=super
 	done
 	@if [ -z '$(BENCH)' ]; then $(BIN)/python bench/table.py; fi
 
-soak: $(DEV_STAMP) ## the long proofs: 200 rounds of kill -9 (ROUNDS=20 for fewer), every edge of every schema
+soak: $(DEV_STAMP) ## the long proofs: 200 rounds of kill -9 (ROUNDS=20 for fewer), every edge of every schema, the slow pages
 	@GFEDGE_KILL_ROUNDS=$(or $(ROUNDS),200) $(BIN)/python -m pytest tests/test_crash.py $(ARGS)
 	@GFEDGE_FUZZ=50 $(BIN)/python -m pytest tests/test_schemathesis.py $(ARGS)
+	@GFEDGE_SLOW=1 $(BIN)/python -m pytest tests/test_commands.py $(ARGS)
 	@GFEDGE_TWINS=500 $(BIN)/python -m pytest tests/test_mlflow_twin.py $(ARGS)
 
 vastai: $(VENV)-vastai/.installed ## put the vastai SDK into .venv-vastai, to rent machines for training (and to test that)
