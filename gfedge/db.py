@@ -16,6 +16,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
@@ -109,7 +110,8 @@ class Database:
         self._opened = 0
         self._connection: Cursor | None = None
         self._deferred: list[Row] = []
-        self._settling = asyncio.Lock()
+        self._settling: asyncio.Future[None] | None = None
+        """The commit of what was deferred last."""
         self._local = threading.local()
         self._reopen = threading.Lock()
         self._readers = ThreadPoolExecutor(READERS, "db-reader")
@@ -168,8 +170,7 @@ class Database:
         self, function: Callable[Concatenate[Cursor, P], T], *args: P.args, **kwargs: P.kwargs
     ) -> T:
         """Runs a reading function of a cursor in a reader thread; it sees deferred rows too."""
-        if self._deferred or self._settling.locked():
-            await self.settle()
+        await self.settle()
         return await self.peek(function, *args, **kwargs)
 
     async def peek(
@@ -186,7 +187,7 @@ class Database:
         With `patience` they may wait so many seconds for others to share their commit with; a write that has none
         takes them along at once.
         """
-        await self._enqueue(rows, None, patience)
+        await self._put(rows, None, patience)
 
     def defer(self, *rows: Row) -> None:
         """Appends rows later: with many others, or before the next read.
@@ -198,32 +199,27 @@ class Database:
 
     async def settle(self) -> None:
         """Writes what was deferred. Where that fails the rows wait on and readers see what there is."""
-        async with self._settling:
-            rows, self._deferred = self._deferred, []
-            if not rows:
-                return
-            try:
-                await self.insert(*rows)
-            except (errors.NoSpace, DatabaseFailed) as failure:
-                log.warning("%d rows wait to be written: %s", len(rows), failure)
-                self._deferred[:0] = rows
+        self._send_deferred()
+        if self._settling is not None:
+            await asyncio.wait([self._settling])
 
     async def write(
         self, function: Callable[Concatenate[Cursor, P], T], *args: P.args, **kwargs: P.kwargs
     ) -> T:
-        """Runs a writing function of a cursor in the next commit and returns its result.
+        """Runs a writing function of a cursor in the next commit and returns its result; it sees deferred rows too.
 
         The function may run twice: a group with a failing member is rolled back and run again one by one.
         """
-        result: T = await self._enqueue((), lambda cursor: function(cursor, *args, **kwargs))
+        self._send_deferred()
+        result: T = await self._put((), lambda cursor: function(cursor, *args, **kwargs))
         return result
 
-    async def _enqueue(
+    def _put(
         self,
         rows: Sequence[Row],
         function: Callable[[Cursor], Any] | None,
         patience: float = 0.0,
-    ) -> Any:
+    ) -> asyncio.Future[Any]:
         if self._closing:
             raise DatabaseFailed("the server is stopping")
         if self._inbox.qsize() >= MAX_WAITING:
@@ -233,7 +229,28 @@ class Database:
         self._loop = asyncio.get_running_loop()
         write = _Write(rows, function, self._loop.create_future(), patience)
         self._inbox.put(write)
-        return await write.future
+        return write.future
+
+    def _send_deferred(self) -> None:
+        """Puts what was deferred before the writes that come from now on."""
+        if not (rows := self._deferred):
+            return
+        try:
+            self._settling = self._put(rows, None)
+        except DatabaseFailed:
+            return
+        self._deferred = []
+        self._settling.add_done_callback(partial(self._settled, rows))
+
+    def _settled(self, rows: list[Row], commit: asyncio.Future[None]) -> None:
+        failure = commit.exception()
+        if isinstance(failure, (errors.NoSpace, DatabaseFailed)):
+            log.warning("%d rows wait to be written: %s", len(rows), failure)
+            self._deferred[:0] = rows
+        elif failure is not None:
+            log.error(
+                "%d rows cannot be written before the next start", len(rows), exc_info=failure
+            )
 
     # The file
 

@@ -69,6 +69,17 @@ async def test_rows_are_there_for_a_function_that_comes_after_them(db: Database)
     assert seen == 1
 
 
+async def test_deferred_rows_are_there_for_who_reads_and_for_who_writes(db: Database) -> None:
+    db.defer(Point(name="a", value=1))
+    assert await db.write(count) == 1
+    db.defer(Point(name="b", value=1), Point(name="c", value=1))
+    assert await asyncio.gather(db.read(count), db.write(count)) == [3, 3]
+    db.defer(Point(name="d", value=1))
+    assert await db.peek(count) == 3
+    await db.settle()
+    assert await db.peek(count) == 4
+
+
 async def test_a_failure_is_its_callers_alone(db: Database) -> None:
     """COMMIT says nothing after a failed statement, so a group with a failure is run again one by one."""
     work = [db.insert(Point(name=str(i), value=i)) for i in range(20)]

@@ -219,6 +219,31 @@ async def test_a_run_reports_on_after_the_server_was_killed(
         assert (await client.get(f"{RUNS}/{run['id']}"))["metrics"] == {"loss": 0.25}
 
 
+async def test_what_a_run_was_made_with_is_there_once_after_a_crash(
+    process: Callable[..., Process],
+) -> None:
+    """One row acknowledges it; its params, tags and edges are written later, or at the next start."""
+    server = process()
+    async with aiohttp.ClientSession() as http:
+        client = Api(http)
+        client.http = _Based(http, server.start())  # type: ignore[assignment]
+        made = {"params": {"lr": "0.1"}, "tags": {"team": "art", "gone": "x"}}
+        changed = await begin(client, name="changed", **made)
+        await client.call("PATCH", f"{RUNS}/{changed['id']}", json={"tags": {"team": "2d"}})
+        await client.call("PATCH", f"{RUNS}/{changed['id']}", json={"tags": {"gone": None}})
+        left = await begin(client, name="left", **made)
+        for _ in range(2):
+            server.kill()
+            client.http = _Based(http, server.start())  # type: ignore[assignment]
+            assert await found(client, "params.lr = '0.1' and tags.team = 'art'") == ["left"]
+            assert await found(client, "params.lr = '0.1' and tags.team = '2d'") == ["changed"]
+            for run, tags in ((changed, {"team": "2d"}), (left, made["tags"])):
+                seen = await client.get(f"{RUNS}/{run['id']}")
+                assert (seen["params"], seen["tags"]) == (made["params"], tags)
+                graph = await client.get(f"/api/v1/ml-platform/lineage/run/{run['id']}")
+                assert [edge["relation"] for edge in graph["edges"]] == ["belongs_to"]
+
+
 class _Based:
     """A client session that knows where the server is."""
 

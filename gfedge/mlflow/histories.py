@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import base64
+import itertools
+import math
+import operator
+
+import msgspec
 from aiohttp import web
 
 from gfedge import keys
 from gfedge.mlflow import pages, refusals, runs
-from gfedge.mlflow.experiments import milliseconds
 from gfedge.mlflow.protocol import call
 from gfedge.mlflow.types import (
     BulkAsked,
@@ -19,7 +24,7 @@ from gfedge.mlflow.types import (
     MetricsFound,
 )
 from gfedge.tracking import datasets, series
-from gfedge.tracking.types import number
+from gfedge.tracking.types import Number, number
 from gfedge.wire import Route
 
 MAX_BULK, MAX_RUNS, MAX_SAMPLE = 25_000, 100, 2500
@@ -41,17 +46,14 @@ async def get_history(request: web.Request, asked: HistoryAsked) -> MetricsFound
         raise refusals.invalid(
             f"Invalid value {most} for parameter 'max_results' supplied. It must be a positive integer."
         )
-    begin = pages.offset(asked.page_token)
-    limit = 1 << 62 if most is None else most + 1
-    found = await request.app[keys.DB].read(
-        series.by_time, [run_id], asked.metric_key, limit, begin
-    )
+    last, limit = _position(asked.page_token), None if most is None else most + 1
+    found = await request.app[keys.DB].read(series.after, run_id, asked.metric_key, last, limit)
     if not found:
         await runs.of_id(request, run_id)
     more = most is not None and len(found) > most
+    found = found[:most]
     return MetricsFound(
-        metrics=_metrics(asked.metric_key, found[:most] if more else found, named=False),
-        next_page_token=pages.token(begin + (most or 0)) if more else "",
+        metrics=_points(asked.metric_key, found), next_page_token=_token(found[-1]) if more else ""
     )
 
 
@@ -66,8 +68,8 @@ async def get_history_bulk(request: web.Request, asked: BulkAsked) -> MetricsFou
     if asked.metric_key is None:
         raise refusals.invalid("GetMetricHistoryBulk request must specify a metric_key.")
     most = max(0, min(asked.max_results, MAX_BULK))
-    found = await request.app[keys.DB].read(series.by_time, asked.run_id, asked.metric_key, most, 0)
-    return MetricsFound(metrics=_metrics(asked.metric_key, found))
+    found = await request.app[keys.DB].read(series.by_time, asked.run_id, asked.metric_key, most)
+    return MetricsFound(metrics=_of_runs(asked.metric_key, found))
 
 
 async def get_history_interval(request: web.Request, asked: IntervalAsked) -> MetricsFound:
@@ -95,7 +97,7 @@ async def get_history_interval(request: web.Request, asked: IntervalAsked) -> Me
         points = await request.app[keys.DB].read(
             series.sampled, run_id, asked.metric_key, asked.max_results, steps
         )
-        found += _metrics(asked.metric_key, points)
+        found += _of_runs(asked.metric_key, points)
     return MetricsFound(metrics=found)
 
 
@@ -109,14 +111,48 @@ async def search_datasets(request: web.Request, asked: DatasetsAsked) -> Dataset
     )
 
 
-def _metrics(key: str, found: list[series.RunPoint], *, named: bool = True) -> list[Metric]:
+class _Position(msgspec.Struct):
+    """The point that a page ends with."""
+
+    step: int
+    at: float
+    value: Number
+
+
+def _token(last: series.Point) -> str:
+    step, at, value = last
+    text = msgspec.json.encode(_Position(step, at, number(value)))
+    return base64.b64encode(text).decode()
+
+
+def _position(token: str | None) -> series.Point | None:
+    """Where a page begins; Refused where the token is none of ours."""
+    if not token:
+        return None
+    try:
+        found = msgspec.json.decode(base64.b64decode(token, validate=True), type=_Position)
+    except (ValueError, msgspec.MsgspecError):
+        raise pages.no_token(token) from None
+    return found.step, found.at, float(found.value)
+
+
+def _points(key: str, found: list[series.Point], run_id: str = "") -> list[Metric]:
     return [
         Metric(
             key=key,
-            value=number(value),
-            timestamp=milliseconds(at),
+            value=value if math.isfinite(value) else number(value),
+            timestamp=round(at * 1000),
             step=step,
-            run_id=run_id if named else "",
+            run_id=run_id,
         )
-        for run_id, step, at, value in found
+        for step, at, value in found
+    ]
+
+
+def _of_runs(key: str, found: list[series.RunPoint]) -> list[Metric]:
+    by_run = itertools.groupby(found, operator.itemgetter(0))
+    return [
+        one
+        for run_id, rows in by_run
+        for one in _points(key, [(step, at, value) for _, step, at, value in rows], run_id)
     ]

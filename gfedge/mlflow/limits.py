@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import posixpath
 import re
 from collections.abc import Sequence
@@ -35,8 +36,21 @@ def run_id(value: str) -> str:
     return value
 
 
+def is_key(value: str) -> bool:
+    """Whether it may be the name of a metric, a param or a tag."""
+    return len(value) <= KEY and _is_plain(value)
+
+
+@functools.lru_cache(10_000)
+def _is_plain(value: str) -> bool:
+    """The same few come again and again."""
+    return _key.fullmatch(value) is not None and not _moves(value)
+
+
 def key(value: str, path: str, what: str = "") -> str:
     """A name of a metric, a param or a tag."""
+    if is_key(value):
+        return value
     if not _key.fullmatch(value):
         raise invalid(f"Invalid value {_json(value)} for parameter '{path}' supplied: {BAD_KEY}")
     if _moves(value):

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from gfedge.mlflow.filter import Clause, Key, Order
-from gfedge.mlflow.refusals import invalid
+from gfedge.mlflow.refusals import Refused, invalid
 
 T = TypeVar("T")
 Value = str | float | None
@@ -56,8 +56,12 @@ def offset(page_token: str | None) -> int:
     except (ValueError, msgspec.MsgspecError):
         found = -1
     if found < 0:
-        raise invalid(f"Invalid page token, could not decode: {page_token[:100]}")
+        raise no_token(page_token)
     return found
+
+
+def no_token(page_token: str) -> Refused:
+    return invalid(f"Invalid page token, could not decode: {page_token[:100]}")
 
 
 def token(at: int) -> str:

@@ -225,9 +225,7 @@ async def _log(
     limits.run_id(run_id)
     metrics = metrics or []
     batch = LogBatch(
-        metrics=[
-            _point(one, f"metrics[{i}]." if path is None else path) for i, one in enumerate(metrics)
-        ],
+        metrics=_points(metrics, path),
         params={
             limits.key(one.key, f"params[{i}].key", "Param key"): one.value[: limits.PARAM]
             for i, one in enumerate(params or [])
@@ -271,14 +269,24 @@ async def _conflict(
     )
 
 
-def _point(metric: BatchMetric, path: str) -> Point:
+def _points(metrics: list[BatchMetric], path: str | None) -> list[Point]:
+    for i, one in enumerate(metrics):
+        if one.timestamp < 0 or not limits.is_key(one.key):
+            _refuse(one, f"metrics[{i}]." if path is None else path)
+    return [
+        Point(
+            key=one.key,
+            value=number(one.value),
+            step=one.step,
+            logged_at=one.timestamp / 1000,
+        )
+        for one in metrics
+    ]
+
+
+def _refuse(metric: BatchMetric, path: str) -> None:
     limits.key(metric.key, f"{path}name", "Metric name")
-    return Point(
-        key=metric.key,
-        value=number(metric.value),
-        step=metric.step,
-        logged_at=limits.timestamp(metric.timestamp, metric.key, f"{path}timestamp"),
-    )
+    limits.timestamp(metric.timestamp, metric.key, f"{path}timestamp")
 
 
 def _model_row(run_id: str, metric: BatchMetric) -> ModelMetricRow:

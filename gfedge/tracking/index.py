@@ -260,8 +260,8 @@ def take_in(
         "delete from run_index where id in (select unnest($1::varchar[]))",
         [[record.id for record in records]],
     )
-    with cursor.appender("run_index", columns=[*COLUMNS, *asked.COLUMNS]) as appender:
-        appender.append_rows(rows)
+    if rows:
+        cursor.append("run_index", (*COLUMNS, *asked.COLUMNS), rows)
     return Taken(texts, {record.id: record.experiment_id for record in records}, new)
 
 

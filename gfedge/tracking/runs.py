@@ -28,6 +28,8 @@ from gfedge.tracking.types import (
     Latest,
     LogBatch,
     Logged,
+    Made,
+    MadeRow,
     MetricRow,
     ParamRow,
     Point,
@@ -72,6 +74,12 @@ class Runs:
         self.elsewhere: Callable[[str], RunRecord | None] = lambda run_id: None
         """Runs of jobs that have not ended: whoever runs those knows."""
 
+    async def open(self) -> None:
+        """Writes what follows from runs that were made right before a crash."""
+        for row in await self._db.read(store.half_made):
+            self._db.defer(*_following(row))
+        await self._db.settle()
+
     async def create(
         self,
         experiment: ExperimentRow,
@@ -88,7 +96,7 @@ class Runs:
             await self._check_parent(wanted.parent_id)
         run_id = run_id or new_id()
         started = wanted.started_at or (now if wanted.status == "running" else None)
-        row = RunRow(
+        row = MadeRow(
             id=run_id,
             experiment_id=experiment.id,
             name=wanted.name or f"run {run_id[-12:]}",
@@ -100,20 +108,19 @@ class Runs:
             parent_id=wanted.parent_id or None,
             source=wanted.source,
             user_id=user_id,
+            made=Made(params=wanted.params, tags=wanted.tags),
         )
-        rows: list[Row] = [
-            row,
-            *_rows(ParamRow, run_id, wanted.params),
-            *_rows(TagRow, run_id, wanted.tags),
-            *_edges(row, now),
-        ]
         inputs: list[Input] = []
         if also is None:
-            await self._db.insert(*rows)
+            await self._db.insert(row)
+            self._db.defer(*_following(row))
         else:
-            inputs = await self._db.write(_insert_with, rows, also)
+            inputs = await self._db.write(_insert_with, [row, *_following(row)], also)
         record = RunRecord(
-            **msgspec.structs.asdict(row), params=wanted.params, tags=wanted.tags, inputs=inputs
+            **msgspec.structs.asdict(_row(row)),
+            params=wanted.params,
+            tags=wanted.tags,
+            inputs=inputs,
         )
         self._remember(record)
         self._index.mark(record, new=True)
@@ -408,7 +415,7 @@ def _unknown(run_id: str) -> errors.NotFound:
     return errors.NotFound(f"no run {run_id!r} is here", code="run_not_found")
 
 
-def _row(record: RunRecord) -> RunRow:
+def _row(record: RunRow) -> RunRow:
     return RunRow(**{name: getattr(record, name) for name in RunRow.__struct_fields__})
 
 
@@ -423,8 +430,17 @@ def _insert_with(
     return also(cursor)
 
 
-def _edges(row: RunRow, at: float) -> list[EdgeRow]:
-    """Where a run belongs, and the code that it ran."""
+def _following(row: MadeRow) -> list[Row]:
+    """What follows from a run: its params and tags, and edges to where it belongs and from the code that it ran."""
+    return [
+        *_rows(ParamRow, row.id, row.made.params),
+        *_rows(TagRow, row.id, row.made.tags),
+        *_edges(row),
+    ]
+
+
+def _edges(row: RunRow) -> list[EdgeRow]:
+    at = row.created_at
     found = [edge(("run", row.id), "belongs_to", ("experiment", row.experiment_id), at)]
     if row.source is not None and row.source.commit:
         found.append(edge(("commit", row.source.commit), "ran", ("run", row.id), at))

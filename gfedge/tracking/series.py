@@ -47,17 +47,30 @@ RunPoint = tuple[str, int, float, float]
 """Run, step, time, value."""
 
 
-def by_time(
-    cursor: Cursor, run_ids: list[str], key: str, limit: int, offset: int
-) -> list[RunPoint]:
+def by_time(cursor: Cursor, run_ids: list[str], key: str, limit: int) -> list[RunPoint]:
     """Points of a metric by run, time, step and value; one sent twice counts once."""
     return cursor.execute(
         """
         select distinct run_id, step, logged_at, value from metrics
         where list_contains($1, run_id) and key = $2
-        order by run_id, logged_at, step, value limit $3 offset $4
+        order by run_id, logged_at, step, value limit $3
         """,
-        [run_ids, key, limit, offset],
+        [run_ids, key, limit],
+    ).fetchall()
+
+
+def after(
+    cursor: Cursor, run_id: str, key: str, last: Point | None, limit: int | None
+) -> list[Point]:
+    """Points of one run by time, step and value from behind one on; one sent twice counts once."""
+    step, at, value = last or (0, -1.0, 0.0)
+    return cursor.execute(
+        """
+        select distinct step, logged_at, value from metrics
+        where run_id = $1 and key = $2 and logged_at >= $3 and (logged_at, step, value) > ($3, $4::bigint, $5)
+        order by logged_at, step, value limit $6
+        """,
+        [run_id, key, at, step, value, limit],
     ).fetchall()
 
 

@@ -12,6 +12,7 @@ from gfedge.tracking.types import (
     ExperimentRow,
     Input,
     Latest,
+    MadeRow,
     ModelLink,
     Run,
     RunRecord,
@@ -51,7 +52,9 @@ def find_run(cursor: Cursor, run_id: str) -> Run | None:
 
 def records(cursor: Cursor, ids: list[str]) -> list[RunRecord]:
     """All that is known of runs, from where it was first written: six statements for all of them."""
-    found = rows(cursor, "select * from runs where list_contains($1, id) order by id", [ids])
+    found = rows(
+        cursor, "select * exclude (made) from runs where list_contains($1, id) order by id", [ids]
+    )
     params = _by_run(_of_runs(cursor, "select run_id, key, value from params", ids))
     tags = _by_run(_of_runs(cursor, "select run_id, key, value from tags", ids))
     metrics = latest(cursor, ids)
@@ -125,6 +128,19 @@ def models_of(cursor: Cursor, ids: list[str]) -> dict[str, list[ModelLink]]:
             ModelLink(model_id=model_id, direction=direction, step=step)
         )
     return by_run
+
+
+def half_made(cursor: Cursor) -> list[MadeRow]:
+    """Runs whose other rows a crash forgot."""
+    found = rows(
+        cursor,
+        """
+        select * from runs r where made is not null and not exists (
+            from edges e where e.source_id = r.id and e.source_kind = 'run' and e.relation = 'belongs_to'
+        )
+        """,
+    )
+    return [structured(MadeRow, row, "source", "made") for row in found]
 
 
 def existing(cursor: Cursor, ids: list[str]) -> list[str]:

@@ -201,6 +201,19 @@ class RunRow(msgspec.Struct, kw_only=True, frozen=True):
     user_id: str = ""
 
 
+class Made(msgspec.Struct, kw_only=True, frozen=True):
+    """What a run is made with."""
+
+    params: dict[str, str] = {}
+    tags: dict[str, str] = {}
+
+
+class MadeRow(RunRow, kw_only=True, frozen=True):
+    """A run as it is first written: with all that its rows in other tables follow from."""
+
+    made: Made
+
+
 class ParamRow(msgspec.Struct, kw_only=True, frozen=True):
     """One parameter of a run."""
 
