@@ -1,6 +1,8 @@
-"""CPU of MLflow's calls here against `mlflow server --workers 1` with sqlite on this machine, the two in turns.
+"""CPU of MLflow's calls here against `mlflow server` with sqlite on this machine, with one worker and with as many as it
+starts by itself, in turns.
 
-The same requests go to both, over connections that stay open; each figure is server CPU a call (all of its processes).
+The same requests go to all, over connections that stay open. Each figure is server CPU (of all its processes) for a call
+that was acknowledged.
 """
 
 from __future__ import annotations
@@ -10,6 +12,8 @@ import asyncio
 import contextlib
 import itertools
 import os
+import signal
+import statistics
 import sys
 import tempfile
 import time
@@ -18,8 +22,8 @@ from pathlib import Path
 
 import aiohttp
 import msgspec
-import psutil
-from running import free_port, server
+from running import Server, free_port, server
+from table import Table, arguments
 
 API = "/api/2.0/mlflow"
 ROOT = Path(__file__).parent.parent
@@ -30,33 +34,21 @@ QUIET = {
     "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
 }
 FILTER = "metrics.loss < 0.5 AND params.lr = '0.1'"
+FAILURES = (RuntimeError, aiohttp.ClientError, TimeoutError)
 Work = Callable[[], Awaitable[object]]
 
 
 class Side:
     """One of the two servers."""
 
-    def __init__(self, name: str, port: int, pid: int, http: aiohttp.ClientSession) -> None:
+    def __init__(self, name: str, found: Server, http: aiohttp.ClientSession) -> None:
         self.name = name
-        self.url = f"http://127.0.0.1:{port}"
-        self.process = psutil.Process(pid)
+        self.url = f"http://{found.host}:{found.port}"
+        self.server = found
         self.http = http
         self.experiment = ""
         self.runs: list[str] = []
         self.number = itertools.count()
-
-    def cpu(self) -> float:
-        """User and system seconds of the server and all that it started."""
-        found = 0.0
-        for one in (self.process, *self.process.children(recursive=True)):
-            with contextlib.suppress(psutil.NoSuchProcess):
-                times = one.cpu_times()
-                found += times.user + times.system
-        return found
-
-    def resident(self) -> int:
-        processes = (self.process, *self.process.children(recursive=True))
-        return sum(one.memory_info().rss for one in processes)
 
     async def call(self, method: str, path: str, body: object = None, **query: object) -> bytes:
         data = None if body is None else msgspec.json.encode(body)
@@ -97,7 +89,7 @@ class Side:
         run = self.runs[number % len(self.runs)]
         await self.call("POST", "runs/log-batch", {"run_id": run, "metrics": metrics})
 
-    async def fill(self, runs: int) -> None:
+    async def fill(self, runs: int, clients: int = 8) -> None:
         """Runs of 10 params and 10 metrics, to search among."""
 
         async def one(i: int) -> None:
@@ -118,7 +110,7 @@ class Side:
             body = {"run_id": run, "metrics": metrics, "params": params}
             await self.call("POST", "runs/log-batch", body)
 
-        await together([lambda i=i: one(i) for i in range(runs)], 8)
+        await together([lambda i=i: one(i) for i in range(runs)], clients)
 
     async def search(self) -> None:
         body = {
@@ -175,129 +167,209 @@ async def together(work: list[Work], clients: int) -> None:
     await asyncio.gather(*(client() for _ in range(clients)))
 
 
-async def measured(side: Side, work: list[Work], clients: int) -> tuple[float, float, int]:
-    """CPU seconds and wall seconds of each call, and how many failed."""
+async def measured(side: Side, call: Work, count: int, clients: int) -> tuple[float, int]:
+    """CPU milliseconds of a call that was acknowledged, and how many were not."""
     failed = 0
 
-    async def one(call: Work) -> None:
+    async def one() -> None:
         nonlocal failed
         try:
             await call()
-        except (RuntimeError, aiohttp.ClientError, TimeoutError):
+        except FAILURES:
             failed += 1
 
-    cpu, began = side.cpu(), time.perf_counter()
-    await together([lambda call=call: one(call) for call in work], clients)
-    took = time.perf_counter() - began
-    return (side.cpu() - cpu) / len(work), took / len(work), failed
+    before = side.server.tree_cpu_seconds()
+    await together([one] * count, clients)
+    used = side.server.tree_cpu_seconds() - before
+    return used / max(1, count - failed) * 1e3, failed
 
 
-async def compare(
-    sides: list[Side],
-    name: str,
-    make: Callable[[Side], Work],
-    *,
-    count: int,
-    clients: int = 1,
-    hold: float,
-    rounds: int = 2,
-) -> None:
-    """Both in turns; prints the ratio of their CPU a call."""
-    cpu = {side.name: 0.0 for side in sides}
-    wall = {side.name: 0.0 for side in sides}
-    failed = {side.name: 0 for side in sides}
-    for _ in range(rounds):
-        for side in sides:
-            used, took, lost = await measured(side, [make(side)] * count, clients)
-            cpu[side.name] += used / rounds
-            wall[side.name] += took / rounds
-            failed[side.name] += lost
-    ours, theirs = (cpu[side.name] * 1e3 for side in sides)
-    words = ", ".join(f"{n} of {side} failed" for side, n in failed.items() if n)
-    speed = wall[sides[1].name] / wall[sides[0].name]
-    print(
-        f"{name:38s} {ours:8.2f} CPU ms, stock {theirs:8.2f}: {theirs / ours:6.1f}x (to hold: {hold:g}x)"
-        f", {speed:.1f}x as fast{'; ' + words if words else ''}",
-        flush=True,
-    )
+class Comparison:
+    """Ours against a peer, call by call."""
+
+    def __init__(
+        self, ours: Side, peer: Side, table: Table, rounds: int, *, stalls: bool = False
+    ) -> None:
+        self.sides = (ours, peer)
+        self.stalls = stalls
+        """Whether the peer runs out of connections to its database above 15 clients, and calls take 30 s and fail."""
+        self.table = table
+        self.rounds = rounds
+
+    async def take(
+        self, name: str, make: Callable[[Side], Work], count: int, clients: int, hold: float
+    ) -> None:
+        """In turns; the ratio is the median of the rounds'."""
+        cpu: list[list[float]] = [[], []]
+        lost = 0
+        rounds = 1 if clients > 15 and self.stalls else self.rounds
+        for _ in range(rounds):
+            for side, found in zip(self.sides, cpu, strict=True):
+                used, failed = await measured(side, make(side), count, clients)
+                found.append(used)
+                assert side is self.sides[1] or not failed, f"{failed} of ours failed"
+                lost += failed
+        name = f"{name}, {clients} client{'s' * (clients > 1)}, {self.sides[1].name}"
+        if lost:
+            name += f" ({lost} of its {count * rounds} failed)"
+        ours, peers = (statistics.median(found) for found in cpu)
+        ratios = [theirs / max(used, 1e-9) for used, theirs in zip(*cpu, strict=True)]
+        self.table.add(name, ours, "CPU ms", peer=peers, ratio=ratios, at_least=hold)
+        print(f"{name}: {ours:.2f}, {peers:.2f}: {statistics.median(ratios):.1f}x", flush=True)
+
+    async def clients(self, calls: int, most: int = 32) -> None:
+        """Runs and reports by 1, 8 and 32 clients."""
+        for clients, hold in ((1, 4), (8, 10), (32, 20)):
+            if clients > most:
+                return
+            count = max(calls, 2 * clients)
+            await self.take("create run", lambda s: s.create, count, clients, hold)
+            await self.take("log-batch of 1", lambda s: lambda: s.log(1), count, clients, hold)
+            count = max(calls // 4, 2 * clients)
+            await self.take("log-batch of 100", lambda s: lambda: s.log(100), count, clients, 8)
+
+    async def store(self, args: argparse.Namespace) -> None:
+        """Searches, histories and files."""
+        for side in self.sides:
+            await side.fill(args.runs)
+        await self.take(f"search, {args.runs} runs", lambda s: s.search, 10, 1, 20)
+        runs = {side: await side.fill_history(args.points) for side in self.sides}
+        await self.take(
+            f"history of {args.points} points",
+            lambda s: lambda: s.history(runs[s], args.points), 2, 1, 20,
+        )  # fmt: skip
+        await self.take(
+            f"{args.megabytes} MiB file up and down",
+            lambda s: lambda: s.file(args.megabytes << 20), 3, 1, 1,
+        )  # fmt: skip
 
 
-async def measure(sides: list[Side], args: argparse.Namespace) -> None:
-    for side in sides:
-        print(f"{side.name:8s} {side.resident() >> 20:5d} MiB resident at rest")
-        await side.prepare()
-    n = args.calls
-    for clients, hold in ((1, 4), (8, 10), (32, 20)):
-        stock_stalls = clients > 15  # its pool of connections runs out: calls take 30 s and fail
-        count = max(clients, n) if not stock_stalls else clients * 2
-        count = max(count, clients * 2)
-        if stock_stalls and not args.long:
-            await alone(sides[0], clients, n)
-            continue
-        await compare(sides, f"create run, {clients} clients", lambda s: s.create, count=count, clients=clients, hold=hold)  # fmt: skip
-        await compare(sides, f"log-batch of 1, {clients} clients", lambda s: lambda: s.log(1), count=count, clients=clients, hold=hold)  # fmt: skip
-    await compare(sides, "log-batch of 100, 1 client", lambda s: lambda: s.log(100), count=n // 2, hold=8)  # fmt: skip
-    await compare(sides, "log-batch of 100, 8 clients", lambda s: lambda: s.log(100), count=n // 2, clients=8, hold=8)  # fmt: skip
-    for side in sides:
-        await side.fill(args.runs)
-    await compare(sides, f"search with filter and order, {args.runs} runs", lambda s: s.search, count=10, hold=20)  # fmt: skip
-    runs = {side.name: await side.fill_history(args.points) for side in sides}
-    await compare(sides, f"history of {args.points} points", lambda s: lambda: s.history(runs[s.name], args.points), count=2, hold=20, rounds=1)  # fmt: skip
-    await compare(sides, f"{args.megabytes} MiB file up and down", lambda s: lambda: s.file(args.megabytes << 20), count=3, hold=1, rounds=1)  # fmt: skip
-    await alone(sides[0], 128, 128 * 4)
-    for side in sides:
-        print(f"{side.name:8s} {side.resident() >> 20:5d} MiB resident after it")
+async def many_runs(ours: Side, stock: Side, args: argparse.Namespace, table: Table) -> None:
+    """Our search among more runs, against the stock server's among fewer."""
+    await ours.fill(args.many_runs - args.runs, 32)
+    cpu, _ = await measured(ours, ours.search, 20, 1)
+    theirs, _ = await measured(stock, stock.search, 5, 1)
+    name = f"search, {args.many_runs} runs here, {args.runs} there, 1 client"
+    table.add(name, cpu, "CPU ms", peer=theirs, ratio=theirs / cpu, at_least=20)
 
 
-async def alone(side: Side, clients: int, count: int) -> None:
-    """Ours at a number of clients at which the stock server loses calls."""
-    for name, call in (("create run", side.create), ("log-batch of 1", lambda: side.log(1))):
-        cpu, _, failed = await measured(side, [call] * max(count, clients * 2), clients)
-        print(
-            f"{name + f', {clients} clients':38s} {cpu * 1e3:8.2f} CPU ms here alone; {failed} failed",
-            flush=True,
-        )
+async def acknowledged(ours: Side, clients: int, calls: int) -> dict[str, set[int]]:
+    """Many clients make runs and report to them until the server is killed; the steps that it acknowledged, by run."""
+    held: dict[str, set[int]] = {}
+    left = itertools.count(calls, -1)
+
+    async def client() -> None:
+        with contextlib.suppress(aiohttp.ClientError):
+            while True:
+                run = await ours.create()
+                held[run] = set()
+                for step in range(4):
+                    point = {"key": "p", "value": 1, "timestamp": step, "step": step}
+                    await ours.call("POST", "runs/log-batch", {"run_id": run, "metrics": [point]})
+                    held[run].add(step)
+                    if not next(left):
+                        os.kill(ours.server.pid, signal.SIGKILL)
+
+    await asyncio.gather(*(client() for _ in range(clients)))
+    return held
+
+
+async def lost(ours: Side, held: dict[str, set[int]]) -> int:
+    """How many acknowledged runs and points are not there."""
+    count = 0
+    for run, steps in held.items():
+        found = msgspec.json.decode(await ours.call("GET", "runs/get", run_id=run))["run"]
+        count += len(found["data"].get("tags", ())) != 4
+        asked = {"run_id": run, "metric_key": "p"}
+        page = msgspec.json.decode(await ours.call("GET", "metrics/get-history", **asked))
+        count += len(steps - {point["step"] for point in page.get("metrics", ())})
+    return count
 
 
 @contextlib.contextmanager
-def both(folder: Path) -> Iterator[list[tuple[str, int, int]]]:
-    models = folder / "models"
-    models.mkdir()
-    ours, theirs = free_port(), free_port()
-    here = [sys.executable, "-m", "gfedge", "serve", "--port", str(ours)]
-    here += ["--data", str(folder / "data"), "--models", str(models)]
+def ours_at(folder: Path) -> Iterator[Server]:
+    port = free_port()
+    (folder / "models").mkdir(exist_ok=True)
+    here = [sys.executable, "-m", "gfedge", "serve", "--port", str(port)]
+    here += ["--data", str(folder / "data"), "--models", str(folder / "models")]
+    with server(*here, port=port) as found:
+        yield found
+
+
+@contextlib.contextmanager
+def stock_at(folder: Path, *workers: str) -> Iterator[Server]:
+    folder.mkdir()
+    port = free_port()
     quietly = ["/bin/sh", "-c", 'exec "$0" "$@" >/dev/null']
-    stock = [*quietly, str(MLFLOW), "server", "--workers", "1", "--port", str(theirs)]
+    stock = [*quietly, str(MLFLOW), "server", *workers, "--port", str(port)]
     stock += ["--backend-store-uri", f"sqlite:///{folder}/mlflow.db"]
     stock += ["--artifacts-destination", str(folder / "artifacts")]
-    os.environ.update(QUIET)
-    with server(*here, port=ours) as one, server(*stock, port=theirs) as other:
-        yield [("gfedge", ours, one.pid), ("stock", theirs, other.pid)]
+    with server(*stock, port=port) as found:
+        yield found
 
 
-async def run(args: argparse.Namespace, folder: Path) -> None:
-    with both(folder) as found:
-        connector = aiohttp.TCPConnector(limit=0)
-        timeout = aiohttp.ClientTimeout(total=300)
-        async with aiohttp.ClientSession(connector=connector, timeout=timeout) as http:
-            await measure([Side(*one, http) for one in found], args)
+async def against_stock(args: argparse.Namespace, folder: Path, table: Table) -> None:
+    with (
+        ours_at(folder) as here,
+        stock_at(folder / "one", "--workers", "1") as one,
+        stock_at(folder / "more") as more,
+    ):
+        named = {"gfedge": here, "stock with one worker": one, "stock": more}
+        for name, found in named.items():
+            table.add(f"idle memory of {name} (PSS)", found.tree_bytes() / 2**20, "MiB")
+        async with session() as http:
+            ours, slow, fast = (Side(name, found, http) for name, found in named.items())
+            for side in (ours, slow, fast):
+                await side.prepare()
+            await Comparison(ours, fast, table, args.rounds).clients(args.calls)
+            single = Comparison(ours, slow, table, args.rounds, stalls=True)
+            await single.clients(args.calls, most=32 if args.long else 8)
+            await single.store(args)
+            if args.long:
+                await many_runs(ours, slow, args, table)
+
+
+async def killed(folder: Path, table: Table) -> None:
+    with ours_at(folder) as found:
+        async with session() as http:
+            ours = Side("gfedge", found, http)
+            await ours.prepare()
+            held = await acknowledged(ours, 128, 4000)
+    with ours_at(folder) as found:
+        async with session() as http:
+            count = await lost(Side("gfedge", found, http), held)
+    calls = len(held) + sum(map(len, held.values()))
+    name = f"128 clients, kill -9: of {calls} acknowledged calls not there"
+    table.add(name, count, at_most=0)
+
+
+def session() -> aiohttp.ClientSession:
+    timeout = aiohttp.ClientTimeout(total=300)
+    return aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0), timeout=timeout)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--calls", type=int, default=200, help="of each kind in a round")
+    parser = arguments(__doc__)
+    parser.add_argument("--calls", type=int, default=100, help="of each kind in a round")
+    parser.add_argument("--rounds", type=int, default=4)
     parser.add_argument("--runs", type=int, default=1000, help="to search among")
+    parser.add_argument("--many-runs", type=int, default=100_000, help="to search among here, if long")  # fmt: skip
     parser.add_argument("--points", type=int, default=10_000)
     parser.add_argument("--megabytes", type=int, default=64)
-    parser.add_argument("--long", action="store_true", help="10,000 runs, 100,000 points, and the stock server at 32 clients")  # fmt: skip
+    parser.add_argument("--long", action="store_true", help="10,000 and 100,000 runs, 100,000 points, and 32 clients at one worker")  # fmt: skip
     args = parser.parse_args()
     if args.long:
         args.runs, args.points = 10_000, 100_000
     if not MLFLOW.exists():
         print("MLflow is not here: `make mlflow` installs it")
         return
+    os.environ.update(QUIET)
+    table = Table(__file__, args.json)
     with tempfile.TemporaryDirectory() as folder:
-        asyncio.run(run(args, Path(folder)))
+        asyncio.run(against_stock(args, Path(folder), table))
+    with tempfile.TemporaryDirectory() as folder:
+        asyncio.run(killed(Path(folder), table))
+    table.end()
 
 
 if __name__ == "__main__":
