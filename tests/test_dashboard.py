@@ -85,6 +85,33 @@ async def test_a_dropped_picture_is_enlarged_and_leads_to_the_digest_of_its_mode
     await expect(page.get_by_role("heading", name="superres@1", exact=True)).to_be_visible()
 
 
+async def test_every_node_of_a_trace_opens(tab: Tab) -> None:
+    async with connected(tab.server) as api:
+        job = await api.generate("silver ring")
+    sha256 = job["outputs"][0]["sha256"]
+    page = await tab.open(f"#/assets/{sha256}")
+    nodes = page.locator("svg").get_by_role("button")
+    await expect(nodes.filter(has_text="Picture")).to_have_count(1)
+    for index in range(await nodes.count()):
+        await nodes.nth(index).press("Enter")
+        chosen = page.get_by_label("The chosen node")
+        await expect(chosen.get_by_role("link", name="Open")).to_be_visible()
+    for kind in ("Training run", "Dataset"):
+        await nodes.filter(has_text=kind).first.press("Enter")
+        await chosen.get_by_role("link", name="Open").click()
+        await expect(page.get_by_role("heading", level=1)).to_contain_text(f"{kind}: ")
+        came = page.get_by_label("Pictures").get_by_role("link", name=f"Picture {sha256[:8]}")
+        await expect(came).to_be_visible()
+        assert await tab.serious() == []
+        await page.go_back()
+    await page.goto(f"{tab.server}/#/runs/{job['run_id']}")
+    artifact = page.get_by_label("Artifacts").get_by_role("img", name="output-01.png")
+    await artifact.evaluate("(image) => image.decode()")
+    assert await artifact.evaluate("(image) => image.naturalWidth") == 32
+    await page.get_by_role("link", name="its job").click()
+    await expect(page.get_by_role("heading", name="silver ring")).to_be_visible()
+
+
 async def test_any_picture_that_is_dropped_says_where_it_came_from(tab: Tab) -> None:
     async with connected(tab.server) as api:
         job = await api.generate("gold sword")

@@ -52,6 +52,7 @@ def places(server: str) -> dict[str, str]:
     if models:
         version = models[0]["versions"][0]
         found["version"] = f"#/models/{version['name']}/{version['version']}"
+        found["lineage"] = f"#/lineage/model_version/{version['id']}"
     return found
 
 

@@ -28,6 +28,7 @@ const PAGES = [
   { name: "training", title: "Training", load: () => import("./pages/training.js") },
   { name: "experiments", title: "Experiments", load: () => import("./pages/experiments.js") },
   { name: "runs", title: "Runs", hidden: true, load: () => import("./pages/runs.js") },
+  { name: "lineage", title: "Lineage", hidden: true, load: () => import("./pages/lineage.js") },
   { name: "monitoring", title: "Monitoring", load: () => import("./pages/monitoring.js") },
   { name: "system", title: "System", load: () => import("./pages/system.js") },
 ];

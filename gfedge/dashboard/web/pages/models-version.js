@@ -57,6 +57,7 @@ function Known({ one, model, history, changed }) {
     <${Traffic} one=${one} model=${model} changed=${changed} />
     <${Golden} one=${one} model=${model} />
     <${Lineage} kind="model_version" id=${id} />
+    <p><a href=${to("lineage", "model_version", id)}>Every picture that it made</a></p>
     <section class="card" aria-label="History"><h2>History</h2><${Loaded} of=${history} empty=${({ changes }) => !changes.length} nothing="Nothing was changed yet.">${({ changes }) => html`<${History} changes=${changes} />`}<//></section>
     ${promoting && html`<${Promote} one=${one} serving=${model.serving} close=${() => promote(false)} changed=${changed} />`}`;
 }

@@ -56,7 +56,7 @@ function Known({ first, again }) {
     <div class="split"><${Artifacts} id=${run.id} turn=${turn} />
       <section class="card" aria-label="About"><h2>About</h2><${Facts} of=${{ ...run, ...run.source }} leave=${LEAVE} />
         ${Object.keys(run.tags).length > 0 && html`<h3>Tags</h3><${Facts} of=${run.tags} />`}
-        ${run.inputs.length > 0 && html`<h3>Datasets</h3><ul class="lines">${run.inputs.map((one) => html`<li key=${one.dataset_id}>${one.name} <span class="faint mono">${one.digest}</span> ${one.context}</li>`)}</ul>`}</section></div>
+        ${run.inputs.length > 0 && html`<h3>Datasets</h3><ul class="lines">${run.inputs.map((one) => html`<li key=${one.dataset_id}><a href=${to("lineage", "dataset", one.dataset_id)}>${one.name}</a> <span class="faint mono">${one.digest}</span> ${one.context}</li>`)}</ul>`}</section></div>
     <${Lineage} kind="run" id=${run.id} />`;
 }
 

@@ -8,11 +8,11 @@ import { short } from "./format.js";
 import { to } from "./router.js";
 
 const WIDTH = 176, HEIGHT = 62, PICTURE = 46;
-const KINDS = {
+export const KINDS = {
   asset: "Picture", job: "Job", run: "Run", experiment: "Experiment", model_version: "Model version", promotion: "Promotion",
-  training_job: "Training job", training_run: "Training run", dataset: "Dataset", commit: "Commit",
+  training_job: "Training job", training_run: "Training run", dataset: "Dataset", commit: "Commit", logged_model: "Logged model",
 };
-/** Where each kind of thing has a page; the others show what is known of them. */
+/** Where each kind of thing has a page of its own; for the others there is that of the lineage. */
 const PAGES = {
   asset: (id) => to("assets", id),
   job: (id) => to("jobs", id),
@@ -22,7 +22,7 @@ const PAGES = {
   training_job: (id) => to("training", id),
 };
 
-const title = (node) => (node.kind === "model_version" ? node.id : undefined) ?? node.params?.prompt ?? node.title ?? node.name ?? short(node.id, 12);
+export const title = (node) => (node.kind === "model_version" ? node.id : undefined) ?? node.params?.prompt ?? node.prompt ?? node.title ?? node.name ?? short(node.id, 12);
 
 /** @param {{nodes: {kind: string, id: string}[], edges: {source: string, target: string, relation: string}[], subject: string}} props */
 export function Graph({ nodes, edges, subject }) {
@@ -75,7 +75,7 @@ function Box({ node, at, picked, pick }) {
   return html`<g class="node ${node.kind} ${picked ? "picked" : ""}" transform=${`translate(${x} ${y})`} tabindex="0" role="button" aria-pressed=${String(picked)} onClick=${pick} onKeyDown=${press}>
     <rect width=${WIDTH} height=${HEIGHT} rx="8" />
     ${picture && html`<image href=${address(node.id)} x="8" y="8" width=${PICTURE} height=${PICTURE} class="crisp" />`}
-    <text x=${left} y="25" class="kind">${`${KINDS[node.kind]} `}</text>
+    <text x=${left} y="25" class="kind">${`${KINDS[node.kind] ?? node.kind} `}</text>
     <text x=${left} y="45">${short(title(node), picture ? 12 : 19)}</text>
   </g>`;
 }
@@ -83,9 +83,9 @@ function Box({ node, at, picked, pick }) {
 /** What is known of the node that was picked, and its page. */
 function About({ node }) {
   const { kind, id, href, ...facts } = node;
-  const page = PAGES[kind]?.(id);
+  const page = PAGES[kind]?.(id) ?? to("lineage", kind, id);
   return html`<section class="card about" aria-label="The chosen node" aria-live="polite">
-    <div class="head"><h3>${KINDS[kind]}: ${title(node)}</h3>${page && html`<a class="button" href=${page}>Open</a>`}</div>
+    <div class="head"><h3>${KINDS[kind] ?? kind}: ${title(node)}</h3><a class="button" href=${page}>Open</a></div>
     ${kind === "asset" && html`<${Picture} src=${address(id)} alt="" size=${96} width=${facts.width} height=${facts.height} />`}
     <${Facts} of=${{ id, ...facts }} />
   </section>`;

@@ -5,7 +5,7 @@ import { Graph } from "./graph.js";
 import { html, useMemo } from "./html.js";
 import { Loaded, useLoad } from "./load.js";
 
-const MOST = 40;
+const MOST = 200, EACH = 6;
 
 export function Lineage({ kind, id, depth = 3 }) {
   const found = useLoad((signal) => api.get("/ml-platform/lineage/{kind}/{id}", { kind, id, depth, limit: MOST }, { signal }), [kind, id]);
@@ -14,8 +14,14 @@ export function Lineage({ kind, id, depth = 3 }) {
 }
 
 function Drawn({ lineage: { nodes, edges, subject, truncated } }) {
-  const flat = useMemo(() => flattened(nodes, subject), [nodes, subject]);
-  return html`${truncated && html`<p class="faint">The ${flat.length} nearest are shown.</p>`}<${Graph} nodes=${flat} edges=${edges} subject=${subject} />`;
+  const flat = useMemo(() => flattened(few(nodes), subject), [nodes, subject]);
+  return html`${(truncated || flat.length < nodes.length) && html`<p class="faint">There is more: the ${flat.length} nearest are shown.</p>`}<${Graph} nodes=${flat} edges=${edges} subject=${subject} />`;
+}
+
+/** All that it came from, and of what came of it the nearest of each kind: a model version has made thousands. */
+function few(nodes) {
+  const seen = {};
+  return nodes.filter(({ kind, steps }) => steps <= 0 || (seen[kind] = (seen[kind] ?? 0) + 1) <= EACH);
 }
 
 function flattened(nodes, subject) {
