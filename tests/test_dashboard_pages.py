@@ -94,6 +94,28 @@ BOARD: dict[str, Any] = {
                     "legendFormat": "mode {{mode}}",
                 }
             ],
+            "fieldConfig": {
+                "defaults": {"unit": "s"},
+                "overrides": [
+                    {
+                        "matcher": {"id": "byName", "options": "mode system"},
+                        "properties": [
+                            {"id": "displayName", "value": "${__field.labels.mode}: the kernel"}
+                        ],
+                    },
+                    {
+                        "matcher": {"id": "byRegexp", "options": "/KERNEL|system/i"},
+                        "properties": [
+                            {"id": "unit", "value": "watt"},
+                            {"id": "max", "value": 9e9},
+                        ],
+                    },
+                    {
+                        "matcher": {"id": "byName", "options": "mode iowait"},
+                        "properties": [{"id": "custom.hideFrom", "value": {"viz": True}}],
+                    },
+                ],
+            },
         },
         {
             "id": 4,
@@ -126,6 +148,11 @@ async def test_any_dashboard_of_a_grafana_is_drawn_from_its_file(tab: Tab) -> No
         {**file, "buffer": json.dumps(BOARD).encode()}
     )
     await expect(page.get_by_role("meter", name="mode user")).to_be_visible()
+    kernel = page.get_by_role("meter", name="system: the kernel")
+    await expect(kernel).to_contain_text(" W")
+    await expect(kernel).to_have_attribute("aria-valuemax", "9000000000")
+    await expect(page.get_by_role("meter", name="mode user")).not_to_contain_text(" W")
+    await expect(page.get_by_role("meter", name="mode iowait")).to_have_count(0)
     await expect(page.get_by_label("Note")).to_contain_text("The word is one, <b>plain</b>.")
     await page.get_by_label("word").select_option("two")
     await expect(page.get_by_label("Note")).to_contain_text("The word is two")
@@ -341,6 +368,8 @@ async def test_params_are_drawn_against_a_metric_and_a_wrong_filter_says_where(t
     ).to_be_visible()
     await page.get_by_label("Across").select_option("params.width")
     await expect(page.get_by_role("img", name="metrics.loss by params.width")).to_be_visible()
+    await page.get_by_role("button", name="Load the rest").click()
+    await expect(page.get_by_text("of 210 runs")).to_be_visible()
     await expect(page.get_by_role("img", name="Parallel").locator("canvas")).to_be_visible()
     assert await tab.serious() == []
     await page.get_by_label("Filter", exact=True).and_(page.get_by_role("textbox")).fill("loss <")

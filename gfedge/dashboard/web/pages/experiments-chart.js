@@ -6,7 +6,7 @@ import { Plot } from "../parts/plot.js";
 import { ask } from "../parts/router.js";
 import { keysOf, valueOf } from "../parts/runs.js";
 
-const MOST = 10_000, LINES = 150;
+const MOST = 10_000;
 
 export function Chart({ experiment, found, query }) {
   const keys = useMemo(() => keysOf(found.runs.slice(0, 1000)), [found.runs.length]);
@@ -43,17 +43,18 @@ function Scatter({ runs, x, y }) {
 /** Each run is a line over the axes, from the lowest value of each to the highest; the best tenth stands out. */
 function Parallel({ runs, keys, y, highest }) {
   const drawn = useMemo(() => {
-    const some = runs.filter((run) => Number.isFinite(valueOf(run, y))).slice(0, LINES);
+    const some = runs.filter((run) => Number.isFinite(valueOf(run, y)));
     const axes = [...keys.filter((key) => new Set(some.map((run) => valueOf(run, key))).size > 1).slice(0, 10), y];
     const parts = axes.map((key) => share(scale(some.map((run) => valueOf(run, key))).numbers));
     const far = parts.at(-1).map((value) => (highest ? 1 - value : value));
     const best = [...far].sort((a, b) => a - b)[Math.floor(some.length * 0.1)];
-    const series = some.map((run, index) => ({ name: run.name || run.id.slice(-8), values: parts.map((values) => values[index]), colour: far[index] <= best ? 1 : 0, faint: far[index] > best }));
-    return { axes, series: series.sort((a, b) => b.faint - a.faint), x: axes.map((_, index) => index) };
+    const lines = (stands) => some.flatMap((_, index) => (far[index] <= best === stands ? [parts.map((values) => values[index])] : []));
+    const series = [{ name: "the others", lines: lines(false), colour: 0, faint: true }, { name: "the best tenth", lines: lines(true), colour: 1 }].filter((one) => one.lines.length);
+    return { axes, count: some.length, series: series.map((one) => ({ ...one, values: one.lines[0] })), x: axes.map((_, index) => index) };
   }, [runs, keys, y, highest]);
   if (drawn.axes.length < 2) return html`<p class="faint">No param differs between these runs.</p>`;
-  return html`<${Plot} title="Parallel coordinates" x=${drawn.x} series=${drawn.series} legend=${false} height=${320} names=${drawn.axes.map((key) => key.replace(/^\w+\./, ""))} />
-    <p class="faint">Each from its lowest value (0) to its highest (1), of ${figure(drawn.series.length)} runs; the tenth of them with the ${highest ? "highest" : "lowest"} ${y} stands out.</p>`;
+  return html`<${Plot} title="Parallel coordinates" x=${drawn.x} series=${drawn.series} legend=${false} height=${320} range=${[-0.02, 1.02]} names=${drawn.axes.map((key) => key.replace(/^\w+\./, ""))} />
+    <p class="faint">Each from its lowest value (0) to its highest (1), of ${figure(drawn.count)} runs; the tenth of them with the ${highest ? "highest" : "lowest"} ${y} stands out.</p>`;
 }
 
 function share(values) {

@@ -74,6 +74,27 @@ export function builtIn({ start, end, step }, interval) {
 /** The variables that a person can see and that we fill in. */
 export const variables = (board) => (board.templating?.list ?? []).filter((one) => !["datasource", "adhoc"].includes(one.type));
 
+/** What a panel says of one field (a series, or a column of a table): its defaults, and on them the overrides that are meant for it. */
+export function field(panel, one) {
+  const { defaults = {}, overrides = [] } = panel.fieldConfig ?? {};
+  const meant = overrides.filter(({ matcher }) => MATCHERS[matcher?.id]?.(matcher.options, one));
+  return Object.assign({}, defaults, ...meant.flatMap(({ properties = [] }) => properties.map(({ id, value }) => ({ [id]: value }))));
+}
+
+const MATCHERS = {
+  byName: (name, one) => one.name === name,
+  byNames: ({ names = [], mode }, one) => names.includes(one.name) !== (mode === "exclude"),
+  byRegexp: (text, one) => ruled(text)?.test(one.name) ?? false,
+  byFrameRefID: (ref, one) => one.ref === ref,
+  byType: (type) => type === "number",
+};
+
+/** A rule as Grafana writes it, `/text/flags` or the text alone; null for one that is none. */
+function ruled(text) {
+  const [, pattern, flags] = String(text).match(/^\/(.*)\/([gimsuy]*)$/s) ?? [null, text, ""];
+  try { return new RegExp(pattern, flags.replace("g", "")); } catch { return null; }
+}
+
 /** What a `query` variable asks for. */
 export function asked(variable) {
   const text = typeof variable.query === "string" ? variable.query : variable.query?.query ?? variable.definition ?? "";
@@ -86,9 +107,8 @@ export function asked(variable) {
 
 /** What a variable's `regex` leaves of its values. */
 export function picked(found, regex) {
-  const [, pattern, flags] = (regex ?? "").match(/^\/(.*)\/([gimsuy]*)$/s) ?? [null, regex, ""];
-  if (!pattern) return [...new Set(found)];
-  let rule;
-  try { rule = new RegExp(pattern, flags.replace("g", "")); } catch { return found; }
+  if (!regex || regex === "//") return [...new Set(found)];
+  const rule = ruled(regex);
+  if (!rule) return found;
   return [...new Set(found.map((one) => one.match(rule)).filter(Boolean).map((one) => one.groups?.value ?? one[1] ?? one[0]))];
 }

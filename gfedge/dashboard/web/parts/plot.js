@@ -32,14 +32,15 @@ function addStyle() {
 export const colour = (index) => { const some = COLOURS[dark.value ? "dark" : "light"]; return some[index % some.length]; };
 
 /**
- * @param {{title: string, x: number[], series: {name: string, values: (number|null)[], points?: boolean, faint?: boolean, colour?: number}[],
- *   time?: boolean, log?: boolean, height?: number, format?: (value: number) => string, range?: [number, number], sync?: string, legend?: boolean, names?: string[]}} props; `names` stand along x in the place of 0, 1, 2, ...
+ * @param {{title: string, x: number[], series: {name: string, values: (number|null)[], points?: boolean, faint?: boolean, colour?: number, lines?: (number|null)[][], format?: (value: number) => string}[],
+ *   time?: boolean, log?: boolean, height?: number, format?: (value: number) => string, range?: [number, number], sync?: string, legend?: boolean, names?: string[]}} props; `names` stand along x in the place of 0, 1, 2, ...; thousands of `lines` are drawn as one series, whose `values` are one of them
  */
 export function Plot({ title, x, series, time = false, log = false, height = 220, format = figure, range, sync, legend = true, scatter = false, xLabel, names }) {
-  const box = useRef(null), made = useRef(null);
+  const box = useRef(null), made = useRef(null), now = useRef(series);
+  now.current = series;
   const shape = JSON.stringify([series.map(({ name, faint, colour }) => [name, faint, colour]), time, log, height, dark.value, legend, scatter, xLabel, names]);
   useLayoutEffect(() => {
-    const options = settings({ title, series, time, log, height, format, range, sync, legend, scatter, xLabel, names, width: box.current.clientWidth || 400 });
+    const options = settings({ title, series, time, log, height, format, range, sync, legend, scatter, xLabel, names, now, width: box.current.clientWidth || 400 });
     const plot = (made.current = new uPlot(options, aligned(x, series, log), box.current));
     const watch = new ResizeObserver(() => plot.setSize({ width: box.current.clientWidth, height }));
     watch.observe(box.current);
@@ -55,7 +56,7 @@ function aligned(x, series, log) {
   return [x, ...series.map(({ values }) => (log ? values.map((one) => (one > 0 ? one : null)) : values))];
 }
 
-function settings({ series, time, log, height, width, format, range, sync, legend, scatter, xLabel, names }) {
+function settings({ series, time, log, height, width, format, range, sync, legend, scatter, xLabel, names, now }) {
   const text = dark.value ? "#a0a8ba" : "#5a6273", line = dark.value ? "#343a48" : "#dfe3ea";
   const letters = 0.8 * parseFloat(getComputedStyle(document.documentElement).fontSize);
   const axis = { stroke: text, font: `${letters}px system-ui, sans-serif`, grid: { stroke: line, width: 1 }, ticks: { stroke: line, width: 1 } };
@@ -66,7 +67,7 @@ function settings({ series, time, log, height, width, format, range, sync, legen
     axes: [{ ...axis, ...(xLabel && { label: xLabel }), ...along(time, names) }, { ...axis, size: (_, texts) => Math.max(44, 18 + 0.55 * letters * Math.max(0, ...(texts ?? []).map((one) => one.length))), values: (_, splits) => splits.map((one) => (one === null ? "" : format(one))) }],
     series: [
       { label: time ? "time" : (xLabel ?? "step"), value: (_, value) => (value === null ? "–" : time ? moment(value) : figure(value)) },
-      ...series.map((one, index) => lineOf(one, one.colour ?? index, format, scatter)),
+      ...series.map((one, index) => ({ ...lineOf(one, one.colour ?? index, one.format ?? format, scatter), ...(one.lines && many(() => now.current[index].lines)) })),
     ],
   };
 }
@@ -89,6 +90,23 @@ function clock(_, splits, axis, space, step) {
     day = today;
     return shown;
   });
+}
+
+/** Many lines as one path. */
+function many(lines) {
+  const paths = (plot) => {
+    const stroke = new Path2D(), at = plot.data[0].map((x) => plot.valToPos(x, "x", true));
+    for (const line of lines()) {
+      let drawn = false;
+      line.forEach((value, index) => {
+        if (value === null) { drawn = false; return; }
+        stroke[drawn ? "lineTo" : "moveTo"](at[index], plot.valToPos(value, "y", true));
+        drawn = true;
+      });
+    }
+    return { stroke, fill: null, clip: null, band: null, gaps: null, flags: 1 };
+  };
+  return { paths, width: 1, points: { show: false } };
 }
 
 function lineOf({ name, faint }, index, format, scatter) {
