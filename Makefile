@@ -14,6 +14,7 @@ PYTHON ?=
 # Two stamps say what .venv holds: a second `make run` compares three times of files and starts.
 RUN_STAMP := $(VENV)/.run-installed
 DEV_STAMP := $(VENV)/.dev-installed
+RAY_STAMP := $(VENV)/.ray-installed
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --progress-bar off
 INSTALL_SELF = $(PIP) --no-deps --config-settings editable_mode=compat --no-build-isolation --no-index --editable .
 UV_VERSION := 0.13.9
@@ -21,7 +22,7 @@ COMPILE_ALONE := UV_CUSTOM_COMPILE_COMMAND="make lock" $(VENV)-lock/bin/uv pip c
 	--generate-hashes --no-emit-index-url --no-emit-find-links --python-version 3.11
 COMPILE := $(COMPILE_ALONE) pyproject.toml --group build
 
-.PHONY: help run test check format lock bench soak vastai mlflow peers sprites dist sbom binary reference clean
+.PHONY: help run test check format lock bench soak vastai mlflow peers sprites ray dist sbom binary reference clean
 
 help: ## what can be made
 	@echo 'gfedge: make TARGET [ARGS="..."] [PYTHON=...]'
@@ -85,6 +86,12 @@ $(VENV)-peers/.installed: requirements-cpu.lock requirements-peers.lock | $(VENV
 	  --requirement requirements-cpu.lock --requirement requirements-peers.lock
 	@touch $@
 
+ray: $(RAY_STAMP) ## put Ray into .venv, where engine = ray and its tests find it (280 MB)
+
+$(RAY_STAMP): requirements-ray.lock $(RUN_STAMP)
+	@$(PIP) --require-hashes --requirement $<
+	@touch $@
+
 dist: $(RUN_STAMP) ## a wheel and an sdist in dist/, the same bytes every time
 	@$(BIN)/python tools/dist.py $(ARGS)
 
@@ -116,6 +123,7 @@ lock: ## write the lock files anew (needs the network)
 	$(COMPILE_ALONE) --upgrade requirements-mlflow.in --output-file requirements-mlflow.lock
 	$(COMPILE_ALONE) --upgrade requirements-sprites.in --constraint requirements.lock --output-file requirements-sprites.lock
 	$(COMPILE_ALONE) --upgrade requirements-peers.in --constraint requirements-cpu.lock --output-file requirements-peers.lock
+	$(COMPILE_ALONE) --upgrade requirements-ray.in --constraint requirements.lock --output-file requirements-ray.lock
 
 clean: ## remove .venv, caches and build folders (never your data)
 	rm -rf $(VENV) $(VENV)-lock $(VENV)-vastai $(VENV)-mlflow $(VENV)-peers $(VENV)-sprites $(VENV)-binary build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

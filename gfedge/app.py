@@ -290,7 +290,8 @@ def serving(app: web.Application) -> Serving:
         loaded=lambda: found.loaded() if (found := engine()) is not None else [],
         device=lambda: found.device if (found := engine()) is not None else None,
         jobs=lambda: app[ai.QUEUE].counts,
-        failure=lambda: app[WARM].failure,
+        failure=lambda: app[WARM].problem,
+        workers=lambda: found.workers() if (found := engine()) is not None else [],
         alerts=lambda: app[alerts.ALERTS].summary(),
     )
 
@@ -344,12 +345,8 @@ async def models(app: web.Application) -> AsyncIterator[None]:
         "warm up", warm.up(app[keys.SETTINGS], known, app[ai.QUEUE], app[assets.ASSETS], watcher)
     )
     yield
-    warm.stopping.set()
-    # Not cancelled while a thread makes the engine: it would be left running.
-    await asyncio.wait([task])
+    await warm.down(task)
     await watcher.close()
-    if warm.engine is not None:
-        await asyncio.to_thread(warm.engine.close)
 
 
 async def drain(app: web.Application) -> None:

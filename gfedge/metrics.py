@@ -210,6 +210,44 @@ MODEL_LOAD_SECONDS = Measured(
 MODEL_MEMORY_BYTES = Measured(
     "gfedge_model_memory_bytes", "Memory that a loaded model counts for.", ("model", "version")
 )
+
+# Processes that run graphs for the server: one with engine = isolated, one on each GPU or node with engine = ray
+
+_WORKER = ("worker",)
+WORKER_UP = Measured("gfedge_worker_up", "1 if the worker answers, 0 if it is away.", _WORKER)
+WORKER_CALLS = Measured("gfedge_worker_calls", "Calls that the worker has now.", _WORKER)
+WORKER_CALLS_TOTAL = _counter(
+    "gfedge_worker_calls_total", "Calls that the worker has answered.", *_WORKER
+)
+WORKER_INFERENCE_SECONDS = _counter(
+    "gfedge_worker_inference_seconds_total", "Time of the calls in graphs.", *_WORKER
+)
+WORKER_RESTARTS = _counter(
+    "gfedge_worker_restarts_total", "Times that the worker came back.", *_WORKER
+)
+WORKER_CPU_SECONDS = _counter(
+    "gfedge_worker_cpu_seconds_total", "CPU time of the worker's processes.", *_WORKER
+)
+WORKER_MEMORY = Measured(
+    "gfedge_worker_resident_memory_bytes", "Memory of the worker's process.", _WORKER
+)
+WORKER_MODEL_MEMORY = Measured(
+    "gfedge_worker_model_memory_bytes",
+    "Memory that a model counts for that the worker has loaded.",
+    (*_WORKER, "model", "version"),
+)
+WORKER_GPU_UTILIZATION = Measured(
+    "gfedge_worker_gpu_utilization_ratio", "Share of time in which kernels ran there.", _WORKER
+)
+WORKER_GPU_MEMORY = Measured("gfedge_worker_gpu_memory_bytes", "Memory of its GPU.", _WORKER)
+WORKER_GPU_MEMORY_USED = Measured(
+    "gfedge_worker_gpu_memory_used_bytes", "GPU memory in use there, by whomever.", _WORKER
+)
+WORKER_GPU_TEMPERATURE = Measured(
+    "gfedge_worker_gpu_temperature_celsius", "Temperature of its GPU.", _WORKER
+)
+WORKER_GPU_POWER = Measured("gfedge_worker_gpu_power_watts", "Power that its GPU draws.", _WORKER)
+
 DATABASE_FILE_BYTES = Measured("gfedge_database_file_bytes", "Size of the database file.")
 DATABASE_WAL_BYTES = Measured(
     "gfedge_database_wal_bytes", "Size of the database's write-ahead log."

@@ -14,30 +14,12 @@ from msgspec import Meta
 from gfedge.parsing import SettingsError as SettingsError
 from gfedge.parsing import read
 from gfedge.sources import CONFIG, Given, file_of, gather
+from gfedge.sources import LIVE as LIVE
 
 LOCAL_HOSTS = ("127.0.0.1", "::1", "localhost")
 SECRETS = frozenset({"grafana_api_key", "vast_key"})
 """Never shown."""
 NONE = Given("", "default", "")
-LIVE = frozenset(
-    {
-        *(
-            "allowed_host",
-            "cors_origin",
-            "frame_ancestors",
-            "public_url",
-            "log_level",
-            "body_timeout",
-        ),
-        *("max_queue", "max_queued_megapixels", "max_running", "max_pixels", "max_images"),
-        *("max_steps", "max_prompt", "max_wait", "shutdown_grace", "history_days", "history_size"),
-        *("keep_job_days", "keep_jobs", "keep_job_bytes", "restore_days"),
-        *("train_python", "train_max_running", "train_pause_queue", "train_nice", "train_grace"),
-        *("train_gpu_memory", "train_lost_after", "vast_max_dollars", "vast_max_dollars_per_job"),
-        "vast_start_seconds",
-    }
-)
-"""What a reload changes, because it is read where it is used; the others wait for a restart."""
 
 
 def default_models() -> Path:
@@ -129,10 +111,24 @@ class Settings(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=
         float,
         Meta(gt=0, le=3600, description="Time in which a body must have gone on by 1 KiB/s."),
     ] = 10.0
+    engine: Annotated[
+        Literal["in-process", "isolated", "ray"],
+        Meta(description="Where graphs run: here, in a supervised process, or on a Ray cluster."),
+    ] = "in-process"
     isolate_inference: Annotated[
-        bool,
-        Meta(description="Run models in a supervised process of their own, which may die alone."),
+        bool, Meta(description="The same as engine = isolated, where engine says nothing else.")
     ] = False
+    ray_address: Annotated[
+        str,
+        Meta(
+            pattern=r"\A(auto|local|[A-Za-z0-9._\[\]:-]+:[0-9]{1,5})\Z",
+            description="The Ray cluster: auto (this machine's), local (one is started), or its head.",
+            examples=["10.0.0.7:6379"],
+        ),
+    ] = "auto"
+    ray_actors: Annotated[
+        int, Meta(ge=0, le=256, description="Workers on each node where no node has a GPU; 0: one.")
+    ] = 0
     cpu_fallback: Annotated[
         bool, Meta(description="Go on with the CPU when the GPU is lost; else jobs fail.")
     ] = False

@@ -229,6 +229,10 @@ FIRES: dict[str, tuple[list[str], list[str]]] = {
         histogram("gfedge_job_seconds", 3, 'kind="generate",'),
         histogram("gfedge_job_seconds", 0, 'kind="generate",'),
     ),
+    "WorkerAway": (
+        ['gfedge_worker_up{worker="edge-2/gpu0"} 0'],
+        ['gfedge_worker_up{worker="edge-2/gpu0"} 1'],
+    ),
     "NoJobWhileQueued": (
         ["gfedge_jobs_queued 3", f"{JOBS % ('succeeded', '1')} 7"],
         ["gfedge_jobs_queued 3", f"{JOBS % ('succeeded', '1')} 0+1"],

@@ -223,6 +223,8 @@ WITHOUT_UNIT = {
     "gfedge_model_state",
     "gfedge_model_role",
     "gfedge_gpu_up",
+    "gfedge_worker_calls",
+    "gfedge_worker_up",
     "gfedge_gpu_throttled",
     "gfedge_gpu_last_xid",
 }

@@ -13,7 +13,7 @@ import msgspec
 import numpy as np
 import psutil
 import pytest
-from conftest import Process, connected
+from conftest import Process, connected, eventually
 
 from gfedge.inference import messages
 from gfedge.inference.engine import Engine
@@ -225,7 +225,7 @@ def test_a_run_that_does_not_end_is_ended(endless: ModelFolder) -> None:
 async def test_a_server_with_isolated_inference_survives_it(
     process: Callable[..., Process],
 ) -> None:
-    server = process(isolate_inference=True, fault="segv@666")
+    server = process(engine="isolated", fault="segv@666", metrics_interval=1)
     server.start()
     async with connected(server.address) as api:
         assert (await api.generate(seed=1))["status"] == "succeeded"
@@ -233,6 +233,12 @@ async def test_a_server_with_isolated_inference_survives_it(
         failed = await api.until(job["id"])
         assert (failed["status"], failed["error"]["code"]) == ("failed", "poisonous_job")
         assert (await api.generate(seed=1))["status"] == "succeeded"
+        ready = await api.get("/api/v1/monitoring/health/ready")
+        assert ready["checks"]["workers"]["reason"] == "1 of 1 answer"
+        await eventually(
+            lambda: api.bytes("/metrics"),
+            lambda said: b'gfedge_worker_restarts_total{worker="isolated"} 2.0' in said,
+        )
     assert server.stop() == 0
 
 

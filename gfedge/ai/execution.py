@@ -55,7 +55,10 @@ class Executor:
         else:
             outcome = Outcome(status="succeeded", outputs=outputs)
         outcome.measures = {**work.measures, "peak_memory_bytes": peak_memory_bytes()}
-        outcome.surroundings = {"gfedge": __version__, **self._engine.surroundings}
+        outcome.surroundings = {
+            "gfedge": __version__,
+            **(work.surroundings or self._engine.surroundings),
+        }
         outcome.unknown_words, outcome.dropped_words = work.unknown_words, work.dropped_words
         outcome.suggestions = work.suggestions
         return outcome

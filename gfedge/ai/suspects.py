@@ -18,11 +18,10 @@ from pathlib import Path
 
 from gfedge.ai.live import Live, Outcome
 from gfedge.ai.types import JobError
+from gfedge.inference.evidence import ALONE, CRASH, KILL, POISONOUS
 
 log = logging.getLogger(__name__)
 
-KILL, CRASH = 1, 5
-ALONE, POISONOUS = 5, 10
 NOTE = struct.Struct("<36s?B26x")
 """A job's id, whether it runs, and its weight. One that is torn names no job, and is nothing."""
 NOTES = 1024

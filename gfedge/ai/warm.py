@@ -51,6 +51,8 @@ class Warm:
         try:
             await self._open(known)
             self.engine = await asyncio.to_thread(_engine, settings)
+            if self.stopping.is_set():
+                return
         except Exception as error:
             self.failure = f"no jobs can run: {error}"
             raise
@@ -64,6 +66,21 @@ class Warm:
             if number == 0:
                 log.info(self.engine.device.note)
         await watcher.start(executor, lambda: any(queue.counts.values()))
+
+    async def down(self, task: asyncio.Task[None]) -> None:
+        """Ends the engine and what comes up with it; `task` is that of `up`."""
+        self.stopping.set()
+        if self.engine is not None:
+            await asyncio.to_thread(self.engine.close)  # which ends loads that wait for a worker
+        # Not cancelled while a thread makes the engine: it would be left running.
+        await asyncio.wait([task])
+        if self.engine is not None:
+            await asyncio.to_thread(self.engine.close)
+
+    @property
+    def problem(self) -> str:
+        """Why no jobs can run now, if so; they may wait."""
+        return self.failure or (self.engine.failure if self.engine is not None else "")
 
     async def _open(self, known: Registry) -> None:
         """Reads the model folders; a disk that is full for a while holds that up, it does not end it."""
@@ -106,10 +123,14 @@ def _engine(settings: Settings) -> Engine:
         cudnn_search=settings.cudnn_search,
         fault=os.environ.get("GFEDGE_FAULT", ""),
     )
-    made: Engine
-    if settings.isolate_inference:
-        made = inference.isolated.IsolatedEngine(options)
-    else:
-        made = inference.engine.Engine(options)
+    made = _made(settings, options)
     made.start()
     return made
+
+
+def _made(settings: Settings, options: EngineOptions) -> Engine:
+    if settings.engine == "ray":
+        return inference.cluster.RayEngine(options, settings.ray_address, settings.ray_actors)
+    if settings.engine == "isolated" or settings.isolate_inference:
+        return inference.isolated.IsolatedEngine(options)
+    return inference.engine.Engine(options)

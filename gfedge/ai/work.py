@@ -43,6 +43,8 @@ class Work(msgspec.Struct, kw_only=True):
     timings: Timings
     measures: dict[str, float] = msgspec.field(default_factory=dict)
     """Metrics of the run besides its timings."""
+    surroundings: dict[str, str] = msgspec.field(default_factory=dict)
+    """Of the worker that ran it, where there are several."""
     unknown_words: tuple[str, ...] = ()
     dropped_words: tuple[str, ...] = ()
     suggestions: dict[str, tuple[str, ...]] = msgspec.field(default_factory=dict)
@@ -55,6 +57,7 @@ class Work(msgspec.Struct, kw_only=True):
         self.timings.load_seconds += result.load_seconds
         self.timings.inference_seconds += result.inference_seconds
         self.measures["batch_size"] = result.batch_size
+        self.surroundings |= result.ran_on
 
     async def decoded(self, sha256: str) -> Pixels:
         """The pixels of an input asset."""

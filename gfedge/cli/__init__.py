@@ -211,6 +211,8 @@ def _add_serve(commands: Any) -> None:
     serve.add_argument("--accept-loss", action="store_const", const="true", help=text)
     text = "run models in a process of their own, which may die alone"
     serve.add_argument("--isolate-inference", action="store_const", const="true", help=text)
+    _flag(serve, "--engine", "in-process|isolated|ray", "where graphs run (docs/ray.md)")
+    _flag(serve, "--ray-address", "ADDRESS", "the Ray cluster: auto, local, or its head host:port")
     _add_network(serve)
 
 

@@ -215,6 +215,9 @@ def device(settings: Settings) -> Iterator[Finding]:
     from gfedge.inference.device import closer_look, first_look
     from gfedge.inference.types import EngineOptions
 
+    if settings.engine == "ray":
+        yield ray(settings)
+        return
     options = EngineOptions(
         device=settings.device,
         gpu_memory_bytes=settings.gpu_memory,
@@ -227,6 +230,15 @@ def device(settings: Settings) -> Iterator[Finding]:
             yield _broken("cuda", missing, "or start with --device cpu")
         else:
             yield Finding(level="note", subject="cuda", text=missing)
+
+
+def ray(settings: Settings) -> Finding:
+    """Whether models can run on a cluster; its devices are its nodes' own."""
+    from gfedge.inference.cluster import ray_problem
+
+    if problem := ray_problem():
+        return _broken("ray", problem, "or start with --engine in-process")
+    return Finding(level="ok", subject="ray", text=f"graphs run on Ray ({settings.ray_address})")
 
 
 def secrets(args: argparse.Namespace) -> Iterator[Finding]:

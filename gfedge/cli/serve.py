@@ -20,7 +20,7 @@ FLAGS = (
     "models",
     "device",
     "accept_loss",
-    "isolate_inference",
+    *("engine", "isolate_inference", "ray_address"),
     "admin_token_file",
     "allowed_host",
     "cors_origin",
@@ -36,6 +36,8 @@ def run(args: argparse.Namespace) -> int:
     """Serve until a signal ends it."""
     gc.disable()  # Imports make no garbage: to look for it is a fifth of the start. It is on again when the server listens.
     settings, sources = _loaded(args)
+    if settings.engine == "ray":
+        check_ray()
     from gfedge import logs
     from gfedge.opening import opened_meanwhile
 
@@ -44,6 +46,14 @@ def run(args: argparse.Namespace) -> int:
         from gfedge.process import serve
 
         return serve(settings, sources, loader(args), opening, no_auth=args.insecure_no_auth)
+
+
+def check_ray() -> None:
+    """Raises CommandError where Ray is not installed."""
+    from gfedge.inference.cluster import ray_problem
+
+    if problem := ray_problem():
+        raise CommandError(problem, UNUSABLE)
 
 
 def loader(args: argparse.Namespace) -> Callable[[], tuple[Settings, dict[str, str]]]:

@@ -11,9 +11,29 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from gfedge.inference import drawing, engine, isolated, likeness, palette, png, seams, words
+    from gfedge.inference import (
+        cluster,
+        drawing,
+        engine,
+        isolated,
+        likeness,
+        palette,
+        png,
+        seams,
+        words,
+    )
 
-__all__ = ["drawing", "engine", "isolated", "likeness", "palette", "png", "seams", "words"]
+__all__ = [
+    "cluster",
+    "drawing",
+    "engine",
+    "isolated",
+    "likeness",
+    "palette",
+    "png",
+    "seams",
+    "words",
+]
 
 
 def __getattr__(name: str) -> ModuleType:

@@ -40,6 +40,7 @@ from gfedge.inference.types import (
     Progress,
     Result,
     UpscaleRequest,
+    WorkerState,
 )
 
 log = logging.getLogger(__name__)
@@ -68,6 +69,8 @@ class Engine:
         self.found: Device | None = None
         self.closing = False
         self.rested = True
+        self.looked = threading.Event()
+        """The device is known."""
 
     @property
     def device(self) -> Device:
@@ -79,6 +82,13 @@ class Engine:
         """What a result may depend on besides its request: device, threads, libraries, processor."""
         threads = str(self.place.workers) if self.place is not None else ""
         return {"provider": self.device.provider, "threads": threads, **surroundings()}
+
+    @property
+    def failure(self) -> str:
+        return ""
+
+    def workers(self) -> list[WorkerState]:
+        return []
 
     def start(self) -> None:
         """Look for the device and start the threads. Does not wait, nor import ONNX Runtime."""
@@ -203,6 +213,7 @@ class Engine:
         sessions.lost = partial(self._lost, sessions)
         self.place = Place(options=self.options, sessions=sessions, workers=workers, on_gpu=on_gpu)
         self.found = device
+        self.looked.set()
         for number in range(workers):
             self._spawn(f"engine-{number}", partial(self._work, self.place))
 

@@ -191,10 +191,40 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     """For unknown words, the nearest known ones by spelling."""
     dropped_words: tuple[str, ...] = ()
     """Words of the prompt that had no effect: those beyond the model's length, or all if none of them says anything."""
+    ran_on: dict[str, str] = msgspec.field(default_factory=dict)
+    """What the result may depend on besides its request, where that is not the same for all workers."""
+
+
+class Vitals(msgspec.Struct, frozen=True, kw_only=True):
+    """What a worker uses."""
+
+    cpu_seconds: float = 0.0
+    """Since its process began."""
+    memory_bytes: int = 0
+    gpu: dict[str, float] = {}
+    """`utilization_ratio`, `memory_used_bytes`, `memory_bytes`, `temperature_celsius`, `power_watts`, where they are known."""
+
+
+class WorkerState(msgspec.Struct, frozen=True, kw_only=True):
+    """A process that runs graphs for the server, and what it has done since the server started."""
+
+    name: str
+    up: bool
+    provider: str
+    note: str
+    calls: int
+    """What it does now."""
+    calls_total: int
+    inference_seconds: float
+    cpu_seconds: float
+    """Of all its processes so far."""
+    restarts: int
+    loaded: list[LoadedModel]
+    vitals: Vitals
 
 
 class Engine(Protocol):
-    """What runs requests: `engine.Engine` in this process, `isolated.IsolatedEngine` in one of its own.
+    """What runs requests: `engine.Engine` in this process, `supervised.SupervisedEngine` in others, here or in a cluster.
 
     The methods may be called from any thread and do not wait. Futures end with a Result (a load with its seconds), or
     with Cancelled or EngineError; callbacks come from other threads.
@@ -207,6 +237,13 @@ class Engine(Protocol):
     @property
     def surroundings(self) -> dict[str, str]:
         """What a result may depend on besides its request."""
+
+    @property
+    def failure(self) -> str:
+        """Why nothing can run for now, though jobs may wait; empty where all is well."""
+
+    def workers(self) -> list[WorkerState]:
+        """The processes that run graphs, besides this one."""
 
     def start(self) -> None: ...
 

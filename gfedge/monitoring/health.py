@@ -13,6 +13,7 @@ import psutil
 from gfedge import errors
 from gfedge.connections import file_limit
 from gfedge.db import Database
+from gfedge.inference.types import WorkerState
 from gfedge.monitoring.serving import Serving
 from gfedge.monitoring.types import Check, Gpu, Readiness
 from gfedge.rows import Cursor
@@ -35,6 +36,8 @@ async def readiness(
         "disk": await asyncio.to_thread(disk, settings.data, settings.min_free_disk),
         "gpu": gpu(gpus, serving),
     }
+    if states := serving.workers():
+        checks["workers"] = workers(states)
     ready = all(check.ok for check in checks.values())
     return Readiness(status="ready" if ready else "not ready", checks=checks)
 
@@ -49,6 +52,15 @@ def models(serving: Serving) -> Check:
     missing = [f"{v.model}@{v.version} is {v.state}" for v in versions if v.state != "ready"]
     names = ", ".join(f"{v.model}@{v.version}" for v in versions)
     return Check(ok=not missing, reason="; ".join(missing) or f"{names} ready")
+
+
+def workers(states: Sequence[WorkerState]) -> Check:
+    """One that answers is enough; those that are away are told."""
+    away = [one.name for one in states if not one.up]
+    text = f"{len(states) - len(away)} of {len(states)} answer"
+    if away:
+        text += f"; away: {', '.join(away)}"
+    return Check(ok=len(away) < len(states), reason=text)
 
 
 def provider(serving: Serving, wanted: str) -> Check:

@@ -172,10 +172,7 @@ class Shares:
             raise errors.Conflict(
                 f"model {name!r} has no version in prod to stand beside", code="nothing_in_prod"
             )
-        if (engine := self._registry.engine) is None:
-            raise errors.Unavailable(
-                "the engine is starting: try again", headers={"Retry-After": "2"}
-            )
+        engine = self._registry.running()
         try:
             await asyncio.wrap_future(engine.load(self._registry.folder(row.id)))
         except (EngineError, ModelRefused) as error:

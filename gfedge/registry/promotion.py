@@ -10,7 +10,7 @@ import asyncio
 import time
 from collections import defaultdict
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from msgspec.structs import replace
 
@@ -29,9 +29,6 @@ from gfedge.registry.types import (
     Promotion,
     Stage,
 )
-
-if TYPE_CHECKING:
-    from gfedge.inference.types import Engine
 
 NEXT: dict[Stage, Stage] = {"dev": "staging", "staging": "prod"}
 
@@ -108,7 +105,7 @@ class Promotions:
             prod=prod,
             prod_folder=self._registry.here(prod.id) if prod is not None else None,
         )
-        return await gates.check(self._running(), candidate, conditions)
+        return await gates.check(self._registry.running(), candidate, conditions)
 
     async def _move(self, row: ModelVersionRow, asked: Promotion) -> Promotion:
         """Moves a version whose gates hold, if it still is where it was when they were tried."""
@@ -157,7 +154,7 @@ class Promotions:
         folder = self._registry.folder(row.id)
         key = f"{folder.name}@{folder.version}"
         try:
-            seconds = await asyncio.wrap_future(self._running().load(folder))
+            seconds = await asyncio.wrap_future(self._registry.running().load(folder))
         except (EngineError, ModelRefused) as error:
             self._registry.states[key] = f"failed: {error}"
             stays = f"; {present.id} goes on serving" if present is not None else ""
@@ -167,18 +164,12 @@ class Promotions:
 
     def _keep(self, row: ModelVersionRow | None) -> None:
         """Leaves the version that was replaced in memory for a while: a rollback then takes no time."""
-        if row is not None and (folder := self._registry.here(row.id)) is not None:
-            self._running().keep(folder, self._registry.policy(row.name).keep_warm_seconds)
+        engine = self._registry.engine
+        if row and engine and (folder := self._registry.here(row.id)) is not None:
+            engine.keep(folder, self._registry.policy(row.name).keep_warm_seconds)
 
     def _in_prod(self, name: str) -> ModelVersionRow | None:
         return next((r for r in self._registry.versions(name) if r.stage == "prod"), None)
-
-    def _running(self) -> Engine:
-        if (engine := self._registry.engine) is None:
-            raise errors.Unavailable(
-                "the engine is starting: try again", headers={"Retry-After": "2"}
-            )
-        return engine
 
 
 def _target(row: ModelVersionRow, stage: Stage | None) -> Stage:

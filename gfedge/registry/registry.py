@@ -66,6 +66,13 @@ class Registry:
         self.share: Callable[[str, str], str] = lambda name, job: ""
         """The version that a job of a model tries instead of the one in prod, if any."""
 
+    def running(self) -> Engine:
+        """The engine. Raises Unavailable while it is not there, or can run nothing."""
+        problem = self.engine.failure if self.engine is not None else "the engine is starting"
+        if self.engine is None or problem:
+            raise errors.Unavailable(f"{problem}: try again", headers={"Retry-After": "2"})
+        return self.engine
+
     async def open(self) -> None:
         """Reads and verifies every folder; one that cannot be taken is refused and the others go on."""
         try:
