@@ -129,6 +129,12 @@ def test_each_line_of_the_thesaurus_says_what_and_instead_of_what() -> None:
         assert len(set(row.alike)) == len(row.alike), row
 
 
+def test_what_is_drawn_well_comes_first() -> None:
+    data = (MODEL / "vocab.json").read_bytes()
+    assert Vocabulary.loads(data).nearest("warlock") == ("wizard", "human")
+    assert Vocabulary.loads(data, ["human"]).nearest("warlock") == ("human", "wizard")
+
+
 def test_what_a_model_does_not_know_is_passed_over(small: Vocabulary) -> None:
     assert small.nearest("castle") == ()
     assert small.nearest("wolfhound") == ("wolf",)
@@ -216,6 +222,10 @@ def test_the_figures_of_the_shipped_model_are_there_and_its_documented_words_kno
     assert {"red", "dragon", "sword", "potion", "wall", "skeleton"} <= set(documented)
     assert all(word in shipped.ids for word in documented)
     assert not {"demon", "snake", "fish"} & set(documented)
+    judged = tomllib.loads((TOOLS / "judged.toml").read_text(encoding="utf-8"))
+    assert set(judged["seen"]) <= set(shipped.ids)
+    assert max(judged["seen"].values()) <= judged["seeds"]
+    assert documented == [w for w, seen in judged["seen"].items() if seen >= judged["least"]]
 
 
 def test_the_judge_says_what_a_real_sprite_of_the_model_is() -> None:

@@ -70,8 +70,9 @@ class Known(msgspec.Struct, kw_only=True, frozen=True):
 
 def known(model: ModelFolder, query: VocabularyQuery) -> Known:
     """Blocks: it reads the model's vocabulary."""
-    vocabulary = Vocabulary.loads(graph_bytes(model, "vocab.json"))
-    documented = [word for word in model.vocabulary.get("documented", []) if word in vocabulary.ids]
+    drawn = model.vocabulary.get("documented", [])
+    vocabulary = Vocabulary.loads(graph_bytes(model, "vocab.json"), drawn)
+    documented = [word for word in drawn if word in vocabulary.ids]
     shown = set(documented)
     counts = vocabulary.counts
     words = sorted(vocabulary.ids, key=lambda word: (-counts.get(word, 0), word))

@@ -321,4 +321,5 @@ def _check_inputs(folder: ModelFolder, session: Any) -> None:
 def _vocabulary(folder: ModelFolder) -> Vocabulary | None:
     if folder.kind != "generate":
         return None
-    return Vocabulary.loads(graph_bytes(folder, "vocab.json"))
+    drawn = folder.vocabulary.get("documented", [])
+    return Vocabulary.loads(graph_bytes(folder, "vocab.json"), drawn)

@@ -10,7 +10,7 @@ import difflib
 import json
 import re
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -74,6 +74,8 @@ class Vocabulary:
     length: int
     grams: int
     counts: Mapping[str, int] = field(default_factory=dict)
+    documented: Sequence[str] = ()
+    """The words that the model was found to draw; not part of the file."""
     ids: Mapping[str, int] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -89,7 +91,7 @@ class Vocabulary:
         return cls.loads(Path(path).read_bytes())
 
     @classmethod
-    def loads(cls, data: bytes) -> "Vocabulary":
+    def loads(cls, data: bytes, documented: Sequence[str] = ()) -> "Vocabulary":
         """The vocabulary from the bytes of a vocab.json."""
         raw = json.loads(data.decode())
         if raw.get("format") != FORMAT:
@@ -101,6 +103,7 @@ class Vocabulary:
             length=raw["length"],
             grams=raw["grams"],
             counts=raw["counts"],
+            documented=documented,
         )
 
     def to_json(self) -> str:
@@ -152,10 +155,13 @@ class Vocabulary:
         return words, subwords
 
     def nearest(self, word: str, n: int = 3) -> tuple[str, ...]:
-        """Up to n words or phrases of the vocabulary that mean about the same; where none is known, those of words spelled alike."""
+        """Up to n words or phrases of the vocabulary that mean about the same, those that are drawn well first; where none
+        is known, those of words spelled alike.
+        """
         forms = (word.lower(), *singulars(word.lower()))
         near = [one for form in forms for one in meanings.nearest(form, self.knows)]
-        return tuple(dict.fromkeys(near or self._spelled(forms[0], 2 * n)))[:n]
+        best = sorted(near, key=lambda one: not set(one.split()) <= set(self.documented))
+        return tuple(dict.fromkeys(best or self._spelled(forms[0], 2 * n)))[:n]
 
     def _spelled(self, word: str, n: int) -> list[str]:
         """A slip of the pen first (`casle`: stone wall), then what merely looks alike in the vocabulary."""

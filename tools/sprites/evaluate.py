@@ -10,6 +10,7 @@ into model.toml: `[metrics]`, which promotion gates look at, and `[vocabulary]`,
 import argparse
 import json
 import re
+import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -158,13 +159,21 @@ def summary(
     }
 
 
+def seen_by_a_person(path: Path) -> list[str]:
+    """Words of a judged.toml that enough sprites of its contact sheets showed."""
+    judged = tomllib.loads(path.read_text(encoding="utf-8"))
+    return [word for word, seen in judged["seen"].items() if seen >= judged["least"]]
+
+
 def documented(
-    found: dict[str, dict[str, float]], colours: dict[str, float], unrecognised: list[str]
+    found: dict[str, dict[str, float]], colours: dict[str, float], judged: Path | None
 ) -> list[str]:
-    """The colours and words that pass, but those that a person did not recognise: a judge is easily pleased."""
+    """What a person saw, and before one has looked the colours and words that the judge sees: it is easily pleased."""
+    if judged is not None:
+        return seen_by_a_person(judged)
     passed = [colour for colour, share in colours.items() if share >= PASSES]
     passed += [word for word, one in found.items() if one["top5"] >= PASSES]
-    return [word for word in dict.fromkeys(passed) if word not in unrecognised]
+    return list(dict.fromkeys(passed))
 
 
 def write(manifest: Path, metrics: dict[str, float], words: list[str]) -> None:
@@ -190,7 +199,9 @@ def main() -> None:
     ask.add_argument("--steps", type=int, default=0)
     ask.add_argument("--guidance", type=float, default=0.0)
     ask.add_argument(
-        "--unrecognised", default="", help="words that a person did not see in the sheet"
+        "--judged",
+        type=Path,
+        help="what a person saw in a contact sheet (judged.toml): the words to document",
     )
     ask.add_argument("--brief", action="store_true", help="the words alone: for comparing samplers")
     ask.add_argument("--write", action="store_true", help="put the figures into model.toml")
@@ -225,7 +236,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
             metrics["copied"], metrics["nearest_outline"] = copies(drawing, words, pictures)
     finally:
         engine.close()
-    passed = documented(found, colours, options.unrecognised.split())
+    passed = documented(found, colours, options.judged)
     if options.write:
         write(options.model / "model.toml", metrics, passed)
     rounded = {name: round(value, 4) for name, value in metrics.items()}
