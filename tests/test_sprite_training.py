@@ -82,6 +82,10 @@ def test_a_stopped_training_goes_on_to_the_same_curve_and_exports(tmp_path: Path
 
     out = tmp_path / "models" / "own" / "3"
     tool("export", "--run", parts, "--out", out)
+    (parts / "checkpoint.pt").unlink()
+    tool("export", "--run", parts, "--out", tmp_path / "light")
+    assert (parts / "weights.pt").stat().st_size < 4 * (out / "model.onnx").stat().st_size
+    assert (tmp_path / "light/model.onnx").read_bytes() == (out / "model.onnx").read_bytes()
     folder = read_folder(out)
     assert (folder.name, folder.version, folder.licence) == ("own", "3", "CC0-1.0")
     assert folder.dataset["name"] == "own"

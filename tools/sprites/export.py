@@ -187,8 +187,10 @@ def main() -> None:
 
 
 def make(run: Path, out: Path, copies: str = "an uncounted number") -> dict[str, Any]:
-    """Makes the folder `out` from the checkpoint in `run`; gives the facts that it tells."""
-    state = torch.load(run / "checkpoint.pt", weights_only=True)
+    """Makes the folder `out` from the checkpoint in `run`, or the weights where there is none; gives the facts that it tells."""
+    whole = run / "checkpoint.pt"
+    kept = whole if whole.exists() else run / "weights.pt"
+    state = torch.load(kept, weights_only=True, map_location="cpu")
     made = out.with_name(out.name + ".new")
     shutil.rmtree(made, ignore_errors=True)
     made.mkdir(parents=True)

@@ -4,13 +4,19 @@ Everything a step draws (pictures, hues, captions, times, noise) comes from a ge
 (seed, step), and the learning rate depends on step and steps alone, so a stopped run goes on where
 its checkpoint stands as if it had not stopped: start the same command again. Loss: mean square error
 of the velocity (rectified flow, see net.py). RUN gets log.jsonl, checkpoint.pt (net, averaged net,
-optimiser, step), vocab.json and a contact sheet every few minutes. Started as a training job of a
-server it reports there, and exports the model at its end.
+optimiser, step), vocab.json, a contact sheet every few minutes and, at the end, weights.pt: the averaged net alone, an
+eighth as large, which is all that export.py needs. Started as a training job of a server it reports there, and exports
+the model at its end.
+
+On a GPU the host stays ahead: batches are drawn by other threads into pinned memory, and nothing of a step waits
+for a number from the device. bf16 where the device has it, else fp32; sums differ between devices, so there a run that
+was stopped goes on to a like curve, not to the same bits.
 """
 
 import argparse
 import copy
 import json
+import os
 import time
 from collections import Counter, deque
 from collections.abc import Iterator
@@ -62,7 +68,8 @@ def weights_of(notes: list[dict[str, Any]]) -> np.ndarray:
 class Batches:
     """Draws batch number `step`; the same number always gives the same batch."""
 
-    def __init__(self, data: Path, batch: int, seed: int) -> None:
+    def __init__(self, data: Path, batch: int, seed: int, *, pinned: bool = False) -> None:
+        self.pinned = pinned
         pictures, self.notes, self.digest = load(data)
         self.about = about(data)
         self.batch, self.seed = batch, seed
@@ -98,8 +105,8 @@ class Batches:
         images = self.bank[turn, pick].astype(np.float32) / 127.5 - 1
         noise = rng.standard_normal(images.shape, dtype=np.float32)
         t = 1 / (1 + np.exp(-(rng.standard_normal(self.batch, dtype=np.float32) + 0.2)))
-        arrays = (images, noise, t, words, subwords)
-        return [torch.from_numpy(a) for a in arrays]
+        tensors = [torch.from_numpy(a) for a in (images, noise, t, words, subwords)]
+        return [one.pin_memory() for one in tensors] if self.pinned else tensors
 
 
 def rate_of(step: int, steps: int, peak: float) -> float:
@@ -108,12 +115,19 @@ def rate_of(step: int, steps: int, peak: float) -> float:
 
 
 def loss_of(
-    net: torch.nn.Module, images: Tensor, noise: Tensor, t: Tensor, words: Tensor, subwords: Tensor
+    net: torch.nn.Module,
+    images: Tensor,
+    noise: Tensor,
+    t: Tensor,
+    words: Tensor,
+    subwords: Tensor,
+    *,
+    half: bool = True,
 ) -> Tensor:
-    """Mean square error of the velocity at time t."""
+    """Mean square error of the velocity at time t; `half` computes it in bf16, with sums and norms in fp32."""
     mix = t[:, None, None, None]
     noised = ((1 - mix) * images + mix * noise).contiguous(memory_format=torch.channels_last)
-    with torch.autocast(images.device.type, torch.bfloat16):
+    with torch.autocast(images.device.type, torch.bfloat16, enabled=half):
         velocity = net(noised, t, words, subwords)
     return (velocity.float() - (noise - images)).square().mean()
 
@@ -130,6 +144,11 @@ def device_of(name: str) -> torch.device:
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     return torch.device(name)
+
+
+def halves(device: torch.device) -> bool:
+    """Whether bf16 is faster there: on GPUs before Ampere it is emulated."""
+    return device.type != "cuda" or torch.cuda.is_bf16_supported(including_emulation=False)
 
 
 class Run:
@@ -151,7 +170,9 @@ class Run:
         self.optimiser = torch.optim.AdamW(
             self.net.parameters(), options.rate, betas=(0.9, 0.98), weight_decay=0.01, fused=True
         )
-        self.step, self.seconds, self.loss = 0, 0.0, 1.0
+        self.half = halves(self.device)
+        self.step, self.seconds = 0, 0.0
+        self.mean = torch.ones((), dtype=torch.float64, device=self.device)
         self.started_at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         self.facts = {
             "batch": options.batch,
@@ -162,21 +183,39 @@ class Run:
             "parameters": sum(p.numel() for p in self.net.parameters()),
         }
 
+    def loss(self) -> float:
+        """Running mean; waits for the device."""
+        return float(self.mean.item())
+
     def save(self) -> None:
-        """Write the checkpoint beside the old one, then put it in its place."""
-        state = {
-            "net": self.net.state_dict(),
-            "ema": self.ema.state_dict(),
-            "optimiser": self.optimiser.state_dict(),
+        """Write the checkpoint."""
+        state = {"net": self.net.state_dict(), "optimiser": self.optimiser.state_dict()}
+        self.write("checkpoint.pt", state | self.state(self.ema.state_dict()))
+
+    def finish(self) -> None:
+        """Write what export.py needs, for machines between which files are dear."""
+        ema = {
+            name: one.half() if one.ndim > 1 else one for name, one in self.ema.state_dict().items()
+        }
+        self.write("weights.pt", self.state(ema))
+
+    def state(self, ema: dict[str, Tensor]) -> dict[str, Any]:
+        """The averaged net and all that is told of the run."""
+        return {
+            "ema": ema,
             "shape": self.net.shape.to_dict(),
             "step": self.step,
             "seconds": self.seconds,
-            "loss": self.loss,
+            "loss": self.loss(),
             "started_at": self.started_at,
             **self.facts,
         }
-        torch.save(state, self.folder / "checkpoint.new")
-        (self.folder / "checkpoint.new").replace(self.folder / "checkpoint.pt")
+
+    def write(self, name: str, state: dict[str, Any]) -> None:
+        """Beside the old one, then in its place."""
+        new = self.folder / f"{name}.new"
+        torch.save(state, new)
+        new.replace(self.folder / name)
 
     def resume(self) -> None:
         """Take up the checkpoint, if there is one of this data set."""
@@ -189,20 +228,22 @@ class Run:
         self.net.load_state_dict(state["net"])
         self.ema.load_state_dict(state["ema"])
         self.optimiser.load_state_dict(state["optimiser"])
-        self.step, self.seconds, self.loss = state["step"], state["seconds"], state["loss"]
+        self.step, self.seconds = state["step"], state["seconds"]
+        self.mean.fill_(state["loss"])
         self.started_at = state["started_at"]
 
     def advance(self, batch: list[Tensor], steps: int, peak: float) -> None:
         """One step of training."""
         for group in self.optimiser.param_groups:
             group["lr"] = rate_of(self.step, steps, peak)
-        loss = loss_of(self.net, *(one.to(self.device, non_blocking=True) for one in batch))
+        on_device = (one.to(self.device, non_blocking=True) for one in batch)
+        loss = loss_of(self.net, *on_device, half=self.half)
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.net.parameters(), 1.0)
         self.optimiser.step()
         self.step += 1
-        self.loss += (loss.item() - self.loss) * max(0.005, 1 / self.step)
+        self.mean += (loss.detach() - self.mean) * max(0.005, 1 / self.step)
         average(self.ema, self.net, self.step)
 
 
@@ -210,14 +251,16 @@ def train(run: Run, batches: Batches, options: argparse.Namespace, job: report.J
     """Steps until the last one, with a log line, a checkpoint and a contact sheet now and then."""
     began = since = sheet = time.monotonic()
     before = run.seconds
-    for batch in batches.ahead(run.step, min(options.steps, options.until or options.steps)):
+    for batch in batches.ahead(
+        run.step, min(options.steps, options.until or options.steps), options.workers
+    ):
         if job.cancelled:
             break
         run.advance(batch, options.steps, options.rate)
         job.progress(run.step, options.steps)
         now = time.monotonic()
         run.seconds = before + now - began
-        if run.step % 50 == 0:
+        if run.step % 50 == 0 or run.step in (1, 10):
             note(run, options, job)
         if now - since > options.save_every:
             run.save()
@@ -226,6 +269,8 @@ def train(run: Run, batches: Batches, options: argparse.Namespace, job: report.J
             job.artifact(preview(run, batches.vocabulary))
             sheet = time.monotonic()
     run.save()
+    if run.step >= options.steps:
+        run.finish()
     note(run, options, job)
 
 
@@ -244,17 +289,22 @@ def preview(run: Run, vocabulary: Vocabulary) -> Path:
 
 def note(run: Run, options: argparse.Namespace, job: report.Job) -> None:
     """A line for the log, and for the job."""
-    samples = run.step * options.batch
+    samples, loss = run.step * options.batch, run.loss()
     line = {
         "step": run.step,
         "of": options.steps,
-        "loss": round(run.loss, 4),
+        "loss": round(loss, 4),
         "seconds": round(run.seconds),
         "images_per_second": round(samples / max(run.seconds, 1e-9), 1),
     }
     with (run.folder / "log.jsonl").open("a") as log:
         print(json.dumps(line), file=log)
-    job.metrics(run.step, loss=run.loss, images_per_second=line["images_per_second"])
+    rate = line["images_per_second"]
+    print(
+        f"step {run.step} of {options.steps}, loss {loss:.4f}, {rate:.0f} images a second",
+        flush=True,
+    )
+    job.metrics(run.step, loss=loss, images_per_second=line["images_per_second"])
 
 
 def main() -> None:
@@ -270,6 +320,9 @@ def main() -> None:
     ask.add_argument("--rate", type=float, default=1e-3)
     ask.add_argument("--seed", type=int, default=1)
     ask.add_argument("--threads", type=int, default=2)
+    ask.add_argument(
+        "--workers", type=int, default=0, help="threads that draw batches (0: 2, on a GPU up to 8)"
+    )
     ask.add_argument("--channels", type=int, nargs=3, default=(48, 80, 112), help="of the net")
     ask.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     ask.add_argument("--save-every", type=float, default=180, help="seconds")
@@ -277,10 +330,17 @@ def main() -> None:
     options = ask.parse_args()
     torch.set_num_threads(options.threads)
     options.run.mkdir(parents=True, exist_ok=True)
-    batches = Batches(options.data, options.batch, options.seed)
+    on_gpu = device_of(options.device).type == "cuda"
+    options.workers = options.workers or (min(8, os.cpu_count() or 2) if on_gpu else 2)
+    batches = Batches(options.data, options.batch, options.seed, pinned=on_gpu)
     (options.run / "vocab.json").write_text(batches.vocabulary.to_json(), encoding="utf-8")
     run = Run(options, batches)
     run.resume()
+    print(
+        f"{batches.about['name']}: {run.facts['images']} pictures, {len(batches.vocabulary.ids)} words; "
+        f"a net of {run.facts['parameters']:,} parameters on {run.facts['device']}, from step {run.step}",
+        flush=True,
+    )
     with report.job(on_sigterm=True) as job:
         train(run, batches, options, job)
         if job.url and not job.cancelled:
