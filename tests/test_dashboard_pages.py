@@ -312,9 +312,9 @@ async def begun(server: str, count: int = 210) -> str:
             ]
             await api.call("POST", f"{RUNS}/{run}/log", json={"metrics": points})
             if index == 0:
-                where, kind = f"{RUNS}/{run}/artifacts/eyes.png", {"Content-Type": "image/png"}
-                picture = builders.png_file(16, 16, seed=1)
-                await api.call("PUT", where, 201, data=picture, headers=kind)
+                for name in ("eyes.png", "samples/first.png"):
+                    where, picture = f"{RUNS}/{run}/artifacts/{name}", builders.png_file(16, 16)
+                    await api.call("PUT", where, 201, data=picture)
 
         await asyncio.gather(*(one(index) for index in range(count)))
     return str(experiment)
@@ -358,6 +358,7 @@ async def test_runs_are_filtered_sorted_and_compared(tab: Tab) -> None:
     assert await tab.serious() == []
     await page.get_by_role("link", name="try 0").click()
     await expect(page.get_by_role("img", name="eyes.png")).to_be_visible()
+    await expect(page.get_by_role("img", name="first.png")).to_be_visible()
     assert await tab.serious() == []
 
 

@@ -82,6 +82,21 @@ async def test_a_trainer_elsewhere_reports_over_http(client: Api) -> None:
     await client.refused("POST", f"{JOBS}/{job['id']}/report", 409, "training_job_ended", **late)
 
 
+async def test_a_trainer_that_reports_metrics_alone_is_at_their_last_step(client: Api) -> None:
+    job, headers = await external(client)
+
+    async def step(**body: Any) -> Any:
+        await tell(client, job, headers, **body)
+        return (await client.get(f"{JOBS}/{job['id']}"))["progress"]["step"]
+
+    assert await step(metrics=[point(7, 0.5), point(9, 0.4), point(8, 0.45)]) == 9
+    assert await step(metrics=[point(3, 0.1, "late")]) == 9
+    assert (
+        await step(progress={"step": 1, "steps": 5}) == 1
+    )  # it counts epochs, and its word counts
+    assert await step(metrics=[point(200, 0.3)]) == 1
+
+
 async def test_a_failure_is_told_in_the_trainers_words(client: Api) -> None:
     job, headers = await external(client)
     finish = {"status": "failed", "error": "no space for the data"}

@@ -119,15 +119,23 @@ def _is_ahead(record: TrainingRecord, point: Point) -> bool:
 
 
 def _tell(jobs: TrainingJobs, live: Live, report: Report, points: list[Point]) -> None:
-    if report.progress is not None or points:
+    progress = report.progress or _followed(live.record.progress, points)
+    if progress is not None or points:
         metrics.training_reports_total.inc()
-    if report.progress is not None:
-        live.advance(report.progress, time.time())
-        jobs.tell("job.progress", live, _progress(live, report.progress), f"progress {live.id}")
+    if progress is not None:
+        live.advance(progress, time.time())
+        jobs.tell("job.progress", live, _progress(live, progress), f"progress {live.id}")
     if points:
         jobs.tell("job.metrics", live, {"job_id": live.id, "points": points})
     if report.log:
         jobs.tell("job.log", live, {"job_id": live.id, "lines": report.log})
+
+
+def _followed(known: Progress, points: list[Point]) -> Progress | None:
+    """Of a trainer that reports metrics alone: the step that they have come to. One that tells its progress knows better."""
+    told = known.steps or known.epoch is not None or known.message
+    step = max((point.step for point in points), default=0)
+    return None if told or step <= known.step else Progress(step=step)
 
 
 def _progress(live: Live, progress: Progress) -> dict[str, object]:

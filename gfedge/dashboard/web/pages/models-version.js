@@ -41,7 +41,7 @@ function Known({ one, model, history, changed }) {
   return html`<div class="head"><h1>${id}</h1><span class="badge ${one.stage}">${one.stage}</span>${serves && html`<span class="badge serving">serves</span>`}
       <div class="buttons">
         ${may("admin") && one.stage !== "prod" && html`<button class="primary" onClick=${() => promote(true)}>Promote…</button>`}
-        ${may("admin") && serves && html`<button class="danger" onClick=${rollback}>Roll back…</button>`}
+        ${may("admin") && serves && model.versions.length > 1 && html`<button class="danger" onClick=${rollback}>Roll back…</button>`}
         <a class="button" href=${api.url(`${MODEL}/versions/{version}/download`, { name: one.name, version: one.version })} download>Download</a></div></div>
     <nav class="buttons" aria-label="Versions">${model.versions.map((other) => html`<a key=${other.version} class="button" aria-current=${other === one ? "page" : undefined} href=${to("models", other.name, other.version)}>${other.version} <span class="faint">${other.stage}</span></a>`)}</nav>
     <div class="split">
