@@ -12,6 +12,7 @@ import builders
 import numpy as np
 import pytest
 
+from gfedge.inference.words import Vocabulary
 from gfedge.training import sprite_set
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -20,9 +21,9 @@ ROOT = Path(__file__).resolve().parents[1]
 @pytest.fixture
 def tools(monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.syspath_prepend(str(ROOT / "tools"))
-    from sprites import icons, kenney, sources
+    from sprites import icons, kenney, sheet, sources
 
-    return {"icons": icons, "kenney": kenney, "sources": sources}
+    return {"icons": icons, "kenney": kenney, "sheet": sheet, "sources": sources}
 
 
 @pytest.mark.parametrize(
@@ -137,3 +138,17 @@ def test_the_recipe_of_the_mixed_set_names_a_licence_a_style_and_who_made_it(too
         assert source.turn != source.folder.endswith("-still")
     owed = [source.attribution for source in recipe.sources if source.attribution]
     assert len(owed) == len(names)
+
+
+def test_a_contact_sheet_shows_what_a_model_has_words_for(tools: Any) -> None:
+    shipped = Vocabulary.load(ROOT / "models" / "sprite" / "1" / "vocab.json")
+    assert tools["sheet"].prompts_of(shipped) == tools["sheet"].PROMPTS
+    own = Vocabulary(
+        words=("<pad>", "red", "teapot", "sofa"),
+        aliases={},
+        buckets=8,
+        length=8,
+        grams=4,
+        counts={"red": 1, "teapot": 2, "sofa": 5},
+    )
+    assert tools["sheet"].prompts_of(own) == ("sofa", "teapot", "red")

@@ -91,7 +91,7 @@ def _registered(server: Server, name: str) -> list[dict[str, str]]:
     mine = [one for one in found if one["name"] == name]
     if not mine:
         print(
-            f"no data set {name!r} is registered: the model's lineage will not name it",
+            f"no data set {name!r} is registered, so the model's lineage will not name it: `gfedge dataset build` registers it",
             file=sys.stderr,
         )
     return [

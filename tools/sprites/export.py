@@ -27,7 +27,7 @@ from onnx import TensorProto, helper, numpy_helper
 from gfedge.inference.words import Vocabulary
 from sprites.net import Net, Shape
 from sprites.sample import Bytes, Velocity, sample, sprites
-from sprites.sheet import PROMPTS, two_halves
+from sprites.sheet import prompts_of, two_halves
 
 HERE = Path(__file__).parent
 INPUTS = ("x", "t", "words", "subwords")
@@ -98,7 +98,7 @@ def opened(path: Path) -> Velocity:
 def difference(net: Net, velocity: Velocity, vocabulary: Vocabulary) -> float:
     """max|torch - ONNX Runtime| over random x and t and every prompt of the sheet."""
     rng = np.random.default_rng(0)
-    encoded = [vocabulary.encode(p) for p in (*PROMPTS, "")]
+    encoded = [vocabulary.encode(p) for p in (*prompts_of(vocabulary), "")]
     x = rng.standard_normal((len(encoded), 4, 32, 32), np.float32)
     t = rng.uniform(0.05, 1, len(encoded)).astype(np.float32)
     arrays = (x, t, np.stack([e.words for e in encoded]), np.stack([e.subwords for e in encoded]))
@@ -115,7 +115,7 @@ def drawn(velocity: Velocity, vocabulary: Vocabulary, prompts: Sequence[str], se
 
 def same_alone(velocity: Velocity, vocabulary: Vocabulary) -> bool:
     """Is an image the same, bit for bit, alone and in a batch?"""
-    captions = [vocabulary.encode(p) for p in PROMPTS[:5]]
+    captions = [vocabulary.encode(p) for p in prompts_of(vocabulary)[:5]]
     together = sample(velocity, captions, range(5), steps=4)
     return bool(np.array_equal(together[3], sample(velocity, captions[3:4], [3], steps=4)[0]))
 
@@ -125,7 +125,7 @@ def sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def facts_of(state: dict[str, Any], folder: Path) -> dict[str, Any]:
+def facts_of(state: dict[str, Any], folder: Path, prompts: Sequence[str]) -> dict[str, Any]:
     """Everything the templates of model.toml and CARD.md name."""
     return {
         "model_sha256": sha256(folder / "model.onnx"),
@@ -146,9 +146,9 @@ def facts_of(state: dict[str, Any], folder: Path) -> dict[str, Any]:
         "words": state["shape"]["words"] - 1,
         "device": state.get("device", "cpu"),
         **data_of(state),
-        "prompts": len(PROMPTS),
+        "prompts": len(prompts),
         "last_seed": SEEDS - 1,
-        "sprites": SEEDS * len(PROMPTS),
+        "sprites": SEEDS * len(prompts),
     }
 
 
@@ -201,11 +201,12 @@ def make(run: Path, out: Path, copies: str = "an uncounted number") -> dict[str,
     export(net, made / "model.onnx")
     store_as_fp16(made / "model.onnx")
     velocity = opened(made / "model.onnx")
-    facts = facts_of(state, made)
+    prompts = prompts_of(vocabulary)
+    facts = facts_of(state, made, prompts)
     facts["difference"] = f"{difference(net, velocity, vocabulary):.1e}"
     facts["alone"] = "yes" if same_alone(velocity, vocabulary) else "NO"
     facts["copies"] = copies
-    two_halves(drawn(velocity, vocabulary, PROMPTS, SEEDS), made / "sheet.png", SEEDS, PROMPTS)
+    two_halves(drawn(velocity, vocabulary, prompts, SEEDS), made / "sheet.png", SEEDS, prompts)
     facts |= {"name": "sprite", "version": "1"}
     if VERSIONED.fullmatch(f"{out.parent.name}/{out.name}"):
         facts |= {"name": out.parent.name, "version": out.name}

@@ -13,7 +13,7 @@ import numpy as np
 from gfedge.inference.words import Vocabulary
 from sprites.data import load
 from sprites.sample import Bytes, Floats
-from sprites.sheet import PROMPTS
+from sprites.sheet import prompts_of
 
 ALIKE, SAME_OUTLINE = 0.9, 0.97
 
@@ -45,9 +45,10 @@ def main() -> None:
 
     pictures, notes, _ = load(options.data)
     vocabulary = Vocabulary.load(options.model / "vocab.json")
-    sprites = drawn(opened(options.model / "model.onnx"), vocabulary, PROMPTS, SEEDS)
+    prompts = prompts_of(vocabulary)
+    sprites = drawn(opened(options.model / "model.onnx"), vocabulary, prompts, SEEDS)
     copies = 0
-    for i, prompt in enumerate(PROMPTS):
+    for i, prompt in enumerate(prompts):
         row = [likeness(sprite, pictures) for sprite in sprites[i * SEEDS : (i + 1) * SEEDS]]
         alike = [(o > SAME_OUTLINE) & (c > ALIKE) for o, c in row]
         copies += sum(bool(a.any()) for a in alike)

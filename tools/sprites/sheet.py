@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw
 
+from gfedge.inference.words import Vocabulary
 from sprites.sample import Bytes
 
 PROMPTS = (
@@ -18,6 +19,13 @@ PROMPTS = (
     "stone wall", "brick wall", "tree", "door", "statue", "grass", "water",
 )  # fmt: skip
 GAP, GREY = 4, (64, 64, 72)
+
+
+def prompts_of(vocabulary: Vocabulary) -> tuple[str, ...]:
+    """The prompts that a model has words for, then its most frequent words: art of one's own may know no potion."""
+    known = (prompt for prompt in PROMPTS if not vocabulary.encode(prompt).unknown)
+    frequent = sorted(vocabulary.ids, key=lambda word: (-vocabulary.counts.get(word, 0), word))
+    return tuple(dict.fromkeys((*known, *frequent)))[: len(PROMPTS)]
 
 
 def contact_sheet(

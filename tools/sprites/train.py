@@ -36,7 +36,7 @@ from sprites.data import about, load
 from sprites.net import Net, Shape
 from sprites.recipe import BOOST
 from sprites.sample import sample, sprites
-from sprites.sheet import PROMPTS, contact_sheet
+from sprites.sheet import contact_sheet, prompts_of
 
 TURNS = 3
 
@@ -281,7 +281,8 @@ def preview(run: Run, vocabulary: Vocabulary) -> Path:
     def velocity(*arrays: np.ndarray) -> np.ndarray:
         return run.ema(*(torch.from_numpy(a).to(run.device) for a in arrays)).cpu().numpy()
 
-    x = sample(velocity, [vocabulary.encode(p) for p in PROMPTS], range(len(PROMPTS)), steps=12)
+    captions = [vocabulary.encode(prompt) for prompt in prompts_of(vocabulary)]
+    x = sample(velocity, captions, range(len(captions)), steps=12)
     sheet = run.folder / f"step{run.step:06d}.png"
     contact_sheet(sprites(x), sheet, 12)
     return sheet
@@ -301,7 +302,7 @@ def note(run: Run, options: argparse.Namespace, job: report.Job) -> None:
         print(json.dumps(line), file=log)
     rate = line["images_per_second"]
     print(
-        f"step {run.step} of {options.steps}, loss {loss:.4f}, {rate:.0f} images a second",
+        f"step {run.step} of {options.steps}, loss {loss:.4f}, {rate} images a second",
         flush=True,
     )
     job.metrics(run.step, loss=loss, images_per_second=line["images_per_second"])
