@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import builders
+import msgspec
 import numpy as np
 import pytest
 from conftest import Process
@@ -132,6 +133,33 @@ def test_a_set_has_every_picture_once_with_its_words_and_licence(tmp_path: Path)
         digest = sprite_set.digest_of(file["pictures"].tobytes(), str(file["notes"]))
         assert (digest, str(file["name"])) == (found.digest, "ours")
     assert sprite_set.build(recipe, tmp_path).digest == found.digest
+
+
+def test_a_set_may_be_of_64_pixels(tmp_path: Path) -> None:
+    art(tmp_path / "art", "potion")
+    source = sprite_set.Source(folder="art", licence="CC0-1.0")
+    recipe = sprite_set.Recipe(name="large", sources=[source], size=64)
+    [picture] = sprite_set.build(recipe, tmp_path).pictures
+    [small] = sprite_set.build(msgspec.structs.replace(recipe, size=32), tmp_path).pictures
+    assert (picture == small.repeat(2, 0).repeat(2, 1)).all()
+
+
+@needs_torch
+def test_a_model_of_64_pixels_is_trained_and_run(tmp_path: Path) -> None:
+    art(tmp_path / "art", "red_potion", "sword")
+    source = sprite_set.Source(folder="art", licence="CC0-1.0")
+    recipe = sprite_set.Recipe(name="large", sources=[source], size=64)
+    sprite_set.save(sprite_set.build(recipe, tmp_path), tmp_path / "large.npz")
+    small = ("--batch", 2, "--channels", 16, 16, 16, "--threads", 1, "--device", "cpu")
+    tool("train", "--data", tmp_path / "large.npz", "--run", tmp_path / "r", "--steps", 2, *small)
+    tool("export", "--run", tmp_path / "r", "--out", tmp_path / "models" / "large" / "1")
+    engine = Engine(EngineOptions(device="cpu", workers=1))
+    engine.start()
+    request = GenerateRequest(prompt="red potion", steps=2)
+    folder = read_folder(tmp_path / "models" / "large" / "1")
+    result = engine.generate(folder, request, lambda done, units: None, Cancel()).result(60)
+    engine.close()
+    assert result.images[0].shape == (64, 64, 4)
 
 
 @pytest.mark.parametrize(

@@ -44,7 +44,7 @@ def _recipe(args: argparse.Namespace) -> tuple[Recipe, Path]:
         words=args.words or "",
     )
     name = args.name or path.resolve().name
-    return Recipe(name=name, sources=[source]), path.resolve().parent
+    return Recipe(name=name, sources=[source], size=args.size), path.resolve().parent
 
 
 def _data_folder(args: argparse.Namespace) -> Path:
@@ -71,7 +71,10 @@ def _register(built: Built, path: Path, args: argparse.Namespace) -> None:
         "digest": built.digest,
         "source_type": "local",
         "source": str(path.name),
-        "schema": {"pictures": "uint8 [n, 32, 32, 4]", "notes": "path, nouns, words, licence"},
+        "schema": {
+            "pictures": f"uint8 {list(built.pictures[0].shape)} each",
+            "notes": "path, nouns, words, licence",
+        },
         "profile": built.profile() | {"licence": built.licence},
     }
     try:

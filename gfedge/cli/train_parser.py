@@ -101,5 +101,8 @@ def add_dataset(dataset: argparse.ArgumentParser) -> None:
     ):
         build.add_argument(f"--{name}", metavar=metavar, help=said)
     build.add_argument("--grid", type=int, metavar="PIXELS", help="cut sheets into such squares")
+    build.add_argument(
+        "--size", type=int, choices=(32, 64), default=32, help="of a picture (default 32)"
+    )
     build.add_argument("--no-register", action="store_true", help="do not tell a server")
     _take_server(actions)

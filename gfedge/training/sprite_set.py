@@ -1,6 +1,6 @@
 """Training sets of sprites from folders of PNGs: captions, licences, one size, hard alpha, no picture twice, a digest.
 
-A set is an .npz as tools/sprites reads it: `pictures` uint8 [n, 32, 32, 4], `notes` (a JSON list in the same order:
+A set is an .npz as tools/sprites reads it: `pictures` uint8 [n, side, side, 4], `notes` (a JSON list in the same order:
 path, nouns, words, licence), `licence` and `name`. The digest is over pixels and notes, so two builds can be compared.
 """
 
@@ -14,7 +14,7 @@ import tomllib
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
@@ -22,7 +22,6 @@ from msgspec import Meta
 from gfedge import inference
 from gfedge.inference.types import ImageError, Pixels
 
-SIDE = 32
 FEWEST_PIXELS = 16
 """A picture with fewer visible pixels shows nothing."""
 MAX_PIXELS = 1 << 26
@@ -55,6 +54,8 @@ class Recipe(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=Tr
 
     name: Text
     sources: Annotated[list[Source], Meta(min_length=1)]
+    size: Literal[32, 64] = 32
+    """Pixels of a picture's side, and of what a model that is trained on them draws. Smaller ones are enlarged whole times."""
 
 
 class Built(msgspec.Struct):
@@ -117,7 +118,7 @@ def build(recipe: Recipe, root: Path) -> Built:
             if caption is None or not split(caption):
                 built.left_out["no caption"] += 1
                 continue
-            fitted = hard(inference.drawing.fitted(picture, SIDE))
+            fitted = hard(inference.drawing.fitted(picture, recipe.size))
             if (fitted[..., 3] > 0).sum() < FEWEST_PIXELS:
                 built.left_out["shows nothing"] += 1
             elif (key := hashlib.sha256(fitted.tobytes()).digest()) in seen:

@@ -69,5 +69,6 @@ def recoloured(picture: Bytes, turn: float) -> Bytes:
         tint = (hsv[..., 1] < 90) & (hsv[..., 2] < 235)
         hsv[..., 0][tint] = round(turn * 256) % 256
         hsv[..., 1][tint] = 150
-    rgb = np.array(Image.frombytes("HSV", (32, 32), hsv.astype(np.uint8).tobytes()).convert("RGB"))
+    flat = Image.frombytes("HSV", hsv.shape[1::-1], hsv.astype(np.uint8).tobytes())
+    rgb = np.array(flat.convert("RGB"))
     return np.concatenate([rgb * opaque[..., None], picture[..., 3:]], -1).astype(np.uint8)

@@ -47,10 +47,10 @@ def net_of(state: dict[str, Any]) -> Net:
     return net.eval()
 
 
-def export(net: Net, path: Path) -> None:
+def export(net: Net, path: Path, size: int = 32) -> None:
     """Write the graph: x, t, words, subwords -> v, each with a dynamic first axis."""
     example = (
-        torch.randn(2, 4, 32, 32),
+        torch.randn(2, 4, size, size),
         torch.rand(2),
         torch.ones(2, 8).long(),
         torch.ones(2, 8, 12).long(),
@@ -95,11 +95,11 @@ def opened(path: Path) -> Velocity:
     return lambda *arrays: session.run(None, dict(zip(INPUTS, arrays, strict=True)))[0]
 
 
-def difference(net: Net, velocity: Velocity, vocabulary: Vocabulary) -> float:
+def difference(net: Net, velocity: Velocity, vocabulary: Vocabulary, size: int = 32) -> float:
     """max|torch - ONNX Runtime| over random x and t and every prompt of the sheet."""
     rng = np.random.default_rng(0)
     encoded = [vocabulary.encode(p) for p in (*prompts_of(vocabulary), "")]
-    x = rng.standard_normal((len(encoded), 4, 32, 32), np.float32)
+    x = rng.standard_normal((len(encoded), 4, size, size), np.float32)
     t = rng.uniform(0.05, 1, len(encoded)).astype(np.float32)
     arrays = (x, t, np.stack([e.words for e in encoded]), np.stack([e.subwords for e in encoded]))
     with torch.no_grad():
@@ -107,17 +107,22 @@ def difference(net: Net, velocity: Velocity, vocabulary: Vocabulary) -> float:
     return float(np.abs(expected - velocity(*arrays)).max())
 
 
-def drawn(velocity: Velocity, vocabulary: Vocabulary, prompts: Sequence[str], seeds: int) -> Bytes:
-    """Sprites [prompts * seeds,32,32,4], seeds 0, 1, ... of each prompt."""
-    rows = [sample(velocity, [vocabulary.encode(p)] * seeds, range(seeds)) for p in prompts]
+def drawn(
+    velocity: Velocity, vocabulary: Vocabulary, prompts: Sequence[str], seeds: int, size: int = 32
+) -> Bytes:
+    """Sprites [prompts * seeds,size,size,4], seeds 0, 1, ... of each prompt."""
+    rows = [
+        sample(velocity, [vocabulary.encode(p)] * seeds, range(seeds), size=size) for p in prompts
+    ]
     return sprites(np.concatenate(rows))
 
 
-def same_alone(velocity: Velocity, vocabulary: Vocabulary) -> bool:
+def same_alone(velocity: Velocity, vocabulary: Vocabulary, size: int = 32) -> bool:
     """Is an image the same, bit for bit, alone and in a batch?"""
     captions = [vocabulary.encode(p) for p in prompts_of(vocabulary)[:5]]
-    together = sample(velocity, captions, range(5), steps=4)
-    return bool(np.array_equal(together[3], sample(velocity, captions[3:4], [3], steps=4)[0]))
+    together = sample(velocity, captions, range(5), steps=4, size=size)
+    alone = sample(velocity, captions[3:4], [3], steps=4, size=size)
+    return bool(np.array_equal(together[3], alone[0]))
 
 
 def sha256(path: Path) -> str:
@@ -146,6 +151,7 @@ def facts_of(state: dict[str, Any], folder: Path, prompts: Sequence[str]) -> dic
         "words": state["shape"]["words"] - 1,
         "device": state.get("device", "cpu"),
         **data_of(state),
+        "size": state.get("size", 32),
         "prompts": len(prompts),
         "last_seed": SEEDS - 1,
         "sprites": SEEDS * len(prompts),
@@ -198,15 +204,17 @@ def make(run: Path, out: Path, copies: str = "an uncounted number") -> dict[str,
     vocabulary = Vocabulary.load(made / "vocab.json")
 
     net = net_of(state)
-    export(net, made / "model.onnx")
+    size = state.get("size", 32)
+    export(net, made / "model.onnx", size)
     store_as_fp16(made / "model.onnx")
     velocity = opened(made / "model.onnx")
     prompts = prompts_of(vocabulary)
     facts = facts_of(state, made, prompts)
-    facts["difference"] = f"{difference(net, velocity, vocabulary):.1e}"
-    facts["alone"] = "yes" if same_alone(velocity, vocabulary) else "NO"
+    facts["difference"] = f"{difference(net, velocity, vocabulary, size):.1e}"
+    facts["alone"] = "yes" if same_alone(velocity, vocabulary, size) else "NO"
     facts["copies"] = copies
-    two_halves(drawn(velocity, vocabulary, prompts, SEEDS), made / "sheet.png", SEEDS, prompts)
+    sheet = drawn(velocity, vocabulary, prompts, SEEDS, size)
+    two_halves(sheet, made / "sheet.png", SEEDS, prompts)
     facts |= {"name": "sprite", "version": "1"}
     if VERSIONED.fullmatch(f"{out.parent.name}/{out.name}"):
         facts |= {"name": out.parent.name, "version": out.name}

@@ -1,4 +1,4 @@
-"""The net of the sprite generator: a small UNet from noise and words to a 32x32 RGBA sprite.
+"""The net of the sprite generator: a small UNet from noise and words to a 32x32 RGBA sprite (or 64x64: any size that 8 divides).
 
 Rectified flow (Liu et al. 2022): x_t = (1 - t) * image + t * noise, and the net gives the velocity
 noise - image. Inside it predicts the image (x0) and turns that into a velocity, so the graph always

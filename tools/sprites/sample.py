@@ -19,9 +19,10 @@ Bytes = npt.NDArray[np.uint8]
 Velocity = Callable[[Floats, Floats, Ints, Ints], Floats]
 
 
-def noise(seed: int) -> Floats:
-    """Standard normal noise [4,32,32] of a seed."""
-    return np.random.Generator(np.random.Philox(seed)).standard_normal((4, 32, 32), np.float32)
+def noise(seed: int, size: int = 32) -> Floats:
+    """Standard normal noise [4,size,size] of a seed."""
+    stream = np.random.Generator(np.random.Philox(seed))
+    return stream.standard_normal((4, size, size), np.float32)
 
 
 def sample(
@@ -30,8 +31,9 @@ def sample(
     seeds: Sequence[int],
     steps: int = 20,
     guidance: float = 2.5,
+    size: int = 32,
 ) -> Floats:
-    """Premultiplied images [n,4,32,32] in about [-1,1].
+    """Premultiplied images [n,4,size,size] in about [-1,1].
 
     Classifier-free guidance: velocities with and without caption come from one doubled batch.
     """
@@ -44,7 +46,10 @@ def sample(
         np.concatenate([words, blank(words)]),
         np.concatenate([subwords, blank(subwords)]),
     )
-    x, times = np.stack([noise(s) for s in seeds]), np.linspace(1, 0, steps + 1, dtype=np.float32)
+    x, times = (
+        np.stack([noise(s, size) for s in seeds]),
+        np.linspace(1, 0, steps + 1, dtype=np.float32),
+    )
     for t, after in pairwise(times):
         v = velocity(np.concatenate([x, x]), np.full(2 * n, t, np.float32), words, subwords)
         told, untold = v[:n], v[n:]

@@ -32,11 +32,12 @@ def contact_sheet(
     sprites: Bytes, path: Path, columns: int, labels: Sequence[str] = (), zoom: int = 2
 ) -> None:
     """Write sprites [n,32,32,4] as a PNG, row by row, a label left of each row if there are any."""
-    cell, left = 32 * zoom + GAP, 110 if labels else 0
+    side = sprites.shape[1] * zoom
+    cell, left = side + GAP, 110 if labels else 0
     rows = -(-len(sprites) // columns)
     sheet = Image.new("RGB", (left + columns * cell, rows * cell), GREY)
     for i, sprite in enumerate(sprites):
-        large = Image.fromarray(sprite).resize((32 * zoom, 32 * zoom), Image.Resampling.NEAREST)
+        large = Image.fromarray(sprite).resize((side, side), Image.Resampling.NEAREST)
         sheet.paste(
             large, (left + i % columns * cell + GAP // 2, i // columns * cell + GAP // 2), large
         )

@@ -177,6 +177,7 @@ class Run:
         self.facts = {
             "batch": options.batch,
             "images": len(batches.notes),
+            "size": batches.bank.shape[-1],
             "digest": batches.digest,
             "data": batches.about,
             "device": self.device.type,
@@ -282,7 +283,7 @@ def preview(run: Run, vocabulary: Vocabulary) -> Path:
         return run.ema(*(torch.from_numpy(a).to(run.device) for a in arrays)).cpu().numpy()
 
     captions = [vocabulary.encode(prompt) for prompt in prompts_of(vocabulary)]
-    x = sample(velocity, captions, range(len(captions)), steps=12)
+    x = sample(velocity, captions, range(len(captions)), steps=12, size=run.facts["size"])
     sheet = run.folder / f"step{run.step:06d}.png"
     contact_sheet(sprites(x), sheet, 12)
     return sheet
