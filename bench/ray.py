@@ -110,11 +110,11 @@ def round_of(server: running.Server, parts: Parts, kind: str, jobs: int, seed: i
 
 @contextlib.contextmanager
 def cluster() -> Iterator[tuple[str, psutil.Process]]:
-    environment = {**os.environ, "RAY_USAGE_STATS_ENABLED": "0"}
+    os.environ.update(RAY_USAGE_STATS_ENABLED="0", RAY_AUTH_MODE="disabled")
     process = subprocess.Popen(
         [sys.executable, str(TESTS / "ray_cluster.py"), "0", "bench"],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-        text=True, env=environment,
+        text=True,
     )  # fmt: skip
     assert process.stdout is not None
     assert process.stdin is not None

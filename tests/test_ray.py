@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import importlib.util
+import contextlib
 import os
 import signal
 import socket
@@ -18,13 +18,14 @@ import psutil
 import pytest
 from conftest import Api, Process, connected, eventually, start_server
 
+from gfedge.inference.cluster import ray_problem
 from gfedge.inference.device import driver_problem
 
-pytestmark = pytest.mark.skipif(
-    importlib.util.find_spec("ray") is None, reason="Ray is not here: make ray"
-)
+pytestmark = pytest.mark.skipif(bool(ray_problem()), reason="Ray is not here: make ray")
 READY = "/api/v1/monitoring/health/ready"
 NODES = ("east", "west")
+SETTINGS = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "disabled"}
+"""Of Ray: whether a token is asked for would else depend on the home folder."""
 
 
 class Cluster:
@@ -32,14 +33,13 @@ class Cluster:
 
     def __init__(self, folder: Path, *nodes: str, port: int = 0) -> None:
         self.cache = folder / "cache"
-        environment = {**os.environ, "RAY_USAGE_STATS_ENABLED": "0"}
         self.process = subprocess.Popen(
             [sys.executable, str(Path(__file__).with_name("ray_cluster.py")), str(port), *nodes],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             text=True,
-            env={**environment, "XDG_CACHE_HOME": str(self.cache)},
+            env={**os.environ, **SETTINGS, "XDG_CACHE_HOME": str(self.cache)},
         )
         assert self.process.stdout is not None
         self.address = self.process.stdout.readline().strip()
@@ -47,11 +47,12 @@ class Cluster:
 
     def actors(self) -> list[psutil.Process]:
         """The processes that hold engines."""
-        return [
-            one
-            for one in psutil.Process(self.process.pid).children(recursive=True)
-            if one.status() != psutil.STATUS_ZOMBIE and "ray::Actor" in " ".join(one.cmdline())
-        ]
+        found = []
+        for one in psutil.Process(self.process.pid).children(recursive=True):
+            with contextlib.suppress(psutil.Error):  # it has just ended
+                if "ray::Actor" in " ".join(one.cmdline()):
+                    found.append(one)
+        return found
 
     def tell(self, what: str) -> None:
         assert self.process.stdin is not None
@@ -70,6 +71,12 @@ class Cluster:
         for one in left:
             if one.is_running():
                 one.kill()
+
+
+@pytest.fixture(autouse=True)
+def settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in SETTINGS.items():
+        monkeypatch.setenv(name, value)
 
 
 @pytest.fixture(scope="module")

@@ -6,6 +6,7 @@ import hashlib
 import itertools
 import json
 import os
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
@@ -20,6 +21,7 @@ import pytest
 from gfedge.inference import messages
 from gfedge.inference.calls import Call, Calls, Worker
 from gfedge.inference.child import Child
+from gfedge.inference.cluster import ray_problem
 from gfedge.inference.device import on_cpu
 from gfedge.inference.engine import Engine
 from gfedge.inference.evidence import CRASH, KILL
@@ -197,6 +199,13 @@ def test_the_device_that_is_set_is_the_one_that_is_used() -> None:
 def test_nodes_of_one_name_are_told_apart() -> None:
     nodes = [node("10.0.0.1", 1, number="aaaaaaaa"), node("10.0.0.1", 1, number="bbbbbbbb")]
     assert list(places(nodes, EngineOptions(), 0)) == ["10.0.0.1~aaaaaa/0", "10.0.0.1~bbbbbb/0"]
+
+
+def test_a_folder_called_ray_is_not_ray(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "ray").mkdir()
+    monkeypatch.setattr(sys, "path", [str(tmp_path)])
+    monkeypatch.delitem(sys.modules, "ray", raising=False)
+    assert "pip install 'gfedge[ray]'" in ray_problem()
 
 
 # -- files of models ----------------------------------------------------------------------------

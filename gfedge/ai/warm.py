@@ -63,6 +63,8 @@ class Warm:
             log.warning("no model is here: put some under %s (--models)", settings.models)
         for number, model in enumerate(serving):
             await self._load(self.engine, model, known)
+            if self.stopping.is_set():
+                return
             if number == 0:
                 log.info(self.engine.device.note)
         await watcher.start(executor, lambda: any(queue.counts.values()))
@@ -105,7 +107,8 @@ class Warm:
             seconds = await asyncio.wrap_future(engine.load(model))
         except Exception as error:
             known.states[key] = f"failed: {error}"
-            log.error("model %s", error)  # which it names
+            if not self.stopping.is_set():
+                log.error("model %s", error)  # which it names
         else:
             known.states[key] = "ready"
             log.info("model %s is ready (%.2f s)", key, seconds)

@@ -19,7 +19,8 @@ MISSING = "engine = ray needs Ray: pip install 'gfedge[ray]' (in a checkout: mak
 
 def ray_problem() -> str:
     """Why Ray cannot be used here, and how that is mended; empty where it can."""
-    return "" if importlib.util.find_spec("ray") else MISSING
+    found = importlib.util.find_spec("ray")
+    return "" if found and found.origin else MISSING  # a mere folder of that name has no origin
 
 
 class RayEngine(SupervisedEngine):
