@@ -47,6 +47,8 @@ MAX_WAITING = 20_000
 PAUSE_SECONDS, EXPECTING_SECONDS = 0.0001, 0.0005
 """How long a group with company waits for more, and one that is smaller than the one before it."""
 READERS = 2
+MEMORY_BYTES = 512 << 20
+"""What DuckDB holds at most: blocks that it wrote and read stay until then."""
 
 Committed = Callable[[float, int, int], None]
 """Called by the writer thread after each commit: seconds that it took, writes and rows in it."""
@@ -97,9 +99,13 @@ class Database:
     """One DuckDB file; `open` it, then `read`, `insert` and `write` from the event loop."""
 
     def __init__(
-        self, path: Path, committed: Committed = lambda seconds, writes, rows: None
+        self,
+        path: Path,
+        committed: Committed = lambda seconds, writes, rows: None,
+        memory_bytes: int = MEMORY_BYTES,
     ) -> None:
         self.path = path
+        self._memory_bytes = memory_bytes
         self._committed = committed
         self._mark = Mark(path)
         self._inbox: queue.SimpleQueue[_Write | None] = queue.SimpleQueue()
@@ -261,7 +267,7 @@ class Database:
                 # Small statements are cheaper on one thread, and each reader brings its own besides.
                 "threads": 1,
                 "async_threads": 2,
-                "memory_limit": "512MB",
+                "memory_limit": f"{self._memory_bytes} bytes",
                 "checkpoint_threshold": "64MB",
                 "storage_compatibility_version": "v1.5.0",
                 "temp_directory": str(self.path.parent / "tmp"),

@@ -58,6 +58,13 @@ class Settings(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=
     model_memory: Annotated[
         int, Meta(ge=1 << 20, description="Budget for loaded models; the least recently used goes.")
     ] = 2 << 30
+    database_memory: Annotated[
+        int,
+        Meta(
+            ge=64 << 20,
+            description="Memory that the database may hold: what it wrote and read lately, and its work; the oldest goes.",
+        ),
+    ] = 512 << 20
     gpu_memory: Annotated[int, Meta(ge=0, description="Limit of the CUDA arena; 0 means none.")] = 0
     cudnn_search: Annotated[
         Literal["HEURISTIC", "EXHAUSTIVE", "DEFAULT"],

@@ -15,7 +15,9 @@ import pytest
 
 from gfedge import errors, migrate
 from gfedge.db import Cursor, Database, new_id, rows
+from gfedge.opening import open_database
 from gfedge.rows import MAX_PARSED
+from gfedge.settings import Settings
 
 
 class Point(msgspec.Struct, kw_only=True, frozen=True):
@@ -231,3 +233,10 @@ def test_ids_are_in_the_order_of_their_making() -> None:
     ids = [new_id() for _ in range(1000)]
     assert ids == sorted(set(ids))
     assert all(made[14] == "7" and made[19] in "89ab" for made in ids)
+
+
+async def test_the_database_holds_the_memory_that_the_setting_allows(tmp_path: Path) -> None:
+    database = open_database(Settings(data=tmp_path, database_memory=96 << 20))
+    found = await database.read(rows, "select current_setting('memory_limit') as most")
+    await asyncio.to_thread(database.close)
+    assert found == [{"most": "96.0 MiB"}]

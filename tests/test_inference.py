@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import platform
+import subprocess
+import sys
 import threading
 import tracemalloc
 from collections.abc import Callable, Iterator
@@ -634,6 +637,26 @@ def test_memory_is_given_back_at_rest_and_the_models_go_on(
     assert shrunk.wait(30)
     assert not caplog.records
     assert np.array_equal(upscale(engine, superres, image), before)
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library decides itself")
+def test_freed_memory_goes_back_to_the_system() -> None:
+    """Blocks that lie under one that is kept, which glibc would hold on to."""
+    code = """
+from gfedge.inference.sessions import give_back
+def resident():
+    return int(open("/proc/self/statm").read().split()[1]) * 4096
+blocks = [bytes(b"x" * 100_000) for _ in range(600)]
+kept = blocks[-1]
+before = resident()
+del blocks
+give_back()
+print(before - resident())
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], check=True, capture_output=True, text=True, timeout=60
+    )
+    assert int(done.stdout) > 50 << 20
 
 
 def test_a_file_changed_after_it_was_read_is_not_loaded(

@@ -77,6 +77,7 @@ class Admission:
         self._hold = Hold()
         self._held = 0
         self._memory = (0.0, 0)
+        self._process = psutil.Process()
         self._most_memory = settings.max_memory or int(MEMORY_SHARE * _memory_of_machine())
         self.drain = Drain()
 
@@ -157,7 +158,7 @@ class Admission:
         """Resident memory of the process in bytes."""
         now = time.monotonic()
         if now > self._memory[0] + MEMORY_SECONDS:
-            self._memory = (now, int(psutil.Process().memory_info().rss))
+            self._memory = (now, int(self._process.memory_info().rss))
         return self._memory[1]
 
 
