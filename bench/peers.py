@@ -185,34 +185,36 @@ def same(one: bytes, other: bytes) -> bool:
 
 def installed(names: Iterable[str]) -> int:
     """Bytes of the packages and all that they need, as they are installed here."""
-    seen: set[str] = set()
-    waiting, total = list(names), 0
+    seen: set[tuple[str, frozenset[str]]] = set()
+    waiting = [Requirement(name) for name in names]
+    files: set[Path] = set()
     while waiting:
-        if (
-            name := waiting.pop()
-            .lower()
-            .replace("_", "-")
-            .replace("onnxruntime-gpu", "onnxruntime")
-        ) in seen:
+        wanted = waiting.pop()
+        name = wanted.name.lower().replace("onnxruntime-gpu", "onnxruntime")
+        if (key := (name, frozenset(wanted.extras))) in seen:
             continue
-        seen.add(name)
-        if name == "gfedge":
-            requires = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"][
-                "dependencies"
-            ]
-            paths = [path for folder in ("gfedge", "models") for path in (ROOT / folder).rglob("*")]
-        else:
-            found = metadata.distribution(name)
-            requires, paths = (
-                found.requires or [],
-                [Path(str(found.locate_file(f))) for f in found.files or []],
-            )
-        total += sum(path.stat().st_size for path in paths if path.is_file())
-        needed = map(Requirement, requires)
+        seen.add(key)
+        requires, found = ours() if name == "gfedge" else packaged(name)
+        files.update(path for path in found if path.is_file())
+        extras = ("", *wanted.extras)
         waiting += [
-            one.name for one in needed if not one.marker or one.marker.evaluate({"extra": ""})
+            one
+            for one in map(Requirement, requires)
+            if not one.marker or any(one.marker.evaluate({"extra": extra}) for extra in extras)
         ]
-    return total
+    return sum(path.stat().st_size for path in files)
+
+
+def ours() -> tuple[list[str], list[Path]]:
+    """What gfedge requires, and its own files with the models."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    folders = (ROOT / "gfedge", ROOT / "models")
+    return project["dependencies"], [path for one in folders for path in one.rglob("*")]
+
+
+def packaged(name: str) -> tuple[list[str], list[Path]]:
+    found = metadata.distribution(name)
+    return found.requires or [], [Path(str(found.locate_file(f))) for f in found.files or []]
 
 
 # -- in turns: rates, times, CPU ----------------------------------------------------------------
