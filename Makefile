@@ -44,7 +44,7 @@ format: $(DEV_STAMP) ## put the code into its format and mend what the linter ca
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(DEV_STAMP) ## every measurement in bench/, then all tables (BENCH=superres for one; ARGS="--minutes 60")
+bench: $(DEV_STAMP) ## every measurement in bench/, then all tables (BENCH=soak ARGS="--minutes 60" for one)
 	@set -e; for file in $$(grep -l 'parse_args()' bench/$(or $(BENCH),*).py); do \
 	  echo "== $$file"; $(BIN)/python "$$file" $(ARGS); \
 	done
