@@ -324,7 +324,7 @@ async def test_every_row_tells_the_doors_errors_in_mlflows_form(
     assert len(rows) > 20
     for route in rows:
         for path in (route.path, *route.twins):
-            path = re.sub(r"\{\w+\}", "x", path)
+            path = re.sub(r"\{\w+\}", "x", path).replace("//", "/")
             await refused(client, route.method, path, 401, "UNAUTHENTICATED")
 
 

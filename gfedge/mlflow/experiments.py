@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 
 from aiohttp import web
@@ -202,7 +203,8 @@ def key_values(pairs: Iterable[tuple[str, str]]) -> list[KeyValue]:
 
 
 def milliseconds(at: float) -> int:
-    return round(at * 1000)
+    """Whole ones, never after the moment itself; what came as milliseconds is given back as it came."""
+    return math.floor(at * 1000 + 0.01)
 
 
 # Inside

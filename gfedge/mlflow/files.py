@@ -13,11 +13,12 @@ from msgspec import Meta
 
 from gfedge import errors, keys
 from gfedge.mlflow import places, refusals, run_answers, runs
+from gfedge.mlflow.model_types import VersionNamed
 from gfedge.mlflow.places import Place
-from gfedge.mlflow.protocol import Nothing, call, row
+from gfedge.mlflow.protocol import Nothing, call, in_query, row
 from gfedge.mlflow.types import FileInfo, Needed, RunId
 from gfedge.registry.routes import opened
-from gfedge.tracking import artifact_routes, artifacts, multipart
+from gfedge.tracking import artifact_routes, artifacts, multipart, paths
 from gfedge.tracking.artifact_routes import ANY, FILES
 from gfedge.tracking.artifact_types import ArtifactEntry, ArtifactQuery, ArtifactRow
 from gfedge.tracking.routes import EXPERIMENTS, RUNS
@@ -25,7 +26,9 @@ from gfedge.wire import Route
 
 BASE = "/api/2.0/mlflow-artifacts"
 AJAX = "/ajax-api/2.0/mlflow-artifacts"
+AJAX_CALLS = "/ajax-api/2.0/mlflow"
 SECRET = "X-Upload-Secret"  # noqa: S105 - the name of a header
+TEXTS = ("MLmodel", "MLproject", "mlproject")
 MOST = 1_000_000
 """Entries of a folder."""
 UPLOADS = web.AppKey("uploads", multipart.Uploads)
@@ -40,6 +43,15 @@ class RunListAsked(RunId, kw_only=True):
 
 
 class RunFileAsked(RunId, kw_only=True):
+    path: Needed
+
+
+class RunFileSent(msgspec.Struct, kw_only=True):
+    run_uuid: str = ""
+    path: str = ""
+
+
+class VersionFileAsked(VersionNamed, kw_only=True):
     path: Needed
 
 
@@ -81,7 +93,9 @@ def routes() -> list[Route]:
         row("GET", one, get_file, "MLflow: the bytes of a file, with ranges", name="get_file", produces=(ANY,), also=(206, 304), **twin),
         row("DELETE", one, delete_file, "MLflow: take a file away, or a folder", name="delete_file", reply=Nothing, **twin),
         call("GET", "artifacts/list", list_run_files, RunListAsked, FilesFound, "MLflow: what is in a folder of a run"),
-        row("GET", "/get-artifact", get_run_file, "MLflow: a file of a run, by its id and path", name="get_run_file", produces=(ANY,), options=RunFileAsked, also=(206, 304), twins=("/ajax-api/2.0/mlflow/get-artifact",)),
+        row("GET", "/get-artifact", get_run_file, "MLflow: a file of a run, by its id and path", name="get_run_file", produces=(ANY,), options=RunFileAsked, also=(206, 304), twins=(f"{AJAX_CALLS}/get-artifact",)),
+        row("POST", f"{AJAX_CALLS}/upload-artifact", post_run_file, "MLflow: store a small file of a run", name="post_run_file", reply=Nothing, options=RunFileSent, accepts=(ANY,), streams=True),
+        row("GET", "/model-versions/get-artifact", get_version_file, "MLflow: a file of a registered version", name="get_version_file", produces=(ANY,), options=VersionFileAsked, also=(206, 304), twins=("//model-versions/get-artifact", f"{AJAX_CALLS}/model-versions/get-artifact")),
         call("POST", f"{mpu}/create/{{path}}", begin_upload, UploadBegin, UploadBegun, "MLflow: begin a file that comes in parts", tail=True),
         call("POST", f"{mpu}/complete/{{path}}", end_upload, UploadEnd, Nothing, "MLflow: put the parts together", tail=True),
         call("POST", f"{mpu}/abort/{{path}}", abort_upload, UploadEnd, Nothing, "MLflow: give an upload up", tail=True),
@@ -95,7 +109,8 @@ def routes() -> list[Route]:
 async def list_files(request: web.Request, asked: ListAsked) -> FilesFound:
     """Names alone, as MLflow's server gives them; nothing where there is no such folder."""
     try:
-        found = await entries(request, await places.place(request, asked.path))
+        path = "/".join(part for part in asked.path.split("/") if part != ".")
+        found = await entries(request, await places.place(request, path))
     except refusals.Refused:
         return FilesFound()
     return FilesFound(files=[info(entry, entry.name) for entry in found])
@@ -105,7 +120,7 @@ async def list_run_files(request: web.Request, asked: RunListAsked) -> FilesFoun
     """Paths within the run."""
     run = await runs.found(request, asked)
     experiment = request.app[EXPERIMENTS].known(run.experiment_id)
-    at = Place("run", run.id, asked.path.removesuffix("/"))
+    at = Place("run", run.id, paths.folder("" if asked.path == "." else asked.path))
     found = await entries(request, at)
     root = run_answers.info(run, experiment).artifact_uri
     return FilesFound(root_uri=root, files=[info(entry, entry.path) for entry in found])
@@ -131,10 +146,26 @@ def info(entry: ArtifactEntry, path: str) -> FileInfo:
 
 async def put_file(request: web.Request) -> web.Response:
     at = await places.writable(request, request.match_info["path"])
+    return await _store(request, at)
+
+
+async def post_run_file(request: web.Request) -> web.Response:
+    run_id, path = (request.query.get(name, "") for name in ("run_uuid", "path"))
+    for name, value in (("run_uuid", run_id), ("path", path), ("data", request.can_read_body)):
+        if not value:
+            raise refusals.invalid(f"Request must specify {name}.")
+    at = Place("run", run_id, paths.checked(path))
+    runs.writable(request, await runs.of_id(request, run_id))
+    return await _store(request, at)
+
+
+async def _store(request: web.Request, at: Place) -> web.Response:
     sha256, size = await request.app[FILES].write(
         artifact_routes.chunks(request), request.content_length or 0, ""
     )
-    await _name(request, at, sha256, size, artifact_routes.media_type(request, at.path))
+    kind = artifact_routes.media_type(request, at.path)
+    named = at.path.rpartition("/")[2] in TEXTS and not request.headers.get("Content-Type")
+    await _name(request, at, sha256, size, "text/plain" if named else kind)
     return web.json_response({})
 
 
@@ -143,9 +174,15 @@ async def get_file(request: web.Request) -> web.StreamResponse:
 
 
 async def get_run_file(request: web.Request) -> web.StreamResponse:
-    run_id, path = (request.query.get(name, "") for name in ("run_id", "path"))
-    run = await runs.of_id(request, run_id or request.query.get("run_uuid", ""))
-    return await fetch(request, Place("run", run.id, path))
+    asked = in_query(request, RunFileAsked)
+    run = await runs.found(request, asked)
+    return await fetch(request, Place("run", run.id, asked.path))
+
+
+async def get_version_file(request: web.Request) -> web.StreamResponse:
+    asked = in_query(request, VersionFileAsked)
+    path = paths.checked(asked.path)
+    return await fetch(request, await places.of_version(request, asked.name, asked.version, path))
 
 
 async def fetch(request: web.Request, at: Place) -> web.StreamResponse:
@@ -153,14 +190,17 @@ async def fetch(request: web.Request, at: Place) -> web.StreamResponse:
     folder = (await opened(request)).here(at.owner) if at.kind == "version" else None
     if folder is not None:
         if at.path not in folder.files:
-            raise refusals.absent(f"No such artifact: {at.path}")
+            raise refusals.absent(f"No such artifact: '{at.path}'")
         return artifact_routes.ArtifactFile(
             folder.path / at.path, headers={"ETag": f'"{folder.files[at.path]}"'}
         )
     try:
         return await artifact_routes.fetch(request, at.owner, at.path)
     except errors.NotFound:
-        raise refusals.absent(f"No such artifact: {at.path}") from None
+        if await entries(request, at):
+            text = f"Artifact path refers to a directory, not a file: '{at.path}'"
+            raise refusals.invalid(text) from None
+        raise refusals.absent(f"No such artifact: '{at.path}'") from None
 
 
 async def delete_file(request: web.Request) -> web.Response:

@@ -27,7 +27,7 @@ from gfedge.tracking import datasets, series
 from gfedge.tracking.types import Number, number
 from gfedge.wire import Route
 
-MAX_BULK, MAX_RUNS, MAX_SAMPLE = 25_000, 100, 2500
+MAX_BULK, MAX_RUNS, MAX_SAMPLE, MAX_EXPERIMENTS = 25_000, 100, 2500, 20
 
 
 def routes() -> list[Route]:
@@ -102,6 +102,14 @@ async def get_history_interval(request: web.Request, asked: IntervalAsked) -> Me
 
 
 async def search_datasets(request: web.Request, asked: DatasetsAsked) -> DatasetsFound:
+    asked_for = "SearchDatasets request"
+    if not asked.experiment_ids:
+        raise refusals.invalid(f"{asked_for} must specify at least one experiment_id.")
+    if len(asked.experiment_ids) > MAX_EXPERIMENTS:
+        raise refusals.invalid(
+            f"{asked_for} cannot specify more than {MAX_EXPERIMENTS} experiment_ids. Received "
+            f"{len(asked.experiment_ids)} experiment_ids."
+        )
     found = await request.app[keys.DB].read(datasets.read_in, asked.experiment_ids)
     return DatasetsFound(
         dataset_summaries=[

@@ -65,6 +65,13 @@ def length(value: str, most: int, what: str) -> None:
         raise invalid(f"'{what}' exceeds the maximum length of {most} characters")
 
 
+def moment(value: int, name: str) -> float:
+    """Seconds."""
+    if value < 0:
+        raise invalid(f"Invalid value {value} for parameter '{name}' supplied: it is before 1970.")
+    return value / 1000
+
+
 def timestamp(value: int, metric: str, path: str = "timestamp") -> float:
     """Seconds."""
     if value < 0:
@@ -100,8 +107,8 @@ def _check_count(name: str, count: int, most: int) -> None:
 def page(max_results: int, most: int, name: str = "max_results") -> int:
     if not 1 <= max_results <= most:
         raise invalid(
-            f"Invalid value {max_results} for parameter '{name}' supplied: "
-            f"It must be a positive integer no greater than {most}."
+            f"Invalid value {max_results} for parameter '{name}' supplied. "
+            f"It must be a positive integer. It must be at most {most}."
         )
     return max_results
 
@@ -119,9 +126,9 @@ def model_name(value: str, parameter: str = "name") -> str:
 
 
 def dataset(name: str, digest: str, more: Sequence[tuple[str, str | None, int]]) -> None:
-    for what, value, most in (("name", name, 500), ("digest", digest, 128), *more):
-        if value is not None and len(value) > most:
-            raise invalid(f"Dataset {what} exceeds the maximum length of {most}")
+    for what, value, most in (("name", name, 500), ("digest", digest, 36), *more):
+        if value is not None:
+            length(value, most, what)
 
 
 def _moves(name: str) -> bool:

@@ -213,7 +213,7 @@ async def tag(request: web.Request, model_id: str, tags: Mapping[str, str]) -> N
 async def tell_version(request: web.Request, model_id: str, name: str, version: str) -> None:
     """Notes in a tag of a logged model that a version was made of it."""
     row = await found(request, model_id)
-    told = {"name": name, "version": version}
+    told = {"name": name, "version": int(version) if version.isdigit() else version}
     known = json.loads(row.tags.get(VERSIONS_TAG, "[]"))
     if told not in known:
         await tag(request, model_id, {VERSIONS_TAG: json.dumps([*known, told])})

@@ -32,6 +32,7 @@ from gfedge.mlflow.protocol import Nothing, call
 from gfedge.mlflow.registered_models import (
     asks_for_prompts,
     change,
+    changed,
     found,
     refuse_prompts,
     without_prompts,
@@ -46,6 +47,7 @@ from gfedge.registry.routes import author, opened
 from gfedge.registry.types import ModelVersionRow, Stage
 from gfedge.wire import Route
 
+MODELS = "models:/"
 PAGE, MAX_PAGE = 10_000, 200_000
 _alias = re.compile(r"[\w\-]+")
 _version_alias = re.compile(r"[vV]\d+")
@@ -88,7 +90,7 @@ async def create_model_version(request: web.Request, asked: VersionCreate) -> Ve
     name = found(registry, asked.name)
     row = await sources.register(request, name, origin, asked)
     row = replace(row, tags={**row.tags, **tags}, description=asked.description or row.description)
-    await registry.commit([row])
+    await registry.commit([row], changed(registry, name))
     if row.model_id:
         await _tell_model(request, row)
     return VersionFound(model_version=versions.shown(registry, row))
@@ -125,14 +127,11 @@ async def delete_version(request: web.Request, asked: VersionNamed) -> Nothing:
     registry = await opened(request)
     row = _version(registry, asked)
     labels.check_deletable(row, registry.jobs_of(row.id), registry.settings(row.name))
+    await change(registry, row.name)  # its last version may go, the model stays
     gone = replace(row, stage="archived", aliases=[], deleted_at=time.time())
     told = {"digest": row.digest}
     await registry.commit([gone], labels.change(row, "deleted", author(request), told))
     await registry.forget(gone)
-    if (
-        registry.settings(row.name).created_at is None
-    ):  # its last version may be gone, the model stays
-        await change(registry, row.name, created_at=row.registered_at)
     return Nothing()
 
 
@@ -151,9 +150,19 @@ async def delete_model_version_tag(request: web.Request, asked: VersionTagKey) -
 
 
 async def get_download_uri(request: web.Request, asked: VersionNamed) -> DownloadUri:
-    row = _version(await opened(request), asked)
-    kept = row.is_run_here or await sources.files_of(request, row.id)
-    return DownloadUri(artifact_uri=versions.place(row) if kept else row.uri)
+    registry = await opened(request)
+    row = _version(registry, asked)
+    while not row.is_run_here and not await sources.files_of(request, row.id):
+        if (copied := _copied(registry, row)) is None:
+            return DownloadUri(artifact_uri=row.uri)
+        row = copied
+    return DownloadUri(artifact_uri=versions.place(row))
+
+
+def _copied(registry: Registry, row: ModelVersionRow) -> ModelVersionRow | None:
+    """The version that one was copied of (`models:/name/3`), if any."""
+    name, _, version = row.uri.removeprefix(MODELS).partition("/")
+    return registry.resolve(f"{name}@{version}") if row.uri.startswith(MODELS) and version else None
 
 
 # Stages and aliases
@@ -241,6 +250,9 @@ async def _promote(request: web.Request, row: ModelVersionRow, stage: Stage) -> 
             f"{gate.gate}: {gate.note or gate.figure}" for gate in failed(refusal.gates)
         )
         raise refusals.denied(f"{refusal.detail} ({why})") from None
+    registry = await opened(request)
+    moved = replace(registry.version(row.id), updated_at=time.time())
+    await registry.commit([moved], changed(registry, row.name))
 
 
 # Inside

@@ -61,7 +61,7 @@ def offset(page_token: str | None) -> int:
 
 
 def no_token(page_token: str) -> Refused:
-    return invalid(f"Invalid page token, could not decode: {page_token[:100]}")
+    return invalid(f"Invalid page token, could not base64-decode: {page_token[:100]}")
 
 
 def token(at: int) -> str:

@@ -49,6 +49,15 @@ async def place(request: web.Request, path: str) -> Place:
     return Place("nobody", NOBODY, path)
 
 
+async def of_version(request: web.Request, name: str, version: str, path: str) -> Place:
+    """A file of a registered version; of one that has none here, where they are."""
+    registry = await opened(request)
+    row = registry.resolve(f"{name}@{version}")
+    if row is None or row.version != version:
+        raise refusals.absent(f"Model Version (name={name}, version={version}) not found")
+    return Place("version", row.id, path)
+
+
 async def writable(request: web.Request, path: str) -> Place:
     """A place that takes files: one of a run that is not deleted, or nobody's."""
     found = await place(request, path)

@@ -41,6 +41,10 @@ BY_STATUS = {
 """A client tries 408, 429, 500, 502, 503 and 504 again, for four minutes."""
 
 
+TEXTS = {"bad_artifact_path": "Invalid path"}
+"""What MLflow says in words of its own, and clients look for."""
+
+
 class Failure(msgspec.Struct, kw_only=True, frozen=True):
     """The body of every error."""
 
@@ -65,7 +69,8 @@ def answer(error: errors.ApiError) -> web.Response:
     status, error_code = BY_CODE.get(error.code, (status, error_code))
     if isinstance(error, Refused):
         status, error_code = error.status, error.error_code
-    body = msgspec.json.encode(Failure(error_code=error_code, message=error.problem().detail))
+    message = TEXTS.get(error.code) or error.problem().detail
+    body = msgspec.json.encode(Failure(error_code=error_code, message=message))
     response = web.Response(body=body, status=status, headers=error.headers, content_type=JSON)
     if error.headers.get("Connection") == "close":
         response.force_close()

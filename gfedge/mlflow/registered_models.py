@@ -185,8 +185,12 @@ def found(registry: Registry, name: str) -> str:
 
 async def change(registry: Registry, name: str, **values: object) -> None:
     """Writes what is told of a model as a whole."""
-    model = replace(_model(registry, name), updated_at=time.time(), **values)
-    await registry.commit([], model)
+    await registry.commit([], changed(registry, name, **values))
+
+
+def changed(registry: Registry, name: str, **values: object) -> held.RegisteredModel:
+    """What is told of a model as a whole, changed now: a version that comes, goes or moves changes its model."""
+    return replace(_model(registry, name), updated_at=time.time(), **values)
 
 
 def shown(registry: Registry, name: str) -> RegisteredModel:

@@ -114,7 +114,7 @@ def _metrics(run: RunSeen) -> list[Metric]:
 def _input(one: Input, dataset: DatasetRow) -> DatasetInput:
     tags: Sequence[KeyValue] = key_values(one.tags.items())
     if one.context and CONTEXT not in one.tags:
-        tags = [KeyValue(CONTEXT, one.context), *tags]
+        tags = [*tags, KeyValue(CONTEXT, one.context)]
     return DatasetInput(
         tags=list(tags),
         dataset=Dataset(

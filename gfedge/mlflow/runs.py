@@ -78,7 +78,7 @@ async def create_run(request: web.Request, asked: RunCreate) -> RunFound:
     wanted = Wanted(
         name=name,
         tags={**tags, NAME_TAG: name},
-        started_at=limits.timestamp(asked.start_time, "start_time") or None,
+        started_at=limits.moment(asked.start_time, "start_time") or None,
         parent_id=parent if parent and await exists(request, parent) else "",
     )
     record = await request.app[RUNS].create(experiment, wanted, time.time(), user_id=asked.user_id)
@@ -102,7 +102,7 @@ async def update_run(request: web.Request, asked: RunUpdate) -> RunInfoFound:
         patch.status = asked.status.lower()  # type: ignore[assignment]
     status = run.status if patch.status is UNSET else patch.status
     if asked.end_time is not None and status in ENDED:
-        patch.ended_at = limits.timestamp(asked.end_time, "end_time")
+        patch.ended_at = limits.moment(asked.end_time, "end_time")
     record = await request.app[RUNS].change(run.id, patch, time.time())
     experiment = request.app[EXPERIMENTS].known(record.experiment_id)
     return RunInfoFound(run_info=run_answers.info(record, experiment))

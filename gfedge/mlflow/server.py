@@ -43,6 +43,7 @@ def routes() -> list[Route]:
         call("GET", "server-info", get_server_info, Nothing, ServerInfo, info, twins=newer),
         row("GET", "/version", version, "MLflow: the version of its protocol", name="version", produces=("text/plain",)),
         *(absent(method) for method in METHODS),
+        *(absent_file(method) for method in METHODS),
     ]  # fmt: skip
 
 
@@ -72,4 +73,34 @@ def absent(method: str) -> Route:
     summary = "MLflow: what this server does not do, told in its form"
     return row(
         method, path, absent, summary, name="absent", tail=True, twins=tuple(twins), reply=Nothing
+    )
+
+
+def absent_file(method: str) -> Route:
+    """What is left below the paths of files. Downloads in ranges are those of HTTP: no address with a secret is needed."""
+
+    async def absent_file(request: web.Request) -> NoReturn:
+        if request.match_info["path"].startswith("presigned/"):
+            raise refusals.not_implemented(
+                "Multipart download is not supported for the current artifact repository"
+            )
+        raise refusals.Refused(
+            f"{method} {request.path} is no call that this server knows", "ENDPOINT_NOT_FOUND", 404
+        )
+
+    path, *twins = [
+        f"/{api}/{version}/mlflow-artifacts/{{path}}"
+        for api in ("api", "ajax-api")
+        for version in ("2.0", "3.0")
+    ]
+    summary = "MLflow: what this server does not do with files, told in its form"
+    return row(
+        method,
+        path,
+        absent_file,
+        summary,
+        name="absent_file",
+        tail=True,
+        twins=tuple(twins),
+        reply=Nothing,
     )

@@ -5,6 +5,7 @@ What is here is named anew by the version, so it has its files whatever becomes 
 
 from __future__ import annotations
 
+import re
 import time
 from urllib.parse import unquote, urlsplit
 
@@ -35,26 +36,39 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
 async def origin(request: web.Request, asked: VersionCreate) -> Source:
     """Looks a source up; Refused where it is not what its run or its model has."""
     scheme = urlsplit(asked.source).scheme
-    if ".." in unquote(asked.source).split("/"):
-        raise _misplaced(asked.source, "source")
+    plain = _unquoted(asked.source)
+    if {".", ".."} & set(plain.split("/")) or "\0" in plain:
+        raise refusals.invalid(
+            f"Invalid model version source: '{asked.source}'. If supplying a source as an http, https, local "
+            "file path, ftp, objectstore, or mlflow-artifacts uri, an absolute path must be provided "
+            "without relative path references present. Please provide an absolute path."
+        )
     match scheme:
         case "models":
             return await _of_model(request, asked)
         case "runs":
             run_id, _, path = asked.source.removeprefix("runs:/").strip("/").partition("/")
-            if asked.run_id and asked.run_id != run_id:
+            if (asked.run_id and asked.run_id != run_id) or urlsplit(asked.source).netloc:
                 raise _misplaced(asked.source, "run_id")
-            await runs.of_id(request, run_id)
+            if not asked.run_id and not await runs.is_known(request, run_id):
+                raise _misplaced(asked.source, "run_id")
             at = Place("run", run_id, path)
             return await _here(request, asked, at, run_id, "")
         case "mlflow-artifacts":
-            path = unquote(urlsplit(asked.source).path).strip("/")
+            if urlsplit(asked.source).netloc:
+                raise _elsewhere(asked.source)
+            path = re.sub("/+", "/", unquote(urlsplit(asked.source).path)).strip("/")
             return await _at_place(request, asked, await places.place(request, path))
-        case "" | "file" | "http" | "https":
+        case "" | "file":
+            parameter = "model_id" if asked.model_id else "run_id"
             raise refusals.invalid(
-                f"Invalid model version source: '{asked.source}'. Name what is here (models:/, runs:/, "
-                "mlflow-artifacts:/) or a store that clients reach themselves (s3://…)."
+                f"Invalid model version source: '{asked.source}'. To use a local path as a model version "
+                f"source, the {parameter} request parameter has to be specified and the local path has to be "
+                f"contained within the artifact directory of the run specified by the {parameter}; the files "
+                "of this server's runs have no local paths: name them by models:/, runs:/ or mlflow-artifacts:/."
             )
+        case "http" | "https" | "ftp" | "sftp":
+            raise _elsewhere(asked.source)
     return Source(uri=asked.source, run_id=asked.run_id or "", model_id=asked.model_id or "")
 
 
@@ -63,8 +77,10 @@ async def register(
 ) -> ModelVersionRow:
     """The version: one that is run here where its files fit, and else one that is kept."""
     registry = await opened(request)
-    by = Origin(by=author(request), source_run=source.run_id)
+    known = bool(source.run_id) and await runs.is_known(request, source.run_id)
+    by = Origin(by=author(request), source_run=source.run_id if known else "")
     told = {
+        "source_run": source.run_id,
         "uri": source.uri,
         "model_id": source.model_id,
         "run_link": asked.run_link or "",
@@ -119,14 +135,27 @@ async def _at_place(request: web.Request, asked: VersionCreate, at: Place) -> So
 async def _here(
     request: web.Request, asked: VersionCreate, at: Place, run_id: str, model_id: str
 ) -> Source:
-    known = run_id if run_id and await runs.is_known(request, run_id) else ""
     files = await files_of(request, at.owner, at.path)
     now = time.time()
     return Source(
         uri=asked.source,
-        run_id=known,
+        run_id=run_id,
         model_id=model_id,
         files=[msgspec.structs.replace(file, created_at=now) for file in files],
+    )
+
+
+def _unquoted(text: str) -> str:
+    """As it is when it is decoded as often as that changes it."""
+    while (plain := unquote(text)) != text:
+        text = plain
+    return text
+
+
+def _elsewhere(source: str) -> refusals.Refused:
+    return refusals.invalid(
+        f"Invalid model version source: '{source}'. It is at another host: name what is here (models:/, runs:/, "
+        "mlflow-artifacts:/) or a store that clients reach themselves (s3://…)."
     )
 
 

@@ -7,6 +7,8 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+from gfedge import examples
+from gfedge.mlflow import refusals
 from gfedge.tracking.types import Number
 
 Needed = Annotated[str, Meta(min_length=1)]
@@ -174,7 +176,15 @@ class RunCreate(msgspec.Struct, kw_only=True):
 
 
 class RunId(msgspec.Struct, kw_only=True):
-    run_id: Needed
+    """A run by its id, which older clients call `run_uuid`."""
+
+    run_id: Annotated[str, Meta(description="It must be there.", examples=[examples.ID])] = ""
+    run_uuid: Annotated[str, Meta(description="The same, as older clients name it.")] = ""
+
+    def __post_init__(self) -> None:
+        self.run_id = self.run_id or self.run_uuid
+        if not self.run_id:
+            raise refusals.missing("run_id")
 
 
 class RunUpdate(RunId, kw_only=True):

@@ -6,7 +6,6 @@ import asyncio
 import os
 import tarfile
 from pathlib import Path
-from urllib.parse import quote
 
 from aiohttp import hdrs, web
 
@@ -23,7 +22,7 @@ from gfedge.registry.types import (
     RegisterBody,
     RegisterQuery,
 )
-from gfedge.tracking.artifact_routes import FILES, ArtifactFile
+from gfedge.tracking.artifact_routes import FILES, ArtifactFile, disposition
 from gfedge.tracking.routes import RUNS
 from gfedge.wire import Route, reply
 
@@ -206,7 +205,7 @@ async def get_model_file(request: web.Request) -> web.StreamResponse:
     headers = {
         hdrs.ETAG: f'"{folder.files[name]}"',
         hdrs.CONTENT_TYPE: ANY,
-        hdrs.CONTENT_DISPOSITION: f"attachment; filename*=UTF-8''{quote(name, safe='')}",
+        hdrs.CONTENT_DISPOSITION: disposition(name),
     }
     return ArtifactFile(folder.path / name, headers=headers)
 

@@ -37,6 +37,7 @@ _by_name = mimetypes.MimeTypes()
 _media_type = re.compile(
     r"[\w!#$&^.+\-]{1,100}/[\w!#$&^.+\-]{1,100}(?:; ?[\w\-]+=[\w\-.+]{1,100}){0,3}", re.ASCII
 )
+_token = re.compile(r"[\w!#$&+.^`|~-]+", re.ASCII)
 _sha256 = re.compile(r"(?:^|[ ,])sha-256=:([A-Za-z0-9+/=]+):")
 
 
@@ -155,7 +156,7 @@ async def fetch(request: web.Request, run_id: str, path: str) -> web.StreamRespo
         hdrs.ETAG: f'"{row.sha256}"',
         hdrs.CONTENT_TYPE: row.media_type,
         # Whatever it is, it is not shown as a page of this server.
-        hdrs.CONTENT_DISPOSITION: f"attachment; filename*=UTF-8''{quote(path.rpartition('/')[2], safe='')}",
+        hdrs.CONTENT_DISPOSITION: disposition(path.rpartition("/")[2]),
         hdrs.CACHE_CONTROL: "no-cache",
         "Repr-Digest": f"sha-256=:{digest}:",
     }
@@ -211,6 +212,13 @@ class ArtifactFile(web.FileResponse):
     @etag.setter
     def etag(self, value) -> None:  # type: ignore[no-untyped-def]
         """The digest that came with the headers stays."""
+
+
+def disposition(name: str) -> str:
+    """A download under its name: as it is where a header can hold it, and encoded (RFC 6266) where not."""
+    if _token.fullmatch(name):
+        return f"attachment; filename={name}"
+    return f"attachment; filename*=UTF-8''{quote(name, safe='')}"
 
 
 # Inside

@@ -268,7 +268,10 @@ export interface BatchKeyValue {
   value?: string;
 }
 export interface BatchLog {
-  run_id: string;
+  /** It must be there. */
+  run_id?: string;
+  /** The same, as older clients name it. */
+  run_uuid?: string;
   metrics?: Array<BatchMetric>;
   params?: Array<BatchKeyValue>;
   tags?: Array<BatchKeyValue>;
@@ -801,7 +804,10 @@ export interface Heard {
   cancelled: boolean;
 }
 export interface HistoryAsked {
-  run_id: string;
+  /** It must be there. */
+  run_id?: string;
+  /** The same, as older clients name it. */
+  run_uuid?: string;
   metric_key: string;
   max_results?: number | null;
   page_token?: string | null;
@@ -849,7 +855,10 @@ export interface InputsCreate {
   datasets: Array<InputCreate>;
 }
 export interface InputsLog {
-  run_id: string;
+  /** It must be there. */
+  run_id?: string;
+  /** The same, as older clients name it. */
+  run_uuid?: string;
   datasets?: Array<DatasetInput>;
   models?: Array<ModelInput>;
 }
@@ -1194,7 +1203,10 @@ export interface Metric {
   dataset_digest?: string;
 }
 export interface MetricLog {
-  run_id: string;
+  /** It must be there. */
+  run_id?: string;
+  /** The same, as older clients name it. */
+  run_uuid?: string;
   key: string;
   value: number;
   timestamp: number;
@@ -1248,7 +1260,10 @@ export interface ModelLink {
 }
 /** What clients before 3.0 tell of a model that they logged. */
 export interface ModelLog {
-  run_id: string;
+  /** It must be there. */
+  run_id?: string;
+  /** The same, as older clients name it. */
+  run_uuid?: string;
   model_json: string;
 }
 /** The latest value of a metric of a model, of one run on one dataset. */
@@ -1375,7 +1390,10 @@ export interface Output {
   bytes: number;
 }
 export interface OutputsLog {
-  run_id: string;
+  /** It must be there. */
+  run_id?: string;
+  /** The same, as older clients name it. */
+  run_uuid?: string;
   models: Array<ModelOutput>;
 }
 /** A panel, evaluated. */
@@ -1402,7 +1420,10 @@ export interface PanelTarget {
   error?: string;
 }
 export interface ParamLog {
-  run_id: string;
+  /** It must be there. */
+  run_id?: string;
+  /** The same, as older clients name it. */
+  run_uuid?: string;
   key: string;
   value?: string;
 }
@@ -1742,14 +1763,25 @@ export interface RunData {
   tags?: Array<KeyValue>;
 }
 export interface RunFileAsked {
-  run_id: string;
+  /** It must be there. */
+  run_id?: string;
+  /** The same, as older clients name it. */
+  run_uuid?: string;
   path: string;
+}
+export interface RunFileSent {
+  run_uuid?: string;
+  path?: string;
 }
 export interface RunFound {
   run: MlflowRun;
 }
+/** A run by its id, which older clients call `run_uuid`. */
 export interface RunId {
-  run_id: string;
+  /** It must be there. */
+  run_id?: string;
+  /** The same, as older clients name it. */
+  run_uuid?: string;
 }
 export interface RunInfo {
   run_uuid: string;
@@ -1771,7 +1803,10 @@ export interface RunInputs {
   model_inputs?: Array<ModelInput>;
 }
 export interface RunListAsked {
-  run_id: string;
+  /** It must be there. */
+  run_id?: string;
+  /** The same, as older clients name it. */
+  run_uuid?: string;
   path?: string;
 }
 /** What a run reported. */
@@ -1833,7 +1868,10 @@ export interface RunSearch {
   page_token?: string | null;
 }
 export interface RunUpdate {
-  run_id: string;
+  /** It must be there. */
+  run_id?: string;
+  /** The same, as older clients name it. */
+  run_uuid?: string;
   status?: "FAILED" | "FINISHED" | "KILLED" | "RUNNING" | "SCHEDULED" | null;
   end_time?: number | null;
   run_name?: string | null;
@@ -2019,11 +2057,17 @@ export interface SuperresParams {
   experiment?: string | null;
 }
 export interface TagKey {
-  run_id: string;
+  /** It must be there. */
+  run_id?: string;
+  /** The same, as older clients name it. */
+  run_uuid?: string;
   key: string;
 }
 export interface TagSet {
-  run_id: string;
+  /** It must be there. */
+  run_id?: string;
+  /** The same, as older clients name it. */
+  run_uuid?: string;
   key: string;
   value?: string;
 }
@@ -2299,6 +2343,11 @@ export interface VersionCreate {
   run_link?: string | null;
   description?: string | null;
   model_id?: string | null;
+}
+export interface VersionFileAsked {
+  name: string;
+  version: string;
+  path: string;
 }
 export interface VersionFound {
   model_version: Version;
@@ -2957,7 +3006,7 @@ export interface Routes {
   /** MLflow: begin a run. */
   "POST /api/2.0/mlflow/runs/create": { params: {  }; body: MlflowRunCreate; reply: RunFound };
   /** MLflow: a run with its params, tags and latest metrics. */
-  "GET /api/2.0/mlflow/runs/get": { params: { run_id: string }; body: undefined; reply: RunFound };
+  "GET /api/2.0/mlflow/runs/get": { params: { run_id?: string, run_uuid?: string }; body: undefined; reply: RunFound };
   /** MLflow: end or rename a run. */
   "POST /api/2.0/mlflow/runs/update": { params: {  }; body: RunUpdate; reply: RunInfoFound };
   /** MLflow: hide a run. */
@@ -2979,7 +3028,7 @@ export interface Routes {
   /** MLflow: runs by a filter, in an order, page by page. */
   "POST /api/2.0/mlflow/runs/search": { params: {  }; body: RunSearch; reply: RunsFound };
   /** MLflow: all points of a metric, or a page of them. */
-  "GET /api/2.0/mlflow/metrics/get-history": { params: { run_id: string, metric_key: string, max_results?: number | null, page_token?: string | null }; body: undefined; reply: MetricsFound };
+  "GET /api/2.0/mlflow/metrics/get-history": { params: { run_id?: string, run_uuid?: string, metric_key: string, max_results?: number | null, page_token?: string | null }; body: undefined; reply: MetricsFound };
   /** MLflow: points of a metric of many runs. */
   "GET /api/2.0/mlflow/metrics/get-history-bulk": { params: { run_id?: Array<string>, metric_key?: string | null, max_results?: number }; body: undefined; reply: MetricsFound };
   /** MLflow: a sample of a metric's points for each run. */
@@ -2999,9 +3048,13 @@ export interface Routes {
   /** MLflow: take a file away, or a folder. */
   "DELETE /api/2.0/mlflow-artifacts/artifacts/{path}": { params: { path: string }; body: undefined; reply: MlflowProtocolNothing };
   /** MLflow: what is in a folder of a run. */
-  "GET /api/2.0/mlflow/artifacts/list": { params: { run_id: string, path?: string }; body: undefined; reply: FilesFound };
+  "GET /api/2.0/mlflow/artifacts/list": { params: { run_id?: string, run_uuid?: string, path?: string }; body: undefined; reply: FilesFound };
   /** MLflow: a file of a run, by its id and path. */
-  "GET /get-artifact": { params: { run_id: string, path: string }; body: undefined; reply: null };
+  "GET /get-artifact": { params: { run_id?: string, run_uuid?: string, path: string }; body: undefined; reply: null };
+  /** MLflow: store a small file of a run. */
+  "POST /ajax-api/2.0/mlflow/upload-artifact": { params: { run_uuid?: string, path?: string }; body: undefined; reply: MlflowProtocolNothing };
+  /** MLflow: a file of a registered version. */
+  "GET /model-versions/get-artifact": { params: { name: string, version: string, path: string }; body: undefined; reply: null };
   /** MLflow: begin a file that comes in parts. */
   "POST /api/2.0/mlflow-artifacts/mpu/create/{path}": { params: { path: string }; body: UploadBegin; reply: UploadBegun };
   /** MLflow: put the parts together. */
@@ -3086,6 +3139,16 @@ export interface Routes {
   "PATCH /api/2.0/mlflow/{path}": { params: { path: string }; body: undefined; reply: MlflowServerNothing };
   /** MLflow: what this server does not do, told in its form. */
   "DELETE /api/2.0/mlflow/{path}": { params: { path: string }; body: undefined; reply: MlflowServerNothing };
+  /** MLflow: what this server does not do with files, told in its form. */
+  "GET /api/2.0/mlflow-artifacts/{path}": { params: { path: string }; body: undefined; reply: MlflowServerNothing };
+  /** MLflow: what this server does not do with files, told in its form. */
+  "POST /api/2.0/mlflow-artifacts/{path}": { params: { path: string }; body: undefined; reply: MlflowServerNothing };
+  /** MLflow: what this server does not do with files, told in its form. */
+  "PUT /api/2.0/mlflow-artifacts/{path}": { params: { path: string }; body: undefined; reply: MlflowServerNothing };
+  /** MLflow: what this server does not do with files, told in its form. */
+  "PATCH /api/2.0/mlflow-artifacts/{path}": { params: { path: string }; body: undefined; reply: MlflowServerNothing };
+  /** MLflow: what this server does not do with files, told in its form. */
+  "DELETE /api/2.0/mlflow-artifacts/{path}": { params: { path: string }; body: undefined; reply: MlflowServerNothing };
   /** Who is asking. */
   "GET /auth/session": { params: {  }; body: undefined; reply: Session };
   /** Log a browser in, by a token or the code of a setup link; answers with a cookie. */
