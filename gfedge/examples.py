@@ -56,7 +56,7 @@ def of_reply(schema: Schema, components: Schema) -> Any:
 
 
 def of_body(schema: Schema, components: Schema) -> Any:
-    """An example with the fields that are required, or with all where none is."""
+    """An example with the fields that are required or have one of their own, or with all where none is required."""
     return _example(schema, components, "", DEEPEST, whole=False)
 
 
@@ -108,7 +108,8 @@ def _object(schema: Schema, components: Schema, name: str, depth: int, *, whole:
             KEYS.get(name, "key"): _example(values, components, "value", depth - 1, whole=whole)
         }
     required = schema.get("required", [])
-    chosen = required if depth == 0 or (not whole and required) else properties
+    told = [field for field, one in properties.items() if field in required or "examples" in one]
+    chosen = told if depth == 0 or (not whole and required) else properties
     return {
         field: _example(properties[field], components, field, max(0, depth - 1), whole=whole)
         for field in chosen

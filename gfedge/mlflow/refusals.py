@@ -41,8 +41,11 @@ BY_STATUS = {
 """A client tries 408, 429, 500, 502, 503 and 504 again, for four minutes."""
 
 
-TEXTS = {"bad_artifact_path": "Invalid path"}
-"""What MLflow says in words of its own, and clients look for."""
+TEXTS = {
+    "bad_artifact_path": "Invalid path",
+    "token_needed": "this server wants a token: set MLFLOW_TRACKING_TOKEN (`gfedge token create` makes one)",
+}
+"""What MLflow says in words of its own, and clients look for; and what its users can do."""
 
 
 class Failure(msgspec.Struct, kw_only=True, frozen=True):
