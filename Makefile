@@ -22,7 +22,7 @@ COMPILE_ALONE := UV_CUSTOM_COMPILE_COMMAND="make lock" $(VENV)-lock/bin/uv pip c
 	--generate-hashes --no-emit-index-url --no-emit-find-links --python-version 3.11
 COMPILE := $(COMPILE_ALONE) pyproject.toml --group build
 
-.PHONY: help run test check format lock bench soak vastai mlflow peers sprites ray dist sbom binary reference clean
+.PHONY: help run test check format lock bench soak vastai mlflow wandb lightning peers sprites ray dist sbom binary reference clean
 
 help: ## what can be made
 	@echo 'gfedge: make TARGET [ARGS="..."] [PYTHON=...]'
@@ -69,6 +69,21 @@ mlflow: $(VENV)-mlflow/.installed ## put MLflow into .venv-mlflow, whose client 
 $(VENV)-mlflow/.installed: requirements-mlflow.lock | $(VENV)/bin/python
 	@$(BIN)/python -m venv --clear $(VENV)-mlflow
 	@$(VENV)-mlflow/bin/python -m pip --disable-pip-version-check install --quiet --progress-bar off --require-hashes --requirement $<
+	@touch $@
+
+wandb: $(VENV)-wandb/.installed ## put the package of Weights & Biases into .venv-wandb, which `gfedge import wandb` reads runs with
+	@echo 'gfedge import wandb FOLDER --python $(CURDIR)/$(VENV)-wandb/bin/python'
+
+$(VENV)-wandb/.installed: requirements-wandb.lock | $(VENV)/bin/python
+	@$(BIN)/python -m venv --clear $(VENV)-wandb
+	@$(VENV)-wandb/bin/python -m pip --disable-pip-version-check install --quiet --progress-bar off --require-hashes --requirement $<
+	@touch $@
+
+lightning: $(VENV)-mlflow/.lightning ## put PyTorch and Lightning beside MLflow, whose autologging of them the tests try
+
+$(VENV)-mlflow/.lightning: requirements-lightning.lock $(VENV)-mlflow/.installed
+	@$(VENV)-mlflow/bin/python -m pip --disable-pip-version-check install --quiet --progress-bar off 'torch>=2.6'
+	@$(VENV)-mlflow/bin/python -m pip --disable-pip-version-check install --quiet --progress-bar off --no-deps --require-hashes --requirement $<
 	@touch $@
 
 sprites: $(VENV)-sprites/.installed ## put what draws SVGs into .venv-sprites, to make the art behind the sprite models (tools/sprites/README.md)
@@ -121,12 +136,16 @@ lock: ## write the lock files anew (needs the network)
 	$(COMPILE) --override $(VENV)-lock/cpu.txt --constraint requirements.lock --output-file requirements-cpu.lock
 	$(COMPILE_ALONE) --upgrade requirements-binary.in --constraint requirements-cpu.lock --output-file requirements-binary.lock
 	$(COMPILE_ALONE) --upgrade requirements-mlflow.in --output-file requirements-mlflow.lock
+	$(COMPILE_ALONE) --upgrade requirements-wandb.in --output-file requirements-wandb.lock
+	@printf '%s\n' "torch ; python_version < '3'" > $(VENV)-lock/no-torch.txt
+	$(COMPILE_ALONE) --override $(VENV)-lock/no-torch.txt --constraint requirements-mlflow.lock requirements-lightning.in \
+	  --output-file requirements-lightning.lock
 	$(COMPILE_ALONE) --upgrade requirements-sprites.in --constraint requirements.lock --output-file requirements-sprites.lock
 	$(COMPILE_ALONE) --upgrade requirements-peers.in --constraint requirements-cpu.lock --output-file requirements-peers.lock
 	$(COMPILE_ALONE) --upgrade requirements-ray.in --constraint requirements.lock --output-file requirements-ray.lock
 
 clean: ## remove .venv, caches and build folders (never your data)
-	rm -rf $(VENV) $(VENV)-lock $(VENV)-vastai $(VENV)-mlflow $(VENV)-peers $(VENV)-sprites $(VENV)-binary build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf $(VENV) $(VENV)-lock $(VENV)-vastai $(VENV)-mlflow $(VENV)-wandb $(VENV)-peers $(VENV)-sprites $(VENV)-binary build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/bin/python:

@@ -182,7 +182,7 @@ def parser() -> argparse.ArgumentParser:
     _add_rules(commands)
     add_train(_client(commands, "train", "start and watch trainings", TRAIN_EXAMPLES))
     add_dataset(_client(commands, "dataset", "training sets of pictures", DATASET_EXAMPLES))
-    add_import(_client(commands, "import", "take over what MLflow recorded", IMPORT_EXAMPLES))
+    add_import(_client(commands, "import", "take over what others recorded", IMPORT_EXAMPLES))
     _add_doctor(commands)
     for command in add_machine(commands):
         _add_settings(command)

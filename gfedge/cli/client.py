@@ -120,6 +120,8 @@ class Server:
             reply = self._exchange(method, path, body, headers or {})
         except (OSError, http.client.HTTPException) as error:
             self.close()
+            if rewind := getattr(body, "seek", None):
+                rewind(0)
             if not again or isinstance(error, ConnectionRefusedError | TimeoutError | ssl.SSLError):
                 raise self._lost(error) from None
             reply = self._second_try(method, path, body, headers or {})

@@ -1,4 +1,4 @@
-"""`gfedge import mlflow`: what an MLflow store holds comes into a running server; a second run goes on.
+"""`gfedge import`: what MLflow or Weights & Biases recorded comes into a running server; a second run goes on.
 
 MLflow's own client reads the store and writes to the server (`takeover.py`), in whatever Python has it.
 """
@@ -14,6 +14,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from gfedge.cli import wandb_takeover
 from gfedge.cli.client import Server
 from gfedge.cli.errors import UNUSABLE, CommandError
 
@@ -31,6 +32,13 @@ MARK = "TAKEN "
 def run(args: argparse.Namespace) -> int:
     server = Server.of(args)
     server.get("/health")
+    take = wandb_takeover.take if args.kind == "wandb" else _mlflow
+    found = take(args, server)
+    print(json.dumps(found) if args.json else _summary(found))
+    return 0
+
+
+def _mlflow(args: argparse.Namespace, server: Server) -> dict[str, Any]:
     python = args.python or sys.executable
     if not args.python and importlib.util.find_spec("mlflow") is None:
         raise CommandError(
@@ -48,9 +56,8 @@ def run(args: argparse.Namespace) -> int:
     told = [line for line in process.stdout.splitlines() if line.startswith(MARK)]
     if process.returncode or not told:
         raise CommandError("MLflow's client failed, as it says above; run it again to go on")
-    found = json.loads(told[-1].removeprefix(MARK))
-    print(json.dumps(found) if args.json else _summary(found))
-    return 0
+    found: dict[str, Any] = json.loads(told[-1].removeprefix(MARK))
+    return found
 
 
 def _uri(source: str) -> str:
