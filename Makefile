@@ -55,6 +55,7 @@ soak: $(DEV_STAMP) ## the long proofs: 200 rounds of kill -9 (ROUNDS=20 for fewe
 	@GFEDGE_FUZZ=50 $(BIN)/python -m pytest tests/test_schemathesis.py $(ARGS)
 	@GFEDGE_SLOW=1 $(BIN)/python -m pytest tests/test_commands.py $(ARGS)
 	@GFEDGE_TWINS=500 $(BIN)/python -m pytest tests/test_mlflow_twin.py $(ARGS)
+	@GFEDGE_LARGE=1 $(BIN)/python -m pytest tests/test_mlflow_clients.py -k large -s $(ARGS)
 
 vastai: $(VENV)-vastai/.installed ## put the vastai SDK into .venv-vastai, to rent machines for training (and to test that)
 	@echo 'GFEDGE_VAST_PYTHON=$(CURDIR)/$(VENV)-vastai/bin/python'

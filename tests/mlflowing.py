@@ -55,13 +55,18 @@ def address(api: Api) -> str:
 
 async def script(api: Api, text: str, folder: Path, **environ: str) -> dict[str, Any]:
     """Runs a script against the server, with `client` at hand; gives what it `tell`s."""
+    return await run_script(address(api), text, folder, **environ)
+
+
+async def run_script(uri: str, text: str, folder: Path, **environ: str) -> dict[str, Any]:
+    """The same against the server at an address."""
     file = folder / "script.py"
     file.write_text(HEAD + textwrap.dedent(text))
     process = await asyncio.create_subprocess_exec(
         str(PYTHON),
         str(file),
         cwd=folder,
-        env=environment(address(api), **environ),
+        env=environment(uri, **environ),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
