@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import hashlib
 import os
@@ -18,6 +19,9 @@ from conftest import JOBS, Api, Process, Serving
 
 from gfedge import content, keys
 from gfedge.assets import files
+from gfedge.cli import DEFAULT_SERVER
+from gfedge.cli.access import of_folder
+from gfedge.cli.client import NoServer
 from gfedge.cli.gc import readable
 from gfedge.db import Cursor
 from gfedge.lineage.types import edge
@@ -421,6 +425,16 @@ async def cli(*arguments: str) -> tuple[int, str]:
     return process.returncode, out.decode()
 
 
+def test_a_folder_that_is_named_is_nobody_elses_matter(tmp_path: Path) -> None:
+    """The server at the default address may be that of another folder."""
+    named = argparse.Namespace(server=DEFAULT_SERVER, token="", token_file="", config=None)
+    named.data = str(tmp_path / "other")
+    with pytest.raises(NoServer, match=r"no server runs on .*other"):
+        of_folder(named, 1)
+    named.server = "http://127.0.0.1:9"
+    assert of_folder(named, 1).address == named.server
+
+
 async def test_the_command_with_a_server_and_without(
     process: Callable[..., Process], data: Path
 ) -> None:
@@ -434,6 +448,8 @@ async def test_the_command_with_a_server_and_without(
         os.utime(path, (1, 1))
     code, said = await cli("--server", address, "--dry-run", "--keep-jobs", "1")
     assert (code, said.splitlines()[0]) == (0, "would remove nothing"), "they ended a moment ago"
+    code, said = await cli("--data", str(data), "--dry-run", "--keep-jobs", "1")
+    assert (code, said.splitlines()[0]) == (0, "would remove nothing"), "found by its folder"
     code, said = await cli("--server", "http://127.0.0.1:9", "--data", str(data))
     assert code == 2
     assert "is in use by another gfedge" in said

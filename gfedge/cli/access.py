@@ -15,8 +15,10 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gfedge.cli import DEFAULT_SERVER
 from gfedge.cli.client import ANSWER_SECONDS, NoServer, Refused, Server
 from gfedge.cli.errors import FAILED, UNUSABLE, CommandError
+from gfedge.cli.serve import load
 
 if TYPE_CHECKING:
     from gfedge.access.tokens import TokenBook
@@ -138,7 +140,6 @@ def _done(
 
 
 def _data(args: argparse.Namespace) -> Path:
-    from gfedge.cli.serve import load
 
     return load(args).data
 
@@ -152,6 +153,21 @@ def noted(data: Path, timeout: float = ANSWER_SECONDS) -> Server | None:
         )
     except (OSError, ValueError, KeyError):
         return None
+
+
+def of_folder(args: argparse.Namespace, timeout: float) -> Server:
+    """The server that works on the data folder, where none is named: it left its note there, and needs no token.
+
+    A folder that `--data` names is that folder's matter alone: NoServer where none runs on it, whatever else answers.
+    """
+    if args.server != DEFAULT_SERVER or args.token or args.token_file:
+        return Server.of(args, timeout)
+    data = load(args).data
+    if (found := noted(data, timeout)) is not None:
+        return found
+    if args.data is not None:
+        raise NoServer(f"no server runs on {data}")
+    return Server.of(args, timeout)
 
 
 def _here(data: Path, work: Callable[[TokenBook, Database], Awaitable[Any]], *, new: bool) -> Any:

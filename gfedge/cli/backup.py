@@ -11,9 +11,8 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gfedge.cli import DEFAULT_SERVER
-from gfedge.cli.access import noted
-from gfedge.cli.client import NoServer, Server
+from gfedge.cli.access import of_folder
+from gfedge.cli.client import NoServer
 from gfedge.cli.errors import FAILED, UNUSABLE, CommandError
 from gfedge.cli.serve import load
 
@@ -71,7 +70,7 @@ def _make(args: argparse.Namespace, path: str, kind: str) -> int:
     if target.exists():
         raise CommandError(f"{target} is there already: name a new folder", UNUSABLE)
     try:
-        with _server(args) as server:
+        with of_folder(args, PATIENCE_SECONDS) as server:
             made = server.post(path, b"{}", media_type="application/json").json()
     except NoServer:
         made = _offline(args, lambda db, settings: _make_here(db, settings, kind))
@@ -94,19 +93,10 @@ def _verification(args: argparse.Namespace) -> dict[str, Any]:
         except ApiError as error:
             raise CommandError(error.detail, UNUSABLE) from None
     try:
-        with _server(args) as server:
+        with of_folder(args, PATIENCE_SECONDS) as server:
             return server.post("/api/v1/admin/verify", b"{}", media_type="application/json").json()
     except NoServer:
         return _offline(args, _verify_here)
-
-
-def _server(args: argparse.Namespace) -> Server:
-    """The server that left its note in the data folder, where no other is named; it needs no token then."""
-    if args.server == DEFAULT_SERVER and not (args.token or args.token_file):
-        found = noted(load(args).data, PATIENCE_SECONDS)
-        if found is not None:
-            return found
-    return Server.of(args, PATIENCE_SECONDS)
 
 
 def _offline(
@@ -128,7 +118,7 @@ def _offline(
         path = settings.data / "gfedge.duckdb"
         if not path.is_file():
             raise CommandError(
-                f"no server answers at {args.server}, and no database is in {settings.data} (--data)",
+                f"no server answers, and no database is in {settings.data} (--data)",
                 UNUSABLE,
             )
         database = Database(path)

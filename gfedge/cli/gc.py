@@ -7,7 +7,8 @@ import asyncio
 import json
 from typing import Any
 
-from gfedge.cli.client import NoServer, Server
+from gfedge.cli.access import of_folder
+from gfedge.cli.client import NoServer
 from gfedge.cli.errors import UNUSABLE, CommandError
 from gfedge.cli.serve import load
 from gfedge.settings import Settings
@@ -31,7 +32,7 @@ def _collect(args: argparse.Namespace) -> dict[str, Any]:
     asked = {name: getattr(settings, name) for name in BOUNDS if getattr(args, name)}
     body = json.dumps({"dry_run": args.dry_run, **asked}).encode()
     try:
-        with Server.of(args, PATIENCE_SECONDS) as server:
+        with of_folder(args, PATIENCE_SECONDS) as server:
             return server.request(
                 "POST", GC, body, {"Content-Type": "application/json"}, again=False
             ).json()
@@ -50,14 +51,14 @@ def _by_itself(settings: Settings, args: argparse.Namespace) -> dict[str, Any]:
 
     path = settings.data / "gfedge.duckdb"
     if not path.is_file():
-        text = f"no server answers at {args.server}, and there is no data in {settings.data}"
+        text = f"no server answers, and there is no data in {settings.data}"
         raise CommandError(f"{text}: say where with --server or --data", UNUSABLE)
     db = Database(path)
     try:
         db.open(migrate.migrate)
     except (DatabaseRefused, migrate.SchemaRefused) as error:
         db.close()
-        raise CommandError(f"no server answers at {args.server}, and {error}", UNUSABLE) from None
+        raise CommandError(f"no server answers, and {error}", UNUSABLE) from None
     try:
         collector = Collector(db, settings.data)
         report = asyncio.run(
