@@ -32,6 +32,7 @@ def at_the_server(args: argparse.Namespace) -> int:
             "entry_point": "sprites",
             "params": {"data": f"{name}.npz", "device": args.device, **_given(args)},
             "datasets": _registered(server, Path(name).name),
+            "model": args.model,
         }
         reply = server.post(
             train.JOBS,

@@ -68,6 +68,12 @@ def _add_sprites(actions: Any) -> None:
     given(
         "--resume", action="store_true", help="with --out: go on with a training that was stopped"
     )
+    given(
+        "--model",
+        metavar="NAME",
+        default="sprite",
+        help="what it becomes a version of (default sprite)",
+    )
     given("--device", choices=("auto", "cpu", "cuda"), default="auto", help="auto takes a GPU")
     given("--steps", type=int, metavar="N", help="default 6600")
     given("--batch", type=int, metavar="N", help="pictures in a step (default 64)")

@@ -187,12 +187,15 @@ def main() -> None:
     ask.add_argument("--run", type=Path, required=True)
     ask.add_argument("--out", type=Path, required=True)
     ask.add_argument("--copies", default="an uncounted number", help="what likeness.py counted")
+    ask.add_argument("--named", default="", help="NAME/VERSION, where the folder is not called so")
     options = ask.parse_args()
     torch.set_num_threads(1)
-    print(json.dumps(make(options.run, options.out, options.copies), indent=1))
+    print(json.dumps(make(options.run, options.out, options.copies, options.named), indent=1))
 
 
-def make(run: Path, out: Path, copies: str = "an uncounted number") -> dict[str, Any]:
+def make(
+    run: Path, out: Path, copies: str = "an uncounted number", named: str = ""
+) -> dict[str, Any]:
     """Makes the folder `out` from the checkpoint in `run`, or the weights where there is none; gives the facts that it tells."""
     whole = run / "checkpoint.pt"
     kept = whole if whole.exists() else run / "weights.pt"
@@ -216,12 +219,13 @@ def make(run: Path, out: Path, copies: str = "an uncounted number") -> dict[str,
     sheet = drawn(velocity, vocabulary, prompts, SEEDS, size)
     two_halves(sheet, made / "sheet.png", SEEDS, prompts)
     facts |= {"name": "sprite", "version": "1"}
-    if VERSIONED.fullmatch(f"{out.parent.name}/{out.name}"):
-        facts |= {"name": out.parent.name, "version": out.name}
+    if VERSIONED.fullmatch(place := named or f"{out.parent.name}/{out.name}"):
+        name, version = place.split("/")
+        facts |= {"name": name, "version": version}
     shipped = facts["data"] == SHIPPED
     templates = HERE / "templates" if shipped else HERE / "templates" / "own"
     if notice := state.get("data", {}).get("notice"):
-        text = f"{out.parent.name}: weights trained on pictures of others:\n\n{notice}\n"
+        text = f"{facts['name']}: weights trained on pictures of others:\n\n{notice}\n"
         (made / "NOTICE").write_text(text, encoding="utf-8")
     for name in ("model.toml", "CARD.md", "NOTICE") if shipped else ("model.toml", "CARD.md"):
         text = (templates / name).read_text(encoding="utf-8")

@@ -348,7 +348,8 @@ def main() -> None:
         if job.url and not job.cancelled:
             from sprites.export import make
 
-            make(options.run, job.export)
+            print("writing the model, comparing it with torch, drawing its sheet", flush=True)
+            make(options.run, job.export, named="sprite/1")  # the registry takes the next version
 
 
 if __name__ == "__main__":
