@@ -18,7 +18,7 @@ import numpy as np
 import psutil
 import pytest
 
-from gfedge.inference import messages
+from gfedge.inference import messages, supervised
 from gfedge.inference.calls import Call, Calls, Worker
 from gfedge.inference.child import Child
 from gfedge.inference.cluster import ray_problem
@@ -438,3 +438,21 @@ def test_a_file_that_changed_is_not_what_a_worker_gets(
     assert hashlib.sha256(b"{}").hexdigest() != sprite.files["vocab.json"]
     with pytest.raises(EngineError, match="a file of its model"):
         generating(engine, sprite).result(30)
+
+
+def test_an_engine_without_any_worker_says_why_and_ends_what_waits_when_it_is_closed(
+    sprite: ModelFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(supervised, "FAILING_SECONDS", 0.0)
+    begin = messages.Begin(OPTIONS)
+    ends_at_once = Child(module="gfedge.inference.evidence", begin=begin, name="none", kept=KEPT)
+    engine = SupervisedEngine(ends_at_once)
+    engine.start()
+    until(lambda: "ended (exit code 0)" in engine.failure)
+    assert engine.failure.startswith("no worker answers: ")
+    waiting = [generating(engine, sprite), engine.load(sprite)]
+    engine.close()
+    for future in waiting:
+        with pytest.raises(Cancelled):
+            future.result(1)
+    assert engine.workers() == []

@@ -74,7 +74,9 @@ class Readiness(msgspec.Struct, kw_only=True, frozen=True):
     status: Literal["ready", "not ready"]
     checks: Annotated[
         dict[str, Check] | UnsetType,
-        Meta(description="models, provider, database, disk, gpu; only with a token, where needed."),
+        Meta(
+            description="models, provider, database, files, disk, gpu, workers; only with a token, where needed."
+        ),
     ] = UNSET
 
 

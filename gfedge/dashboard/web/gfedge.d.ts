@@ -1590,7 +1590,7 @@ export interface Ranged {
 /** Whether work can be done here now. */
 export interface Readiness {
   status: "not ready" | "ready";
-  /** models, provider, database, disk, gpu; only with a token, where needed. */
+  /** models, provider, database, files, disk, gpu, workers; only with a token, where needed. */
   checks?: Record<string, Check>;
 }
 /** Where messages go, and whether they arrive. Nothing secret is shown. */
