@@ -16,10 +16,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import builders
 import pytest
-from conftest import Api, Process
+from conftest import Api, Process, eventually
 from mlflowing import PYTHON, address, environment, needs_mlflow, run_script, script
 from test_mlflow import ML
+from test_mlflow_models import needs_torch
 
 pytestmark = needs_mlflow
 needs_lightning = pytest.mark.skipif(
@@ -197,6 +199,61 @@ async def test_a_lightning_training_logs_itself(client: Api, tmp_path: Path) -> 
     assert {("run", told["run"]), ("logged_model", told["model"])} <= {
         (node["kind"], node["id"]) for node in up["nodes"]
     }
+
+
+@needs_torch
+async def test_a_network_is_trained_logged_promoted_and_served(client: Api, tmp_path: Path) -> None:
+    await eventually(lambda: client.get("/health"), lambda found: found["status"] == "ok")
+    told = await script(
+        client,
+        """
+        import numpy, onnx, torch
+        from mlflow.models import ModelSignature
+        from mlflow.types import Schema, TensorSpec
+        torch.manual_seed(1)
+        net = torch.nn.Sequential(torch.nn.Conv2d(3, 48, 3, padding=1), torch.nn.PixelShuffle(4))
+        small = torch.rand(8, 3, 8, 8)
+        large = torch.nn.functional.interpolate(small, scale_factor=4)
+        steps = torch.optim.Adam(net.parameters(), lr=0.02)
+        mlflow.set_experiment("upscalers")
+        with mlflow.start_run(run_name="x4") as run:
+            mlflow.log_param("lr", 0.02)
+            mlflow.log_input(mlflow.data.from_numpy(small.numpy(), name="patches"), context="training")
+            for step in range(20):
+                steps.zero_grad()
+                loss = torch.nn.functional.l1_loss(net(small), large)
+                loss.backward()
+                steps.step()
+                mlflow.log_metric("loss", loss.item(), step=step)
+            axes = {0: "n", 2: "h", 3: "w"}
+            torch.onnx.export(
+                net, small[:1], "net.onnx", dynamo=False, input_names=["image"], output_names=["large"],
+                dynamic_axes={"image": axes, "large": axes},
+            )
+            picture = TensorSpec(numpy.dtype("float32"), (-1, 3, -1, -1), "image")
+            made = TensorSpec(numpy.dtype("float32"), (-1, 3, -1, -1))
+            mlflow.onnx.log_model(
+                onnx.load("net.onnx"), name="up", registered_model_name="x4",
+                signature=ModelSignature(inputs=Schema([picture]), outputs=Schema([made])),
+            )
+        client.set_registered_model_alias("x4", "prod", 1)
+        folder = mlflow.artifacts.download_artifacts("models:/x4@prod")
+        history = [one.value for one in client.get_metric_history(run.info.run_id, "loss")]
+        tell(run=run.info.run_id, files=os.listdir(folder), learned=history[-1] < history[0])
+        """,
+        tmp_path,
+    )
+    assert told["learned"]
+    assert {"MLmodel", "model.onnx"} <= set(told["files"])
+    model = await client.get(f"{ML}/models/x4")
+    assert (model["kind"], model["serving"]) == ("superres", "x4@1")
+    job = await client.upscale(builders.png_file(6, 8), model="x4")
+    (output,) = job["outputs"]
+    assert (output["width"], output["height"]) == (32, 24)
+    trace = await client.get(f"/api/v1/assets/{output['sha256']}/trace")
+    nodes = {(node["kind"], node["id"]) for node in trace["nodes"]}
+    assert {("run", told["run"]), ("model_version", "x4@1")} <= nodes
+    assert "dataset" in {kind for kind, _ in nodes}
 
 
 # -- on a network -----------------------------------------------------------------------------------

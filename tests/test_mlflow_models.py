@@ -222,12 +222,14 @@ async def test_an_onnx_model_whose_signature_fits_is_run_here(client: Api, tmp_p
             )
         client.set_registered_model_alias("upscaler", "prod", 1)
         folder = mlflow.artifacts.download_artifacts("models:/upscaler@prod")
-        tell(run=run.info.run_id, files=sorted(os.listdir(folder)))
+        loaded = mlflow.onnx.load_model("models:/upscaler@prod")
+        tell(run=run.info.run_id, files=sorted(os.listdir(folder)), loaded=loaded.graph.input[0].name)
         """,
         tmp_path,
         GRAPH=str(graph),
     )
-    assert "model.onnx" in told["files"]
+    assert {"MLmodel", "model.onnx"} <= set(told["files"])
+    assert told["loaded"]
     model = await client.get(f"{ML}/models/upscaler")
     assert (model["kind"], model["serving"]) == ("superres", "upscaler@1")
     job = await client.upscale(builders.png_file(8, 6), model="upscaler")

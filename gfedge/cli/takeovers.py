@@ -27,11 +27,12 @@ QUIET = {
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
 }
 MARK = "TAKEN "
+EXPERIMENTS = "/api/v1/ml-platform/experiments?limit=1"
 
 
 def run(args: argparse.Namespace) -> int:
     server = Server.of(args)
-    server.get("/health")
+    server.get(EXPERIMENTS)  # it is there, and the token will do: its models need not be ready
     take = wandb_takeover.take if args.kind == "wandb" else _mlflow
     found = take(args, server)
     print(json.dumps(found) if args.json else _summary(found))

@@ -127,12 +127,11 @@ async def list_run_files(request: web.Request, asked: RunListAsked) -> FilesFoun
 
 
 async def entries(request: web.Request, at: Place) -> list[ArtifactEntry]:
-    if at.kind == "version" and (await opened(request)).here(at.owner) is not None:
-        return await _version_files(request, at)
     query = ArtifactQuery(path=at.path, limit=MOST)
     if at.kind == "run":
         return await artifact_routes.entries(request, at.owner, at.path, query)
-    return await request.app[keys.DB].read(artifacts.list_artifacts, at.owner, at.path, query)
+    found = await request.app[keys.DB].read(artifacts.list_artifacts, at.owner, at.path, query)
+    return found or (await _version_files(request, at) if at.kind == "version" else [])
 
 
 def info(entry: ArtifactEntry, path: str) -> FileInfo:
@@ -187,16 +186,14 @@ async def get_version_file(request: web.Request) -> web.StreamResponse:
 
 async def fetch(request: web.Request, at: Place) -> web.StreamResponse:
     """The bytes of a file, wherever it is."""
-    folder = (await opened(request)).here(at.owner) if at.kind == "version" else None
-    if folder is not None:
-        if at.path not in folder.files:
-            raise refusals.absent(f"No such artifact: '{at.path}'")
-        return artifact_routes.ArtifactFile(
-            folder.path / at.path, headers={"ETag": f'"{folder.files[at.path]}"'}
-        )
     try:
         return await artifact_routes.fetch(request, at.owner, at.path)
     except errors.NotFound:
+        folder = (await opened(request)).here(at.owner) if at.kind == "version" else None
+        if folder is not None and at.path in folder.files:
+            return artifact_routes.ArtifactFile(
+                folder.path / at.path, headers={"ETag": f'"{folder.files[at.path]}"'}
+            )
         if await entries(request, at):
             text = f"Artifact path refers to a directory, not a file: '{at.path}'"
             raise refusals.invalid(text) from None
@@ -232,7 +229,7 @@ async def _name(request: web.Request, at: Place, sha256: str, size: int, kind: s
 
 
 async def _version_files(request: web.Request, at: Place) -> list[ArtifactEntry]:
-    """Those that a registered version lists; it has no folders."""
+    """Those of a version that is run here and was not logged by MLflow: what its folder lists, without folders."""
     registry = await opened(request)
     if at.path or (folder := registry.here(at.owner)) is None:
         return []

@@ -87,7 +87,9 @@ async def register(
     }
     if source.files and auth.who(request).may("admin"):
         row = await servable.register(request, name, source.files, by, told)
-        if row is not None:
+        if row is not None:  # what is run needs few of them; whoever loads it with MLflow, all
+            named = (msgspec.structs.replace(file, run_id=row.id) for file in source.files)
+            await request.app[keys.DB].insert(*named)
             return row
     return await kept.keep(registry, name, source.files, by, **told)
 
