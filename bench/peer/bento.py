@@ -1,8 +1,11 @@
-"""BentoML as its documentation has it: a service with as many threads as cores, a picture in, a picture out."""
+"""BentoML as its documentation has it for work on a CPU: a worker a core, a picture in, a picture out, no access log.
+
+No batches, as with LitServe. One worker of as many threads holds less memory (measured: 182 against 268 MiB) and gets
+less done on a busy machine.
+"""
 
 from __future__ import annotations
 
-import os
 from typing import Annotated
 
 import bentoml
@@ -12,10 +15,7 @@ from PIL.Image import Image
 
 
 @bentoml.service(
-    workers=int(os.environ.get("WORKERS", "1")),
-    threads=int(os.environ.get("THREADS", "0")) or recipe.THREADS,
-    traffic={"timeout": 60},
-    logging={"access": {"enabled": False}},
+    workers=recipe.THREADS, traffic={"timeout": 60}, logging={"access": {"enabled": False}}
 )
 class Superres:
     def __init__(self) -> None:
