@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from pathlib import Path
 from typing import Any
 
 import builders
@@ -263,6 +264,23 @@ async def test_a_trace_survives_a_restart(serving: Serving) -> None:
     job = await client.generate(scale=2)
     before = await client.get(f"{JOBS}/{job['id']}/trace")
     assert await (await serving()).get(f"{JOBS}/{job['id']}/trace") == before
+
+
+async def test_a_trace_goes_on_to_the_code_that_a_model_folder_names(
+    models: Path, serving: Serving
+) -> None:
+    toml = models / "sprite" / "1" / "model.toml"
+    code = 'commit = "4e1f0c2"\nrepository = "https://example.org/art"\nparameters ='
+    toml.write_text(toml.read_text("utf-8").replace("parameters =", code), "utf-8")
+    client = await serving()
+    job = await client.generate("red dragon", seed=9)
+    trace = await client.get(f"{JOBS}/{job['id']}/trace")
+    well_formed(trace)
+    assert ("commit:4e1f0c2", "ran", "training_run:generate-test-training") in edges(trace)
+    assert node(trace, "commit")["repository"] == "https://example.org/art"
+    assert node(trace, "commit")["entry_point"] == "tests/builders.py"
+    assert trace["chain"][-1] == "commit 4e1f0c2 of https://example.org/art"
+    assert any(line.endswith(", ran commit 4e1f0c2") for line in trace["chain"])
 
 
 async def test_a_trace_goes_on_to_the_run_the_data_and_the_code(client: Api) -> None:

@@ -122,7 +122,10 @@ def _training_run(node: Node, around: _Around) -> str:
         for k in ("parameters", "steps", "samples")
         if isinstance(node.get(k), int)
     ]
-    return f"training run {node['id']}{learned}" + (f" ({', '.join(facts)})" if facts else "")
+    code = "".join(f", ran commit {found['id']}" for found in around.before("commit"))
+    return (
+        f"training run {node['id']}{learned}" + (f" ({', '.join(facts)})" if facts else "") + code
+    )
 
 
 def _dataset(node: Node, around: _Around) -> str:

@@ -55,6 +55,19 @@ def datasets(cursor: Cursor, ids: list[str]) -> dict[str, Facts]:
     }
 
 
+def commits(cursor: Cursor, ids: list[str]) -> dict[str, Facts]:
+    """Where the code lies that model folders name."""
+    told = {str(row.training.get("commit", "")): row.training for row in store.all_versions(cursor)}
+    return {
+        commit: {
+            "repository": told[commit].get("repository"),
+            "entry_point": told[commit].get("script"),
+        }
+        for commit in ids
+        if commit in told
+    }
+
+
 def _without(facts: dict[str, Any], *names: str) -> Facts:
     return {name: value for name, value in facts.items() if name not in names}
 
@@ -64,4 +77,5 @@ TELLERS: list[Teller] = [
     ("promotion", promotions),
     ("training_run", trainings),
     ("dataset", datasets),
+    ("commit", commits),
 ]

@@ -17,7 +17,7 @@ def origins(row: ModelVersionRow) -> tuple[str, str]:
 
 
 def edges(row: ModelVersionRow) -> list[EdgeRow]:
-    """dataset -> training run -> model version, as far as they are known; the run's code hangs on the run."""
+    """dataset -> training run -> model version, as far as they are known, with the code that it ran; that of a run of ours hangs on the run."""
     this: Node = ("model_version", row.id)
     told: Node = ("training_run", origins(row)[0])
     found: list[tuple[Node, str, Node]] = []
@@ -27,6 +27,8 @@ def edges(row: ModelVersionRow) -> list[EdgeRow]:
         found.append((told, "produced", this))
         if dataset := origins(row)[1]:
             found.append((("dataset", dataset), "trained", told))
+        if commit := str(row.training.get("commit", "")):
+            found.append((("commit", commit), "ran", told))
     if row.training_job:
         found.append((("training_job", row.training_job), "produced", this))
     if row.model_id:
