@@ -51,12 +51,12 @@ def _asset(node: Node, around: _Around) -> str:
 
 def _job(node: Node, around: _Around) -> str:
     params = node.get("params", {})
-    what = _asked(params)
+    what = f" {asked}" if (asked := _asked(params)) else ""
     seed = f", seed {node['seed']}" if node.get("seed") is not None else ""
     models = ", ".join(model["id"] for model in around.before("model_version")) or "no model"
     inputs = "".join(f", from asset {asset['id']}" for asset in around.before("asset"))
     inputs += "".join(f", as job {job['id']} before it" for job in around.before("job"))
-    return f"job {node['id']} ({node.get('status')}) ran {node.get('pipeline')} {what}{seed} on {models}{inputs}"
+    return f"job {node['id']} ({node.get('status')}) ran {node.get('pipeline')}{what}{seed} on {models}{inputs}"
 
 
 def _asked(params: dict[str, Any]) -> str:
@@ -64,7 +64,7 @@ def _asked(params: dict[str, Any]) -> str:
     if "pictures" in params:
         return f"of {len(params['pictures'])} pictures"
     if "prompt" not in params:
-        return f"scale {params.get('scale')}"
+        return f"scale {params['scale']}" if "scale" in params else ""
     said = f'"{params["prompt"]}"'
     if params.get("style"):
         said += f" in style {params['style']}"
