@@ -73,6 +73,12 @@ def test_no_block_is_passed_over_silently() -> None:
 # -- what is run --------------------------------------------------------------------------------
 
 
+def serves(page: Path) -> bool:
+    """Whether a page says how its server is started."""
+    told = [block for block in blocks(page) if "not run" not in block.notes]
+    return any(SERVES.search(block.text) for block in told)
+
+
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Process]:
     """The server that `make run` starts: bundled models, a new data folder."""
@@ -92,7 +98,7 @@ SETTINGS = {"device": "cpu", "workers": 2, "min_free_disk": 0, "metrics_interval
 )
 def test_every_block_of_a_page(page: Path, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     found = runnable(page)
-    if any(SERVES.search(block.text) for block in found):
+    if serves(page):
         session = Session(tmp_path, free_port())
     else:
         server = request.getfixturevalue("server")

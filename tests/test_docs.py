@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from pathlib import Path
 
@@ -18,6 +19,7 @@ HEADING = re.compile(r"^#{1,6} (.*)$", re.MULTILINE)
 FENCED = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
 
 
+@functools.cache
 def anchors(path: Path) -> set[str]:
     """What the headings of a page are linked to by: small letters, and nothing but letters, digits, - and _."""
     text = FENCED.sub("", path.read_text(encoding="utf-8"))
