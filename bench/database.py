@@ -8,6 +8,8 @@ import tempfile
 import time
 from pathlib import Path
 
+import duckdb
+import msgspec
 from table import Table, arguments
 
 from gfedge import migrate
@@ -35,19 +37,18 @@ async def rate(db: Database, callers: int, seconds: float, batch: int = 1) -> fl
     return written / (time.perf_counter() - began)
 
 
-def many(cursor: Cursor, rows: list[list[object]]) -> None:
-    cursor.executemany("insert into metrics values (?, ?, ?, ?, ?)", rows)
-
-
-async def executemany_rate(db: Database, seconds: float) -> float:
-    written, began = 0, time.perf_counter()
-    while time.perf_counter() < began + seconds:
-        rows = [
-            [p.run_id, p.key, p.value, p.step, p.logged_at] for p in (point() for _ in range(100))
-        ]
-        await db.write(many, rows)
-        written += 100
-    return written / (time.perf_counter() - began)
+def executemany_rate(file: Path, seconds: float) -> float:
+    """The same with plain DuckDB."""
+    with duckdb.connect(str(file)) as connection:
+        migrate.migrate(Cursor(connection))
+        written, began = 0, time.perf_counter()
+        while time.perf_counter() < began + seconds:
+            rows = [list(msgspec.structs.astuple(point())) for _ in range(100)]
+            connection.execute("begin")
+            connection.executemany("insert into metrics values (?, ?, ?, ?, ?)", rows)
+            connection.execute("commit")
+            written += 100
+        return written / (time.perf_counter() - began)
 
 
 async def measure(args: argparse.Namespace, folder: Path) -> None:
@@ -58,7 +59,10 @@ async def measure(args: argparse.Namespace, folder: Path) -> None:
     for _ in range(args.rounds):
         alone, together = await rate(db, 1, args.seconds), await rate(db, 64, args.seconds)
         ratios.append(together / alone)
-    batches, slow = await rate(db, 1, args.seconds, 100), await executemany_rate(db, args.seconds)
+    batches, slow = (
+        await rate(db, 1, args.seconds, 100),
+        executemany_rate(folder / "plain.duckdb", args.seconds),
+    )
     table.add(
         "durable writes of 64 callers, over one's",
         together,
