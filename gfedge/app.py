@@ -44,6 +44,7 @@ from gfedge.dashboard import routes as dashboard
 from gfedge.dashboard.files import Web
 from gfedge.db import Database
 from gfedge.events import Events
+from gfedge.export import routes as export
 from gfedge.lineage import routes as lineage
 from gfedge.mlflow import routes as mlflow
 from gfedge.mlflow.files import UPLOADS
@@ -145,6 +146,7 @@ def routes() -> list[Route]:
         *datasets.routes(),
         *logged_models.routes(),
         *backup.routes(),
+        *export.routes(),
         *lineage.routes(),
         *monitoring.routes(),
         *alerts.routes(),
@@ -195,7 +197,10 @@ def make_app(
     app[lineage.TELLERS] = TELLERS
     app.on_response_prepare.extend((middleware.add_headers, guard.add_headers))
     app.cleanup_ctx.extend(
-        (database, start.access, jobs, training_jobs, collections, history, alerting, models)
+        (
+            *(database, start.access, jobs, training_jobs, collections, history, alerting),
+            *(models, export.exports),
+        )
     )
     app.on_shutdown.append(drain)
     wire.mount(app, table := routes())

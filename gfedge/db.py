@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import queue
-import secrets
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -31,6 +30,7 @@ from gfedge.mark import Mark
 from gfedge.rows import Cursor as Cursor
 from gfedge.rows import Row as Row
 from gfedge.rows import append as append
+from gfedge.rows import new_id as new_id
 from gfedge.rows import rows as rows
 
 log = logging.getLogger(__name__)
@@ -60,22 +60,6 @@ class DatabaseFailed(errors.Unavailable):
     code = "database_unavailable"
 
 
-_last_id = 0
-
-
-def new_id() -> str:
-    """A time-ordered id (UUIDv7, RFC 9562), each greater than the one before in this process.
-
-    So newest-first is an order of ids, and zone maps prune by it.
-    """
-    global _last_id
-    milliseconds = time.time_ns() // 1_000_000
-    _last_id = max(_last_id + 1, milliseconds << 74 | secrets.randbits(74))
-    milliseconds, high, low = _last_id >> 74, _last_id >> 62 & 0xFFF, _last_id & (1 << 62) - 1
-    text = f"{milliseconds:012x}7{high:03x}{0b10 << 62 | low:016x}"
-    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
-
-
 class _Write(msgspec.Struct, eq=False):
     """What one caller wants in the next commit: rows, or a function of a cursor."""
 
@@ -103,9 +87,12 @@ class Database:
         path: Path,
         committed: Committed = lambda seconds, writes, rows: None,
         memory_bytes: int = MEMORY_BYTES,
+        folders: Sequence[Path] = (),
     ) -> None:
+        """DuckDB may write files to `folders`, and to that of the backups beside the database."""
         self.path = path
         self._memory_bytes = memory_bytes
+        self._folders = (path.parent / snapshot.FOLDER, *folders)
         self._committed = committed
         self._mark = Mark(path)
         self._inbox: queue.SimpleQueue[_Write | None] = queue.SimpleQueue()
@@ -121,6 +108,8 @@ class Database:
         self._local = threading.local()
         self._reopen = threading.Lock()
         self._readers = ThreadPoolExecutor(READERS, "db-reader")
+        self._aside = ThreadPoolExecutor(1, "db-aside")
+        self._long: Cursor | None = None
         self._writer = threading.Thread(target=self._write_loop, name="db-writer")
 
     def open(
@@ -166,6 +155,9 @@ class Database:
         if self._writer.is_alive():
             self._inbox.put(None)
             self._writer.join()
+        if (long := self._long) is not None:
+            long.interrupt()
+        self._aside.shutdown(cancel_futures=True)
         self._readers.shutdown(cancel_futures=True)
         if self._connection is not None:
             self._connection.close()
@@ -186,6 +178,21 @@ class Database:
         return await asyncio.get_running_loop().run_in_executor(
             self._readers, lambda: self._read(function, *args, **kwargs)
         )
+
+    async def aside(
+        self, function: Callable[Concatenate[Cursor, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """As `read`, in a thread of its own: for what takes so long that readers would wait behind it."""
+        await self.settle()
+
+        def run() -> T:
+            self._long = self._cursor()
+            try:
+                return self._read(function, *args, **kwargs)
+            finally:
+                self._long = None
+
+        return await asyncio.get_running_loop().run_in_executor(self._aside, run)
 
     async def insert(self, *rows: Row, patience: float = 0.0) -> None:
         """Appends rows of structs, all of them or none; returns when they are committed.
@@ -279,8 +286,10 @@ class Database:
                 "max_temp_directory_size": "4GB",
             },
         )
-        backups = str(self.path.parent / snapshot.FOLDER).replace("'", "''")
-        connection.execute(f"SET allowed_directories=['{backups}/']")
+        folders = ", ".join(
+            "'{}/'".format(str(folder).replace("'", "''")) for folder in self._folders
+        )
+        connection.execute(f"SET allowed_directories=[{folders}]")
         connection.execute("SET enable_external_access=false")
         connection.execute("SET lock_configuration=true")
         self._connection = Cursor(connection)

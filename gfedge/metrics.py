@@ -418,6 +418,8 @@ event_clients_dropped_total = Counter(
     "gfedge_event_clients_dropped_total", "WebSocket clients that fell behind.", ["stream"]
 )
 
+exports_total = Counter("gfedge_exports_total", "Exports, by how they ended.", ["outcome"])
+
 auth_enabled = Gauge("gfedge_auth_enabled", "Whether requests need a token: 1, or 0.")
 
 METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))

@@ -31,7 +31,12 @@ def open_database(settings: Settings) -> Database:
         raise StartError(
             f"cannot make the data folder {settings.data}: {error.strerror}; take another with --data"
         ) from None
-    db = Database(settings.data / "gfedge.duckdb", metrics.committed, settings.database_memory)
+    db = Database(
+        settings.data / "gfedge.duckdb",
+        metrics.committed,
+        settings.database_memory,
+        [settings.exports],
+    )
     db.open(migrate.migrate, accept_loss=settings.accept_loss)
     return db
 

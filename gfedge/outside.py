@@ -1,8 +1,9 @@
-"""The environment of programs that are not ours: trainers, openssl."""
+"""What is outside: the environment of programs that are not ours (trainers, openssl), this machine in its network."""
 
 from __future__ import annotations
 
 import os
+import socket
 import sys
 
 
@@ -14,3 +15,16 @@ def environment() -> dict[str, str]:
         if (before := found.pop("LD_LIBRARY_PATH_ORIG", None)) is not None:
             found["LD_LIBRARY_PATH"] = before
     return found
+
+
+def own_address(wildcard: str) -> str:
+    """This machine's address in its network: the one that packets to elsewhere would come from. None is sent."""
+    family, elsewhere = (
+        (socket.AF_INET6, "2001:db8::1") if ":" in wildcard else (socket.AF_INET, "192.0.2.1")
+    )
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as probe:
+            probe.connect((elsewhere, 9))
+            return str(probe.getsockname()[0])
+    except OSError:
+        return "::1" if ":" in wildcard else "127.0.0.1"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import functools
 import operator
+import secrets
+import time
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, Protocol
 
@@ -12,6 +14,22 @@ import msgspec
 
 MAX_PARSED = 300
 """Statements that a cursor remembers; where filters of clients make more, it begins anew."""
+
+
+_last_id = 0
+
+
+def new_id() -> str:
+    """A time-ordered id (UUIDv7, RFC 9562), each greater than the one before in this process.
+
+    So newest-first is an order of ids, and zone maps prune by it.
+    """
+    global _last_id
+    milliseconds = time.time_ns() // 1_000_000
+    _last_id = max(_last_id + 1, milliseconds << 74 | secrets.randbits(74))
+    milliseconds, high, low = _last_id >> 74, _last_id >> 62 & 0xFFF, _last_id & (1 << 62) - 1
+    text = f"{milliseconds:012x}7{high:03x}{0b10 << 62 | low:016x}"
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
 
 class Cursor:
@@ -54,6 +72,10 @@ class Cursor:
     def another(self) -> Cursor:
         """One for another thread."""
         return Cursor(self._connection.cursor())
+
+    def interrupt(self) -> None:
+        """Ends the statement that another thread runs on it."""
+        self._connection.interrupt()
 
     def close(self) -> None:
         self._connection.close()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, get_type_hints
@@ -11,6 +10,7 @@ from typing import Annotated, Any, Literal, NamedTuple, get_type_hints
 import msgspec
 from msgspec import Meta
 
+from gfedge.outside import own_address
 from gfedge.parsing import SettingsError as SettingsError
 from gfedge.parsing import read
 from gfedge.sources import CONFIG, Given, file_of, gather
@@ -273,6 +273,21 @@ class Settings(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=
         float,
         Meta(ge=0, le=8760, description="Hours between collections; 0 leaves them to `gfedge gc`."),
     ] = 0.0
+    export_dir: Annotated[
+        str,
+        Meta(
+            description="Folder of the archive, Parquet for other engines; empty: `exports` in the data folder.",
+            examples=["/srv/archive"],
+        ),
+    ] = ""
+    export_hours: Annotated[
+        float,
+        Meta(ge=0, le=8760, description="Hours between exports; 0 leaves them to `gfedge export`."),
+    ] = 0.0
+    export_keep_days: Annotated[
+        float,
+        Meta(ge=0, le=36_500, description="Days that the archive keeps; 0 keeps all."),
+    ] = 0.0
     shutdown_grace: Annotated[
         float, Meta(ge=0, le=600, description="Time that running work gets at SIGTERM.")
     ] = 10.0
@@ -352,6 +367,12 @@ class Settings(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=
         """Whether the server listens for this machine alone; then it asks for no token."""
         return self.host in LOCAL_HOSTS
 
+    @property
+    def exports(self) -> Path:
+        """The folder of the archive."""
+        named = Path(self.export_dir).expanduser().absolute()
+        return named if self.export_dir else self.data / "exports"
+
     def listed(self, name: Literal["allowed_host", "cors_origin", "rule_files"]) -> tuple[str, ...]:
         """The parts of a setting that has commas in it."""
         text: str = getattr(self, name)
@@ -362,22 +383,9 @@ class Settings(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=
         """The address that clients use, without a slash at the end."""
         if self.public_url:
             return self.public_url.rstrip("/")
-        name = _own_address(self.host) if self.host in ("0.0.0.0", "::") else self.host  # noqa: S104
+        name = own_address(self.host) if self.host in ("0.0.0.0", "::") else self.host  # noqa: S104
         host = f"[{name}]" if ":" in name else name
         return f"{'https' if self.tls_cert else 'http'}://{host}:{self.port}"
-
-
-def _own_address(wildcard: str) -> str:
-    """This machine's address in its network: the one that packets to elsewhere would come from. None is sent."""
-    family, elsewhere = (
-        (socket.AF_INET6, "2001:db8::1") if ":" in wildcard else (socket.AF_INET, "192.0.2.1")
-    )
-    try:
-        with socket.socket(family, socket.SOCK_DGRAM) as probe:
-            probe.connect((elsewhere, 9))
-            return str(probe.getsockname()[0])
-    except OSError:
-        return "::1" if ":" in wildcard else "127.0.0.1"
 
 
 def given(

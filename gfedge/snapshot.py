@@ -48,14 +48,6 @@ def tables(cursor: Cursor, *, filled: bool = False) -> list[str]:
     return [str(name) for (name,) in found.fetchall()]
 
 
-def export_table(cursor: Cursor, table: str, target: Path) -> int:
-    """Writes a table to a new Parquet file under FOLDER; returns its number of rows."""
-    written = cursor.execute(
-        f'copy "{table}" to {_quoted(target)} (format parquet, compression zstd)'
-    )
-    return int(written.fetchall()[0][0])
-
-
 def read_through(cursor: Cursor) -> tuple[int, dict[str, str]]:
     """Reads every block of every table, which checks their checksums; returns how many tables, and what failed in which."""
     found = tables(cursor, filled=True)

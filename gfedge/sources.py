@@ -42,6 +42,7 @@ LIVE = frozenset(
         *("max_queue", "max_queued_megapixels", "max_running", "max_pixels", "max_images"),
         *("max_steps", "max_prompt", "max_wait", "shutdown_grace", "history_days", "history_size"),
         *("keep_job_days", "keep_jobs", "keep_job_bytes", "restore_days"),
+        *("export_hours", "export_keep_days"),
         *("train_python", "train_max_running", "train_pause_queue", "train_nice", "train_grace"),
         *("train_gpu_memory", "train_lost_after", "vast_max_dollars", "vast_max_dollars_per_job"),
         "vast_start_seconds",
@@ -49,7 +50,12 @@ LIVE = frozenset(
 )
 """What a reload changes, because it is read where it is used; the others wait for a restart."""
 LISTS = frozenset({"allowed_host", "cors_origin", "rule_files"})
-PATHS = frozenset({"data", "models", "admin_token_file", "receivers_file", "tls_cert", "tls_key"})
+PATHS = frozenset(
+    {
+        *("data", "models", "export_dir"),
+        *("admin_token_file", "receivers_file", "tls_cert", "tls_key"),
+    }
+)
 """Relative ones in the file start at its folder; elsewhere at the current one."""
 
 

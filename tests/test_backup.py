@@ -1,9 +1,8 @@
-"""Backups while serving, restored elsewhere; what a verification finds; Parquet that another engine reads."""
+"""Backups while serving, restored elsewhere; what a verification finds."""
 
 from __future__ import annotations
 
 import asyncio
-import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -28,8 +27,8 @@ async def made(api: Api, count: int = 3, first: int = 0) -> list[Any]:
     return [await api.upscale(png_file(seed=seed), scale=2) for seed in range(first, first + count)]
 
 
-async def backed_up(api: Api, what: str = "backups") -> Path:
-    return Path((await api.call("POST", f"{ADMIN}/{what}", 201, json={}))["path"])
+async def backed_up(api: Api) -> Path:
+    return Path((await api.call("POST", f"{ADMIN}/backups", 201, json={}))["path"])
 
 
 async def verified(api: Api) -> Any:
@@ -96,16 +95,6 @@ async def test_names_of_backups(client: Api) -> None:
     assert (await client.get(path))["backups"] == []
 
 
-async def test_parquet_is_read_by_another_engine(serving: Serving) -> None:
-    api = await serving()
-    jobs = await made(api, 2)
-    folder = await backed_up(api, "exports")
-    found = duckdb.sql(f"select id from '{folder}/jobs.parquet' order by id").fetchall()
-    assert [row[0] for row in found] == sorted(job["id"] for job in jobs)
-    manifest = json.loads((folder / "export.json").read_bytes())
-    assert manifest["rows"]["jobs"] == 2
-
-
 def test_a_backup_of_a_data_folder_that_nobody_serves(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -118,7 +107,6 @@ def test_a_backup_of_a_data_folder_that_nobody_serves(
     assert main(["backup", str(backup), *nowhere]) == 0
     assert main(["verify", str(backup)]) == 0
     assert main(["verify", *nowhere]) == 0
-    assert main(["export", str(tmp_path / "parquet"), *nowhere]) == 0
     assert "all is sound" in capsys.readouterr().out
     assert main(["backup", str(backup), *nowhere]) == 2
     assert "is there already" in capsys.readouterr().err

@@ -716,6 +716,7 @@ MADE_OF_CONSTANTS = {
     "rows.py": "names of columns come from our own structs",
     "db.py": "the path of the data folder, quoted",
     "snapshot.py": "names of tables come from the database itself, a path of the server's own, quoted",
+    "export/store.py": "the tables of the archive are constants, the paths are the server's own, quoted",
     "lineage/store.py": "fragments that are constants of the module",
     "retention/store.py": "fragments and names of tables that are constants of the module",
     "tracking/asked.py": "names of columns that are constants of the module",

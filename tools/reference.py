@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
 import re
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, get_type_hints
@@ -12,7 +14,10 @@ import yaml
 from prometheus_client import Counter
 from prometheus_client.metrics import MetricWrapperBase
 
-from gfedge import alerts, app, cli, metrics, openapi
+from gfedge import alerts, app, cli, metrics, migrate, openapi
+from gfedge.db import Database
+from gfedge.export import store
+from gfedge.export.tables import TABLES
 from gfedge.parsing import SIZES, expected
 from gfedge.settings import LIVE, SECRETS, Settings, default_models, table
 from gfedge.sources import WITHOUT_PREFIX
@@ -52,6 +57,12 @@ ALERTS = """\
 What the server watches of itself: `gfedge/alerts/rules/gfedge.yml`. `shipped_rules = false` leaves them out; [alerts](../alerts.md) says how
 to add others and who is told.
 """
+ARCHIVE = """\
+# Tables of the archive
+
+What `gfedge export` writes: [the archive](../archive.md). Instants are UTC to the microsecond, JSON is text. A table *by day* has a file for each
+day, in a folder `date=…` that engines take for a column.
+"""
 DECISIONS = """\
 # Decisions
 
@@ -77,6 +88,7 @@ def pages() -> dict[str, str]:
         "reference/metrics.md": MADE + METRICS + "\n".join(sorted(metric_rows())) + "\n",
         "reference/commands.md": MADE + COMMANDS + "\n" + "\n".join(command_lines()),
         "reference/alerts.md": MADE + ALERTS + "\n".join(alert_lines()) + "\n",
+        "reference/archive.md": MADE + ARCHIVE + "\n".join(archive_lines()) + "\n",
         "decisions/README.md": MADE + DECISIONS + "\n".join(decision_rows()) + "\n",
         **{f"reference/api/{name}": text for name, text in interface.pages()},
     }
@@ -98,6 +110,20 @@ def alert_lines() -> Iterator[str]:
             told = TEMPLATE.sub(r"`\1`", told)
             severity, wait = rule["labels"]["severity"], rule.get("for", "")
             yield f"| `{rule['alert']}` | {severity} | {wait} | {expression} | {told} |"
+
+
+def archive_lines() -> Iterator[str]:
+    with tempfile.TemporaryDirectory() as folder:
+        database = Database(Path(folder) / "gfedge.duckdb")
+        database.open(migrate.migrate)
+        try:
+            for entry in sorted(TABLES, key=lambda one: one.name):
+                columns = asyncio.run(database.aside(store.columns, entry))
+                yield f"\n## {entry.name}\n\n{entry.about}.{' *By day.*' if entry.by_day else ''}"
+                yield "\n| column | type |\n| --- | --- |"
+                yield from (_row(f"`{name}`", kind.lower()) for name, kind in columns.items())
+        finally:
+            database.close()
 
 
 def decision_rows() -> Iterator[str]:

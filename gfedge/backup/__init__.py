@@ -1,1 +1,1 @@
-"""Backups while serving, restoring them, verifying what is stored, and exporting tables."""
+"""Backups while serving, restoring them, and verifying what is stored."""

@@ -16,8 +16,8 @@ CONTENT_ADDRESSED = ("assets", "artifacts")
 """Folders whose files are named by their sha256 (`ab/cdef….png`) and never change: they are linked, and not read."""
 LINKED = (*CONTENT_ADDRESSED, "models")
 """Folders whose files are written once."""
-LEFT_OUT = frozenset({snapshot.FOLDER, "tmp", "server.json"})
-"""Not of a backup: other backups, and what a running server tells the commands of its machine."""
+LEFT_OUT = frozenset({snapshot.FOLDER, "exports", "tmp", "server.json"})
+"""Not of a backup: other backups, the archive, and what a running server tells the commands of its machine."""
 DATABASE = "gfedge.duckdb"
 _digest = re.compile(r"[0-9a-f]{64}")
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from gfedge import errors
 from gfedge.backup import files
-from gfedge.backup.backups import kind_of, manifest_of
+from gfedge.backup.backups import is_backup, manifest_of
 from gfedge.backup.types import Content, Manifest
 
 CHUNK = 1 << 20
@@ -26,7 +26,7 @@ def restore(
         raise errors.Conflict(
             f"{data} is not empty: restore into a new folder, look at it, and then serve that one (--data)"
         )
-    if kind_of(backup) != "backup":
+    if not is_backup(backup):
         raise errors.Invalid(f"{backup} is no backup: make one with `gfedge backup`")
     manifest = manifest_of(backup)
     part = data.with_name(f"{data.name}.part")

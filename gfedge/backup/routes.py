@@ -1,4 +1,4 @@
-"""Backups, exports and verification over HTTP, for administrators."""
+"""Backups and verification over HTTP, for administrators."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def routes() -> list[Route]:
             method="GET",
             path="/admin/backups",
             handler=list_backups,
-            summary="Backups and exports that are there, newest first",
+            summary="Backups that are there, newest first",
             reply=Backups,
             scope="admin",
         ),
@@ -37,22 +37,11 @@ def routes() -> list[Route]:
             scope="admin",
         ),
         Route(
-            method="POST",
-            path="/admin/exports",
-            handler=make_export,
-            fails={409: ("backup_exists",)},
-            summary="Export every table as a Parquet file",
-            body=BackupRequest,
-            reply=Backup,
-            status=201,
-            scope="admin",
-        ),
-        Route(
             method="DELETE",
             path="/admin/backups/{name}",
             handler=remove_backup,
             fails={404: ("backup_not_found",)},
-            summary="Delete a backup or an export",
+            summary="Delete a backup",
             reply=Backup,
             scope="admin",
         ),
@@ -73,10 +62,6 @@ async def list_backups(request: web.Request) -> Backups:
 
 async def make_backup(request: web.Request, body: BackupRequest) -> Backup:
     return await request.app[BACKUPS].make(body.name)
-
-
-async def make_export(request: web.Request, body: BackupRequest) -> Backup:
-    return await request.app[BACKUPS].export(body.name)
 
 
 async def remove_backup(request: web.Request) -> Backup:

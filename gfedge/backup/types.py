@@ -1,4 +1,4 @@
-"""Backups, exports and what a verification finds, as files and on the wire."""
+"""Backups and what a verification finds, as files and on the wire."""
 
 from __future__ import annotations
 
@@ -46,10 +46,9 @@ class BackupRequest(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fi
 
 
 class Backup(msgspec.Struct, kw_only=True, frozen=True):
-    """A backup or an export that is there."""
+    """A backup that is there."""
 
     name: str
-    kind: Literal["backup", "export"]
     path: Annotated[str, Meta(description="Folder on the server's machine.")]
     made_at: float
     bytes: int

@@ -22,6 +22,7 @@ from gfedge.cli.examples import (
     SUPERRES_EXAMPLES,
     TRACE_EXAMPLES,
 )
+from gfedge.cli.export_parser import EXPORT_EXAMPLES, EXPORT_TEXT, add_export
 from gfedge.cli.generate_parser import (
     GENERATE_EXAMPLES,
     SHEET_EXAMPLES,
@@ -96,7 +97,7 @@ def _run(args: argparse.Namespace) -> int:
             from gfedge.cli import replay
 
             return replay.run(args)
-        case "backup" | "restore" | "verify" | "export" as command:
+        case "backup" | "restore" | "verify" as command:
             from gfedge.cli import backup
 
             run: Callable[[argparse.Namespace], int] = getattr(backup, command)
@@ -109,10 +110,10 @@ def _run(args: argparse.Namespace) -> int:
             from gfedge.cli import tls
 
             return tls.init(args)
-        case "gc":
-            from gfedge.cli import gc
+        case "gc" | "export" as command:
+            from gfedge.cli import export, gc
 
-            return gc.run(args)
+            return gc.run(args) if command == "gc" else export.run(args)
         case "rules":
             from gfedge.cli import rules
 
@@ -176,6 +177,7 @@ def parser() -> argparse.ArgumentParser:
     _add_replay(commands)
     _add_models(commands)
     _add_backups(commands)
+    _add_data(add_export(_client(commands, "export", EXPORT_TEXT, EXPORT_EXAMPLES)))
     _add_access(commands)
     _add_tls(commands)
     _add_gc(commands)
@@ -316,14 +318,11 @@ def _add_models(commands: Any) -> None:
 
 def _add_backups(commands: Any) -> None:
     """Backups and what goes with them: of a running server, else of the data folder itself."""
-    for name, text in (
-        ("backup", "back up the database and every file that it names, also while serving"),
-        ("export", "write every table as a Parquet file, also while serving"),
-    ):
-        command = commands.add_parser(name, help=text, description=text.capitalize() + ".")
-        command.add_argument("folder", metavar="DIR", help="a folder that is not there yet")
-        _add_data(command)
-        _add_server(command)
+    text = "back up the database and every file that it names, also while serving"
+    command = commands.add_parser("backup", help=text, description=text.capitalize() + ".")
+    command.add_argument("folder", metavar="DIR", help="a folder that is not there yet")
+    _add_data(command)
+    _add_server(command)
     text = "restore a backup into a new data folder"
     restore = commands.add_parser("restore", help=text, description=text.capitalize() + ".")
     restore.add_argument("backup", metavar="BACKUP", help="the folder that `gfedge backup` made")

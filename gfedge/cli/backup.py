@@ -1,4 +1,4 @@
-"""`gfedge backup`, `restore`, `verify` and `export`: of a running server by asking it, else of the data folder itself."""
+"""`gfedge backup`, `restore` and `verify`: of a running server by asking it, else of the data folder itself."""
 
 from __future__ import annotations
 
@@ -20,18 +20,28 @@ if TYPE_CHECKING:
     from gfedge.db import Database
     from gfedge.settings import Settings
 
+BACKUPS = "/api/v1/admin/backups"
 PATIENCE_SECONDS = 24 * 3600.0
 """A server with many files answers when it is done."""
 
 
 def backup(args: argparse.Namespace) -> int:
     """Back up to a folder that is not there yet."""
-    return _make(args, "/api/v1/admin/backups", "backup")
-
-
-def export(args: argparse.Namespace) -> int:
-    """Write every table as Parquet to a folder that is not there yet."""
-    return _make(args, "/api/v1/admin/exports", "export")
+    target = Path(args.folder).expanduser().absolute()
+    if target.exists():
+        raise CommandError(f"{target} is there already: name a new folder", UNUSABLE)
+    try:
+        with of_folder(args, PATIENCE_SECONDS) as server:
+            made = server.post(BACKUPS, b"{}", media_type="application/json").json()
+    except NoServer:
+        made = offline(args, _make_here)
+    made_at = Path(made["path"])
+    if not made_at.is_dir():
+        raise CommandError(f"the server made it on its own machine: {made_at}")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    shutil.move(made_at, target)
+    print(f"{target}: {made['files']} files, {made['rows']} rows, {made['bytes'] / 1e6:.1f} MB")
+    return 0
 
 
 def restore(args: argparse.Namespace) -> int:
@@ -65,24 +75,6 @@ def verify(args: argparse.Namespace) -> int:
     return 0 if found["sound"] else FAILED
 
 
-def _make(args: argparse.Namespace, path: str, kind: str) -> int:
-    target = Path(args.folder).expanduser().absolute()
-    if target.exists():
-        raise CommandError(f"{target} is there already: name a new folder", UNUSABLE)
-    try:
-        with of_folder(args, PATIENCE_SECONDS) as server:
-            made = server.post(path, b"{}", media_type="application/json").json()
-    except NoServer:
-        made = _offline(args, lambda db, settings: _make_here(db, settings, kind))
-    made_at = Path(made["path"])
-    if not made_at.is_dir():
-        raise CommandError(f"the server made it on its own machine: {made_at}")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    shutil.move(made_at, target)
-    print(f"{target}: {made['files']} files, {made['rows']} rows, {made['bytes'] / 1e6:.1f} MB")
-    return 0
-
-
 def _verification(args: argparse.Namespace) -> dict[str, Any]:
     from gfedge.backup.verify import verify_backup
     from gfedge.errors import ApiError
@@ -96,18 +88,24 @@ def _verification(args: argparse.Namespace) -> dict[str, Any]:
         with of_folder(args, PATIENCE_SECONDS) as server:
             return server.post("/api/v1/admin/verify", b"{}", media_type="application/json").json()
     except NoServer:
-        return _offline(args, _verify_here)
+        return offline(args, _verify_here)
 
 
-def _offline(
-    args: argparse.Namespace, work: Callable[[Database, Settings], Awaitable[Any]]
+def offline(
+    args: argparse.Namespace,
+    work: Callable[[Database, Settings], Awaitable[Any]],
+    writes_to: Callable[[Settings], Path] | None = None,
 ) -> dict[str, Any]:
-    """Does the work on the data folder itself, which no server uses."""
+    """Does the work on the data folder itself, which no server uses.
+
+    What writes Parquet says where DuckDB may do so; it needs the tables of today too.
+    """
+    from gfedge import migrate
     from gfedge.db import Database, DatabaseRefused
     from gfedge.errors import ApiError
 
     async def run() -> Any:
-        database.open()
+        database.open(*([migrate.migrate] if writes_to else []))
         try:
             return await work(database, settings)
         finally:
@@ -121,20 +119,20 @@ def _offline(
                 f"no server answers, and no database is in {settings.data} (--data)",
                 UNUSABLE,
             )
-        database = Database(path)
+        database = Database(path, folders=[writes_to(settings)] if writes_to else [])
         return _plain(asyncio.run(run()))
-    except DatabaseRefused as error:
+    except (DatabaseRefused, migrate.SchemaRefused) as error:
         raise CommandError(str(error), UNUSABLE) from None
     except ApiError as error:
         raise CommandError(error.detail) from None
 
 
-async def _make_here(db: Database, settings: Settings, kind: str) -> Any:
+async def _make_here(db: Database, settings: Settings) -> Any:
     from gfedge.backup.backups import BackupFolder
 
     folder = BackupFolder(db, settings.data)
     folder.open()
-    return await (folder.make(None) if kind == "backup" else folder.export(None))
+    return await folder.make(None)
 
 
 async def _verify_here(db: Database, settings: Settings) -> Any:

@@ -6,6 +6,7 @@ import argparse
 import http.client
 import json
 import os
+import shutil
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -130,6 +131,21 @@ class Server:
             raise Refused(text, reply.status, _problem(reply))
         return reply
 
+    def save(self, path: str, target: Path) -> None:
+        """GET a file, piece by piece; a connection that breaks leaves what came until then."""
+        try:
+            answer = self._answer("GET", path, None, {})
+            if answer.status < 400:
+                with target.open("wb") as file:
+                    shutil.copyfileobj(answer, file, 1 << 20)
+                return
+            body = answer.read()
+        except http.client.HTTPException as error:
+            self.close()
+            raise self._lost(error) from None
+        reply = Reply(status=answer.status, headers=_lowered(answer), body=body)
+        raise Refused(problem_text(reply), reply.status, _problem(reply))
+
     def __enter__(self) -> Self:
         return self
 
@@ -153,6 +169,17 @@ class Server:
     def _exchange(
         self, method: str, path: str, body: bytes | BinaryIO | None, headers: Mapping[str, str]
     ) -> Reply:
+        answer = self._answer(method, path, body, headers)
+        return Reply(status=answer.status, headers=_lowered(answer), body=answer.read())
+
+    def _answer(
+        self,
+        method: str,
+        path: str,
+        body: bytes | BinaryIO | None,
+        headers: Mapping[str, str],
+    ) -> http.client.HTTPResponse:
+        """The beginning of an answer, whose body is still to be read."""
         if self._connection is None:
             self._connection = _connect(self._url, self._timeout, self._certificate)
         fixed = {"User-Agent": f"gfedge/{gfedge.__version__}", "Accept": "application/json, */*"}
@@ -161,9 +188,7 @@ class Server:
         self._connection.request(
             method, self._url.path.rstrip("/") + path, body, {**fixed, **headers}
         )
-        answer = self._connection.getresponse()
-        headers = {name.lower(): value for name, value in answer.headers.items()}
-        return Reply(status=answer.status, headers=headers, body=answer.read())
+        return self._connection.getresponse()
 
     def _lost(self, error: Exception) -> NoServer:
         if isinstance(error, TimeoutError):
@@ -184,6 +209,10 @@ class Server:
             " start one with `gfedge serve` or `make run`",
             UNUSABLE,
         )
+
+
+def _lowered(answer: http.client.HTTPResponse) -> dict[str, str]:
+    return {name.lower(): value for name, value in answer.headers.items()}
 
 
 def problem_text(reply: Reply) -> str:

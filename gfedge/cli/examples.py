@@ -12,6 +12,7 @@ examples:
   gfedge trace dragon.png                               where a picture came from
   gfedge models list                                    which versions are here, and which one serves
   gfedge replay JOB                                     run a job again: does the same come of it?
+  gfedge export --to archive                            years of runs and jobs as Parquet files
   gfedge doctor                                         what works here, and how to mend the rest
 
 `gfedge COMMAND --help` says more about each.

@@ -168,6 +168,21 @@ export interface Anything {
   limit?: string;
   state?: string;
 }
+/** The archive of this server. */
+export interface Archive {
+  /** On the server's machine. */
+  folder: string;
+  /** 0: only when asked. */
+  every_hours: number;
+  /** 0: for ever. */
+  keep_days: number;
+  /** When the last export was complete. */
+  made_at: number | null;
+  next_at: number | null;
+  /** The one that runs, or the last. */
+  export: Export | null;
+  tables: Record<string, TableEntry>;
+}
 /** A file or a folder in a listing; a folder's size and number of files are those of all below it. */
 export interface ArtifactEntry {
   path: string;
@@ -240,10 +255,9 @@ export interface AuditRow {
   previous: string;
   sha256: string;
 }
-/** A backup or an export that is there. */
+/** A backup that is there. */
 export interface Backup {
   name: string;
-  kind: "backup" | "export";
   /** Folder on the server's machine. */
   path: string;
   made_at: number;
@@ -601,6 +615,35 @@ export interface ExperimentsFound {
 export interface ExperimentsNow {
   experiments: Array<ExperimentRow>;
   runs: Array<TrackingRun>;
+}
+/** An export that runs or ran: what changed since the one before is written. */
+export interface Export {
+  id: string;
+  state: "done" | "failed" | "running";
+  /** Who asked for it; `the server` for one by the clock. */
+  by: string;
+  started_at: number;
+  ended_at?: number | null;
+  /** Being written now. */
+  table?: string;
+  /** Written so far. */
+  files?: number;
+  /** To write; known when all tables are read. */
+  files_total?: number;
+  /** As they were, so left alone. */
+  files_unchanged?: number;
+  rows?: number;
+  bytes?: number;
+  /** Files that `export_keep_days` let go. */
+  removed?: number;
+  error?: string;
+}
+/** What to export. */
+export interface ExportRequest {
+  /** Left out or empty: all of them. */
+  tables?: Array<string>;
+  /** Only days (UTC) from this one on are looked at; empty: all. */
+  since?: string;
 }
 /** An expression alone. */
 export interface Expression {
@@ -2056,6 +2099,18 @@ export interface SuperresParams {
   model?: string | null;
   experiment?: string | null;
 }
+/** What a table of the archive holds. */
+export interface TableEntry {
+  about: string;
+  version: number;
+  by_day: boolean;
+  columns: Record<string, string>;
+  files?: number;
+  rows?: number;
+  bytes?: number;
+  first_date?: string | null;
+  last_date?: string | null;
+}
 export interface TagKey {
   /** It must be there. */
   run_id?: string;
@@ -2869,16 +2924,20 @@ export interface Routes {
   "GET /ml-platform/logged-models": { params: { experiment: string }; body: undefined; reply: LoggedModels };
   /** One logged model with its params, tags and metrics. */
   "GET /ml-platform/logged-models/{id}": { params: { id: string }; body: undefined; reply: TrackingLoggedModelRoutesLoggedModel };
-  /** Backups and exports that are there, newest first. */
+  /** Backups that are there, newest first. */
   "GET /admin/backups": { params: {  }; body: undefined; reply: Backups };
   /** Back up the database and every file that it names, while serving. */
   "POST /admin/backups": { params: {  }; body: BackupRequest; reply: Backup };
-  /** Export every table as a Parquet file. */
-  "POST /admin/exports": { params: {  }; body: BackupRequest; reply: Backup };
-  /** Delete a backup or an export. */
+  /** Delete a backup. */
   "DELETE /admin/backups/{name}": { params: { name: string }; body: undefined; reply: Backup };
   /** Read every block of the database and every file that it names. */
   "POST /admin/verify": { params: {  }; body: undefined; reply: Verification };
+  /** The archive: its tables, the export that runs or the last one, when the next is due. */
+  "GET /admin/exports": { params: {  }; body: undefined; reply: Archive };
+  /** Write what changed since the last export to the archive, as Parquet; goes on after the answer. */
+  "POST /admin/exports": { params: {  }; body: ExportRequest; reply: Export };
+  /** A file of the archive; `archive.json` names all of them. */
+  "GET /admin/exports/{path}": { params: { path: string }; body: undefined; reply: null };
   /** What a thing came from and what came of it: `model_version/sprite@1?direction=down&kinds=asset`. */
   "GET /ml-platform/lineage/{kind}/{id}": { params: { direction?: "both" | "down" | "up", depth?: number, kinds?: string, limit?: number, cursor?: string, format?: "graph" | "openlineage" | "prov", kind: string, id: string }; body: undefined; reply: Lineage | Record<string, any> | Array<any> };
   /** All metrics, for Prometheus: as text or OpenMetrics by Accept, gzip. */

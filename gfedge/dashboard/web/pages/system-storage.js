@@ -3,17 +3,17 @@
 import { api, may } from "../parts/api.js";
 import { confirmed } from "../parts/dialog.js";
 import { ago, bytes, figure, moment, percent } from "../parts/format.js";
-import { html, useState } from "../parts/html.js";
+import { html, useEffect, useState } from "../parts/html.js";
 import { Loaded, useLoad } from "../parts/load.js";
 import { tried } from "../parts/notes.js";
 
-const GC = "/ml-platform/gc", BACKUPS = "/admin/backups";
+const GC = "/ml-platform/gc", BACKUPS = "/admin/backups", EXPORTS = "/admin/exports", LOOK_MS = 1000;
 
 export function Storage() {
   const status = useLoad((signal) => api.get("/monitoring/status", {}, { signal }));
   return html`<${Loaded} of=${status}>${({ storage }) => html`<${Disk} of=${storage} />`}<//>
     <${Collection} />
-    ${may("admin") ? html`<div class="split"><${Backups} /><${Verify} /></div>` : html`<p class="faint">Backups and verification need a token with the scope admin.</p>`}`;
+    ${may("admin") ? html`<div class="split"><${Backups} /><${Verify} /></div><${Archive} />` : html`<p class="faint">Backups, verification and the archive need a token with the scope admin.</p>`}`;
 }
 
 function Disk({ of: { data, disk_free_bytes, disk_size_bytes, database_bytes, wal_bytes } }) {
@@ -68,10 +68,32 @@ function Backups() {
   };
   return html`<section class="card" aria-label="Backups"><div class="head"><h2>Backups</h2><div class="buttons">
       <button class="primary" disabled=${busy} onClick=${() => make(BACKUPS, "Backed up")}>${busy === BACKUPS ? "Backing up…" : "Back up now"}</button>
-      <button disabled=${busy} onClick=${() => make("/admin/exports", "Exported")}>${busy === "/admin/exports" ? "Exporting…" : "Export as Parquet"}</button></div></div>
+      </div></div>
     <${Loaded} of=${found} empty=${({ backups }) => !backups.length} nothing="No backup was made yet.">${({ backups }) => html`<ul class="lines">${backups.map((one) => html`<li key=${one.name} class="entry">
-      <div><strong>${one.name}</strong> <span class="faint">${one.kind} · ${ago(one.made_at)} · ${bytes(one.bytes)} in ${figure(one.files)} files, ${figure(one.rows)} rows</span><p class="faint mono long">${one.path}</p></div><button onClick=${() => remove(one)}>Delete…</button></li>`)}</ul>`}<//>
+      <div><strong>${one.name}</strong> <span class="faint">${ago(one.made_at)} · ${bytes(one.bytes)} in ${figure(one.files)} files, ${figure(one.rows)} rows</span><p class="faint mono long">${one.path}</p></div><button onClick=${() => remove(one)}>Delete…</button></li>`)}</ul>`}<//>
   </section>`;
+}
+
+/** Parquet files for other engines, kept up to date. */
+function Archive() {
+  const found = useLoad((signal) => api.get(EXPORTS, {}, { signal }));
+  const running = found.value?.export?.state === "running";
+  useEffect(() => {
+    if (!running) return undefined;
+    const timer = setTimeout(found.again, LOOK_MS);
+    return () => clearTimeout(timer);
+  }, [found.value]);
+  const begin = async () => { if (await tried(() => api.post(EXPORTS, {}, {}))) found.again(); };
+  return html`<section class="card" aria-label="Archive"><div class="head"><h2>Archive</h2><div class="buttons"><button disabled=${running} onClick=${begin}>${running ? "Exporting…" : "Export now"}</button></div></div>
+    <${Loaded} of=${found}>${(of) => html`<p role="status">${exported(of)}</p><p class="faint mono long">${of.folder}</p>
+      ${of.made_at !== null && html`<details><summary>${figure(Object.keys(of.tables).length)} tables</summary><ul class="lines">${Object.entries(of.tables).filter(([, one]) => one.rows).map(([name, one]) => html`<li key=${name}><span class="mono">${name}</span> ${figure(one.rows)} rows in ${figure(one.files)} files, ${bytes(one.bytes)} <span class="faint">${one.about}</span></li>`)}</ul></details>`}`}<//></section>`;
+}
+
+function exported({ export: last, made_at, next_at }) {
+  if (last?.state === "running") return `Writing ${last.table}: ${figure(last.files)} of ${figure(last.files_total)} files.`;
+  if (last?.state === "failed") return `The last export failed: ${last.error}`;
+  if (made_at === null) return "Nothing was exported yet: runs, jobs and lineage go to Parquet files that DuckDB, Spark and Trino read.";
+  return `Complete ${ago(made_at)}. ${next_at === null ? "By itself it is not exported: the setting export_hours." : `The next export is due ${moment(next_at)}.`}`;
 }
 
 function Verify() {
