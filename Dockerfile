@@ -2,10 +2,16 @@
 # docker build -t gfedge:cuda --build-arg CUDA=1 .    with CUDA 13 and cuDNN 9 (2.6 GB more; the host gives the driver)
 # docker run -d --name gfedge -p 8000:8000 -v gfedge:/data --read-only --tmpfs /tmp gfedge      (--gpus all for CUDA)
 # docker exec gfedge cat /data/admin-token            what the first client needs; docker-compose.yml wires the rest
-# Pin the base by its digest where it matters: --build-arg PYTHON=python:3.13-slim@sha256:...
+# tools/docker/pin.sh prints the base with its digest, for --build-arg PYTHON=python:3.13-slim@sha256:...; RELEASE=1 takes no other.
 ARG PYTHON=python:3.13-slim
 
 FROM ${PYTHON} AS build
+ARG PYTHON
+ARG RELEASE=
+RUN if [ -n "$RELEASE" ]; then case "$PYTHON" in \
+      *@sha256:*) ;; \
+      *) echo "a release is built from a base with its digest, not from $PYTHON: tools/docker/pin.sh" >&2; exit 1 ;; \
+    esac; fi
 ARG CUDA=
 WORKDIR /src
 ENV PATH=/opt/gfedge/bin:$PATH PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1

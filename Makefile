@@ -17,12 +17,15 @@ DEV_STAMP := $(VENV)/.dev-installed
 RAY_STAMP := $(VENV)/.ray-installed
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --progress-bar off
 INSTALL_SELF = $(PIP) --no-deps --config-settings editable_mode=compat --no-build-isolation --no-index --editable .
+CUDA ?=
+BINARY := binary$(if $(CUDA),-cuda)
+BUILT := gfedge$(if $(CUDA),-cuda)
 UV_VERSION := 0.13.9
 COMPILE_ALONE := UV_CUSTOM_COMPILE_COMMAND="make lock" $(VENV)-lock/bin/uv pip compile --quiet --universal \
 	--generate-hashes --no-emit-index-url --no-emit-find-links --python-version 3.11
 COMPILE := $(COMPILE_ALONE) pyproject.toml --group build
 
-.PHONY: help run test check format lock bench soak vastai mlflow wandb lightning peers sprites ray dist sbom binary reference clean
+.PHONY: help run test check format lock bench soak vastai mlflow wandb lightning peers sprites ray dist sbom binary lint reference clean
 
 help: ## what can be made
 	@echo 'gfedge: make TARGET [ARGS="..."] [PYTHON=...]'
@@ -114,15 +117,25 @@ dist: $(RUN_STAMP) ## a wheel and an sdist in dist/, the same bytes every time
 sbom: $(RUN_STAMP) ## what is in it: packages and models with licences and digests (CycloneDX), in dist/
 	@$(BIN)/python tools/sbom.py $(ARGS)
 
-binary: $(VENV)-binary/.installed ## the single binary without CUDA: dist/gfedge/ (a folder, starts at once) and dist/gfedge-onefile
-	@PYTHONPATH=$(CURDIR) $(VENV)-binary/bin/pyinstaller --noconfirm --log-level WARN --distpath dist --workpath build/binary tools/binary/gfedge.spec
-	@dist/gfedge/gfedge selftest
-	@du -sh dist/gfedge dist/gfedge-onefile
+binary: $(VENV)-$(BINARY)/.installed ## the single binary: dist/gfedge/ (a folder, starts at once) and dist/gfedge-onefile; CUDA=1 for GPUs
+	@PYTHONPATH=$(CURDIR) GFEDGE_BINARY=$(BINARY) $(VENV)-$(BINARY)/bin/pyinstaller --noconfirm --log-level WARN --distpath dist --workpath build/$(BINARY) tools/binary/gfedge.spec
+	@dist/$(BUILT)/gfedge selftest
+	@du -sh dist/$(BUILT) dist/$(BUILT)-onefile
 
-$(VENV)-binary/.installed: requirements-cpu.lock requirements-binary.lock | $(VENV)/bin/python
-	@$(BIN)/python -m venv --clear $(VENV)-binary
-	@$(VENV)-binary/bin/python -m pip --disable-pip-version-check install --quiet --require-hashes \
-	  --requirement requirements-cpu.lock --requirement requirements-binary.lock
+$(VENV)-binary/.installed: requirements-cpu.lock
+$(VENV)-binary-cuda/.installed: requirements.lock
+$(VENV)-binary/.installed $(VENV)-binary-cuda/.installed: requirements-binary.lock | $(VENV)/bin/python
+	@$(BIN)/python -m venv --clear $(@D)
+	@$(@D)/bin/python -m pip --disable-pip-version-check install --quiet --require-hashes $(patsubst %,--requirement %,$(filter %.lock,$^))
+	@touch $@
+
+lint: $(VENV)-lint/.installed ## hadolint for the Dockerfile, the compose schema for docker-compose.yml
+	@$(VENV)-lint/bin/hadolint Dockerfile
+	@$(VENV)-lint/bin/check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yml
+
+$(VENV)-lint/.installed: requirements-lint.lock | $(VENV)/bin/python
+	@$(BIN)/python -m venv --clear $(VENV)-lint
+	@$(VENV)-lint/bin/python -m pip --disable-pip-version-check install --quiet --require-hashes --requirement $<
 	@touch $@
 
 reference: $(RUN_STAMP) ## write docs/reference/ and the list of decisions anew
@@ -136,6 +149,7 @@ lock: ## write the lock files anew (needs the network)
 	@printf '%s\n' "onnxruntime-gpu ; python_version < '3'" onnxruntime > $(VENV)-lock/cpu.txt
 	$(COMPILE) --override $(VENV)-lock/cpu.txt --constraint requirements.lock --output-file requirements-cpu.lock
 	$(COMPILE_ALONE) --upgrade requirements-binary.in --constraint requirements-cpu.lock --output-file requirements-binary.lock
+	$(COMPILE_ALONE) --upgrade requirements-lint.in --output-file requirements-lint.lock
 	$(COMPILE_ALONE) --upgrade requirements-mlflow.in --output-file requirements-mlflow.lock
 	$(COMPILE_ALONE) --upgrade requirements-wandb.in --output-file requirements-wandb.lock
 	@printf '%s\n' "torch ; python_version < '3'" > $(VENV)-lock/no-torch.txt
@@ -146,7 +160,7 @@ lock: ## write the lock files anew (needs the network)
 	$(COMPILE_ALONE) --upgrade requirements-ray.in --constraint requirements.lock --output-file requirements-ray.lock
 
 clean: ## remove .venv, caches and build folders (never your data)
-	rm -rf $(VENV) $(VENV)-lock $(VENV)-vastai $(VENV)-mlflow $(VENV)-wandb $(VENV)-peers $(VENV)-sprites $(VENV)-binary build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf $(VENV) $(VENV)-lock $(VENV)-lint $(VENV)-vastai $(VENV)-mlflow $(VENV)-wandb $(VENV)-peers $(VENV)-sprites $(VENV)-binary $(VENV)-binary-cuda build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/bin/python:

@@ -80,7 +80,7 @@ class _Write(msgspec.Struct, eq=False):
 
 
 class Database:
-    """One DuckDB file; `open` it, then `read`, `insert` and `write` from the event loop."""
+    """One DuckDB file, and `folders` that it may write to; `open` it, then `read`, `insert` and `write` from the event loop."""
 
     def __init__(
         self,
@@ -89,7 +89,6 @@ class Database:
         memory_bytes: int = MEMORY_BYTES,
         folders: Sequence[Path] = (),
     ) -> None:
-        """DuckDB may write files to `folders`, and to that of the backups beside the database."""
         self.path = path
         self._memory_bytes = memory_bytes
         self._folders = (path.parent / snapshot.FOLDER, *folders)
@@ -286,10 +285,8 @@ class Database:
                 "max_temp_directory_size": "4GB",
             },
         )
-        folders = ", ".join(
-            "'{}/'".format(str(folder).replace("'", "''")) for folder in self._folders
-        )
-        connection.execute(f"SET allowed_directories=[{folders}]")
+        folders = "/', '".join(str(folder).replace("'", "''") for folder in self._folders)
+        connection.execute(f"SET allowed_directories=['{folders}/']")
         connection.execute("SET enable_external_access=false")
         connection.execute("SET lock_configuration=true")
         self._connection = Cursor(connection)

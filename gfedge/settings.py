@@ -13,7 +13,7 @@ from msgspec import Meta
 from gfedge.outside import own_address
 from gfedge.parsing import SettingsError as SettingsError
 from gfedge.parsing import read
-from gfedge.sources import CONFIG, Given, file_of, gather
+from gfedge.sources import CONFIG, Given, absolute, file_of, gather
 from gfedge.sources import LIVE as LIVE
 
 LOCAL_HOSTS = ("127.0.0.1", "::1", "localhost")
@@ -66,6 +66,9 @@ class Settings(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=
         ),
     ] = 512 << 20
     gpu_memory: Annotated[int, Meta(ge=0, description="Limit of the CUDA arena; 0 means none.")] = 0
+    cuda_dir: Annotated[
+        str, Meta(description="Folder where CUDA 13 and cuDNN 9 are sought before the system's.")
+    ] = ""
     cudnn_search: Annotated[
         Literal["HEURISTIC", "EXHAUSTIVE", "DEFAULT"],
         Meta(description="How cuDNN picks its algorithms."),
@@ -274,19 +277,13 @@ class Settings(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=
         Meta(ge=0, le=8760, description="Hours between collections; 0 leaves them to `gfedge gc`."),
     ] = 0.0
     export_dir: Annotated[
-        str,
-        Meta(
-            description="Folder of the archive, Parquet for other engines; empty: `exports` in the data folder.",
-            examples=["/srv/archive"],
-        ),
+        str, Meta(description="Folder of the archive; empty: `exports` in the data folder.")
     ] = ""
     export_hours: Annotated[
-        float,
-        Meta(ge=0, le=8760, description="Hours between exports; 0 leaves them to `gfedge export`."),
+        float, Meta(ge=0, le=8760, description="Hours between exports; 0 exports when asked.")
     ] = 0.0
     export_keep_days: Annotated[
-        float,
-        Meta(ge=0, le=36_500, description="Days that the archive keeps; 0 keeps all."),
+        float, Meta(ge=0, le=36_500, description="Days that the archive keeps; 0 keeps all.")
     ] = 0.0
     shutdown_grace: Annotated[
         float, Meta(ge=0, le=600, description="Time that running work gets at SIGTERM.")
@@ -369,9 +366,7 @@ class Settings(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=
 
     @property
     def exports(self) -> Path:
-        """The folder of the archive."""
-        named = Path(self.export_dir).expanduser().absolute()
-        return named if self.export_dir else self.data / "exports"
+        return absolute(Path(self.export_dir)) if self.export_dir else self.data / "exports"
 
     def listed(self, name: Literal["allowed_host", "cors_origin", "rule_files"]) -> tuple[str, ...]:
         """The parts of a setting that has commas in it."""
@@ -415,8 +410,7 @@ def _read(given: Mapping[str, Given]) -> Settings:
     hints = get_type_hints(Settings, include_extras=True)
     values = {name: read(name, hints[name], one.text, one.origin) for name, one in given.items()}
     found = Settings(**values)
-    data, models = found.data.expanduser().absolute(), found.models.expanduser().absolute()
-    return msgspec.structs.replace(found, data=data, models=models)
+    return msgspec.structs.replace(found, data=absolute(found.data), models=absolute(found.models))
 
 
 class Shown(NamedTuple):

@@ -52,7 +52,7 @@ LIVE = frozenset(
 LISTS = frozenset({"allowed_host", "cors_origin", "rule_files"})
 PATHS = frozenset(
     {
-        *("data", "models", "export_dir"),
+        *("data", "models", "export_dir", "cuda_dir"),
         *("admin_token_file", "receivers_file", "tls_cert", "tls_key"),
     }
 )
@@ -91,12 +91,22 @@ def gather(
 def file_of(config: str | None, environ: Mapping[str, str], data: Path) -> Path | None:
     """The file to read: the one named, else gfedge.toml in the data folder, where there is one."""
     if named := config or environ.get(CONFIG):
-        return Path(named).expanduser().absolute()
-    path = data.expanduser().absolute() / FILE
+        return absolute(Path(named))
+    path = absolute(data) / FILE
     try:
         return path if path.exists() else None
     except OSError:
         return None
+
+
+def absolute(path: Path) -> Path:
+    """The path with `~` filled in; raises SettingsError where nobody's home is known (an empty root, a bare container)."""
+    try:
+        return path.expanduser().absolute()
+    except RuntimeError:
+        raise SettingsError(
+            f"{path}: no home folder is known here: name a folder with --data or GFEDGE_DATA"
+        ) from None
 
 
 def _of_file(file: Path, known: tuple[str, ...]) -> dict[str, Given]:

@@ -321,3 +321,17 @@ def test_an_exception_is_one_line_of_json() -> None:
 
 def test_every_setting_is_in_the_table() -> None:
     assert [row[0] for row in settings.table()] == list(Settings.__struct_fields__)
+
+
+def test_where_no_home_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in an empty root: no HOME and no /etc/passwd."""
+
+    def nobody(path: Path) -> Path:
+        if str(path).startswith("~"):
+            raise RuntimeError("Could not determine home directory.")
+        return path
+
+    monkeypatch.setattr(Path, "expanduser", nobody)
+    with pytest.raises(SettingsError, match="name a folder with --data or GFEDGE_DATA"):
+        Settings.load({}, {})
+    assert Settings.load({"data": "/srv/gfedge"}, {}).data == Path("/srv/gfedge")

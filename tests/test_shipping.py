@@ -67,6 +67,24 @@ def test_systemd_finds_no_fault_in_the_units(tmp_path: Path) -> None:
     assert (done.returncode, ours) == (0, [])
 
 
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="needs systemd-analyze")
+@pytest.mark.parametrize("name", ["gfedge.service", "gfedge-backup.service"])
+def test_the_services_are_shut_in(tmp_path: Path, name: str) -> None:
+    """2.0 of 10 is what systemd calls OK; a service of which it knows nothing has 9.6."""
+    (tmp_path / name).write_text(service.unit(name, "/bin/sh"))
+    asked = [
+        "systemd-analyze",
+        "security",
+        "--offline=true",
+        "--threshold=20",
+        str(tmp_path / name),
+    ]
+    done = subprocess.run(asked, capture_output=True, text=True, check=False)
+    if "offline" in done.stderr:
+        pytest.skip("this systemd-analyze looks at running services alone")
+    assert done.returncode == 0, done.stdout[-300:]
+
+
 # -- the image ----------------------------------------------------------------------------------
 
 
@@ -86,6 +104,58 @@ def test_the_image_copies_what_is_there_and_sets_what_is_a_setting() -> None:
         *Settings.__struct_fields__
     }
     assert text.rindex("USER 10001") > text.rindex("RUN ")
+
+
+def _shell_of(dockerfile: str, word: str) -> str:
+    """The RUN instruction with a word in it, as the shell gets it."""
+    joined = dockerfile.replace("\\\n", "")
+    return next(line[4:] for line in joined.splitlines() if line[:4] == "RUN " and word in line)
+
+
+@pytest.mark.parametrize(
+    ("release", "python", "code"),
+    [("", "python:3.13-slim", 0), ("1", "python:3.13-slim", 1), ("1", f"python@sha256:{'0' * 64}", 0)],
+)  # fmt: skip
+def test_a_release_is_built_from_a_base_with_its_digest(
+    release: str, python: str, code: int
+) -> None:
+    check = _shell_of((ROOT / "Dockerfile").read_text(), "RELEASE")
+    done = subprocess.run(["sh", "-c", check], env={"RELEASE": release, "PYTHON": python}, capture_output=True, text=True, check=False)  # fmt: skip
+    assert done.returncode == code
+    assert code == 0 or "not from python:3.13-slim: tools/docker/pin.sh" in done.stderr
+
+
+def test_the_digests_of_all_images_are_asked_for(tmp_path: Path) -> None:
+    skopeo = tmp_path / "skopeo"
+    skopeo.write_text(f"#!/bin/sh\necho $5 >> {tmp_path}/asked; echo sha256:{'a1' * 32}\n")
+    skopeo.chmod(0o755)
+    environ = {"PATH": f"{tmp_path}:/usr/bin:/bin"}
+    done = subprocess.run([ROOT / "tools/docker/pin.sh"], env=environ, capture_output=True, text=True, check=False)  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    pinned = dict(line.split("=", 1) for line in done.stdout.splitlines())
+    assert set(pinned) == {"PYTHON", "PROMETHEUS", "GRAFANA"}
+    assert all(re.fullmatch(r"\S+:\S+@sha256:(a1){32}", image) for image in pinned.values())
+    asked = (tmp_path / "asked").read_text()
+    assert "docker://docker.io/library/python:3.13-slim" in asked
+    skopeo.write_text("#!/bin/sh\necho 'connection refused' >&2; exit 1\n")
+    failed = subprocess.run([ROOT / "tools/docker/pin.sh"], env=environ, capture_output=True, text=True, check=False)  # fmt: skip
+    assert failed.returncode == 1
+    assert "no digest of python:3.13-slim: is its registry reachable?" in failed.stderr
+
+
+LINTERS = (
+    ("hadolint", "Dockerfile"),
+    ("check-jsonschema", "--builtin-schema", "vendor.compose-spec", "docker-compose.yml"),
+)
+
+
+@pytest.mark.parametrize("command", LINTERS, ids=lambda command: command[0])
+def test_linters_find_nothing(command: tuple[str, ...]) -> None:
+    path = f"{ROOT}/.venv-lint/bin:{os.environ['PATH']}"
+    if (program := shutil.which(command[0], path=path)) is None:
+        pytest.skip(f"needs {command[0]}: `make lint`")
+    done = subprocess.run([program, *command[1:]], cwd=ROOT, capture_output=True, text=True, check=False)  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_the_lock_for_the_cpu_differs_in_onnxruntime_alone() -> None:

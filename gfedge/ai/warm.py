@@ -123,6 +123,7 @@ def _engine(settings: Settings) -> Engine:
         run_seconds=settings.run_seconds,
         memory_bytes=settings.model_memory,
         gpu_memory_bytes=settings.gpu_memory,
+        cuda_folder=settings.cuda_dir,
         cudnn_search=settings.cudnn_search,
         fault=os.environ.get("GFEDGE_FAULT", ""),
     )

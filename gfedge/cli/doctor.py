@@ -42,7 +42,7 @@ FASTER = (
 )
 INSTALL = "install again with `make clean run`, or `pip install {}`"
 ROOMY_BYTES = 2 << 30
-NO_CUDA = "the single binary is for the CPU: with a GPU install the wheel with gfedge[cuda], or use the image"
+NO_CUDA = "this binary is for the CPU: build one with `make binary CUDA=1`, install the wheel with gfedge[cuda], or use the image"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -221,15 +221,30 @@ def device(settings: Settings) -> Iterator[Finding]:
     options = EngineOptions(
         device=settings.device,
         gpu_memory_bytes=settings.gpu_memory,
+        cuda_folder=settings.cuda_dir,
         cudnn_search=settings.cudnn_search,
     )
-    found = first_look(options) or closer_look(options)
+    found, frozen = first_look(options) or closer_look(options), getattr(sys, "frozen", False)
     yield Finding(level="ok", subject="device", text=f"{found.note} ({found.provider})")
-    for missing in (NO_CUDA,) if getattr(sys, "frozen", False) else found.missing:
+    for missing in found.missing if version("onnxruntime-gpu") or not frozen else (NO_CUDA,):
         if settings.device == "cuda":
             yield _broken("cuda", missing, "or start with --device cpu")
         else:
             yield Finding(level="note", subject="cuda", text=missing)
+    if settings.cuda_dir:
+        yield from _cuda_folder(settings.cuda_dir)
+
+
+def _cuda_folder(folder: str) -> Iterator[Finding]:
+    """What of the CUDA libraries is in the folder that a setting names."""
+    from gfedge.inference import cuda
+
+    found = cuda.load(folder)
+    inside = [one.name for one in found if one.place.startswith(str(Path(folder).expanduser()))]
+    text = f"{folder} has {', '.join(inside) or 'none of the CUDA libraries'}"
+    yield Finding(level="ok" if inside else "note", subject="cuda_dir", text=text)
+    for problem in cuda.missing(found, folder):
+        yield Finding(level="note", subject="cuda_dir", text=problem)
 
 
 def ray(settings: Settings) -> Finding:

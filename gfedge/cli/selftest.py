@@ -29,7 +29,9 @@ STOP_SECONDS = 60.0
 
 def run(args: argparse.Namespace) -> int:
     """Every step, with the time it took; the first that fails ends it with code 1."""
-    if not folders(models := load(args).models):
+    # Of the data folder nothing is needed, and there may be no home to have it in.
+    elsewhere = argparse.Namespace(**{**vars(args), "data": tempfile.gettempdir()})
+    if not folders(models := load(elsewhere).models):
         raise CommandError(f"there is no model in {models}: name their folder with --models")
     args.models = str(models)
     with (

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import sys
 from typing import TYPE_CHECKING, Any
 
 import gfedge
@@ -22,12 +23,15 @@ HEAD = """\
 
 def run(args: argparse.Namespace) -> int:
     """Print all of them."""
-    from gfedge.settings import SettingsError, shown
+    from gfedge.settings import Settings, SettingsError, shown
+    from gfedge.sources import unknown
 
     try:
         found = shown(flags(args), config=args.config)
     except SettingsError as error:
         raise CommandError(str(error), UNUSABLE) from None
+    for text in unknown(Settings.__struct_fields__, os.environ):
+        print(f"warning: {text}", file=sys.stderr)
     if args.json:
         print(json.dumps([as_json(one) for one in found], indent=2))
     else:

@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from gfedge.inference import cuda
 from gfedge.inference.types import Device, EngineOptions
 
 DRIVER = "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"
@@ -48,12 +49,12 @@ def closer_look(options: EngineOptions) -> Device:
     """The device, found by making a session on it; takes a second or two where there is one."""
     problems = package_problems()
     if not problems:
-        said = _preload()
+        found, said = cuda.load(options.cuda_folder), _preload()
         if _session_runs_on_cuda(options):
             return Device(
                 provider="CUDAExecutionProvider", note=f"running on CUDA{_driver_version()}"
             )
-        problems = [_library_problem(said)]
+        problems = cuda.missing(found, options.cuda_folder) or [_library_problem(said)]
     return on_cpu(_cpu_note(options), *problems)
 
 

@@ -83,6 +83,8 @@ class EngineOptions(msgspec.Struct, frozen=True, kw_only=True):
     """The longest that one run of a graph (a step, a tile) may take."""
     gpu_memory_bytes: int = 0
     """CUDA arena limit; 0 leaves it to the provider."""
+    cuda_folder: str = ""
+    """Where the CUDA libraries are sought first."""
     cudnn_search: Literal["HEURISTIC", "EXHAUSTIVE", "DEFAULT"] = "HEURISTIC"
     fault: str = ""
     """For tests: what goes wrong (faults.py)."""
