@@ -14,8 +14,10 @@ if [ -z "$root" ]; then
     | while read -r library; do mkdir -p "$root$(dirname "$library")" && cp -L "$library" "$root$library"; done
   mkdir -p "$root/lib64" && cp -L /lib64/ld-linux-x86-64.so.2 "$root/lib64/"
   for device in null urandom; do mknod "$root/dev/$device" c 1 "$([ $device = null ] && echo 3 || echo 9)"; done
-  mount -t proc proc "$root/proc"
+else
+  trap 'umount "$root/proc"; rm -rf "$root/gfedge"' EXIT
 fi
+mount -t proc proc "$root/proc"
 cp -r "$binary" "$root/gfedge"
 command=/gfedge
 [ ! -d "$root/gfedge" ] || command=/gfedge/gfedge
