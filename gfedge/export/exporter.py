@@ -16,7 +16,7 @@ from gfedge import __version__, errors
 from gfedge.db import Database, new_id
 from gfedge.export import store
 from gfedge.export.folder import Folder, date_of, day_of, name_of
-from gfedge.export.tables import TABLES, Table
+from gfedge.export.tables import NAMES, TABLES, Table
 from gfedge.export.types import Contents, Export, ExportRequest, File, TableEntry
 
 log = logging.getLogger(__name__)
@@ -195,11 +195,15 @@ class Exporter:
 
 
 def _check(wanted: ExportRequest) -> None:
+    if unknown := sorted(set(wanted.tables) - set(NAMES)):
+        raise errors.Invalid(
+            f"no table is called {unknown[0]!r}; there are {', '.join(NAMES)}", field="tables"
+        )
     try:
         day_of(wanted.since or "1970-01-01")
     except ValueError:
         raise errors.Invalid(
-            f"{wanted.since!r} is no date: write it as 2026-11-23", field="$.since"
+            f"{wanted.since!r} is no date: write it as 2026-11-23", field="since"
         ) from None
 
 

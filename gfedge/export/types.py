@@ -7,9 +7,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from gfedge.export.tables import NAMES
-
-TableName = Annotated[str, Meta(pattern=f"^({'|'.join(NAMES)})$(?!\n)")]
+TableName = Annotated[str, Meta(max_length=40, examples=["runs"])]
 
 
 class File(msgspec.Struct, kw_only=True, frozen=True):
