@@ -32,7 +32,13 @@ SECONDS = 120.0
 
 
 def runnable(page: Path) -> list[Block]:
-    return [block for block in blocks(page) if reason(block) is None]
+    """The blocks of a page that are run, and what those print."""
+    found, runs = [], True
+    for block in blocks(page):
+        runs = reason(block) is None and (runs or block.language != "text")
+        if runs:
+            found.append(block)
+    return found
 
 
 def reason(block: Block) -> str | None:
