@@ -109,7 +109,7 @@ async def test_every_node_of_a_trace_opens(tab: Tab) -> None:
     await artifact.evaluate("(image) => image.decode()")
     assert await artifact.evaluate("(image) => image.naturalWidth") == 32
     await page.get_by_role("link", name="its job").click()
-    await expect(page.get_by_role("heading", name="silver ring")).to_be_visible()
+    await expect(page.get_by_role("heading", name="silver ring", exact=True)).to_be_visible()
 
 
 async def test_any_picture_that_is_dropped_says_where_it_came_from(tab: Tab) -> None:

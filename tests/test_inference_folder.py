@@ -316,7 +316,8 @@ def test_the_vocabulary_is_loaded_from_the_bytes_that_were_verified(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = read_folder(builders.make_sprite_folder(tmp_path))
-    expected = words.Vocabulary.load(folder.path / "vocab.json")
+    data = (folder.path / "vocab.json").read_bytes()
+    expected = words.Vocabulary.loads(data, folder.vocabulary["documented"])
 
     def again(path: Path) -> words.Vocabulary:
         raise AssertionError("vocab.json was read a second time")

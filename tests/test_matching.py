@@ -98,7 +98,7 @@ def cursor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cursor]:
     db = Database(Path(tmp_path_factory.mktemp("matching")) / "x.duckdb")
     db.open(migrate.migrate)
     assert db._connection is not None
-    yield db._connection.cursor()
+    yield db._connection.another()
     db.close()
 
 

@@ -43,7 +43,7 @@ DEFAULT_SERVER = "http://127.0.0.1:8000"
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit code."""
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="replace")
+        sys.stdout.reconfigure(errors="replace", line_buffering=True)
     args = parser().parse_args(argv)
     try:
         return _run(args)

@@ -11,7 +11,7 @@ from aiohttp import hdrs, web
 from gfedge import auth, errors, keys
 from gfedge.export.folder import CONTENTS
 from gfedge.export.start import Exports, opened
-from gfedge.export.types import Archive, Export, ExportRequest
+from gfedge.export.types import Archive, Contents, Export, ExportRequest
 from gfedge.wire import Route
 
 EXPORTS = web.AppKey("exports", Exports)
@@ -47,7 +47,8 @@ def routes() -> list[Route]:
             also=(206, 304),
             fails={404: ("export_file_not_found",)},
             summary="A file of the archive; `archive.json` names all of them",
-            produces=(PARQUET, "application/json"),
+            reply=Contents,
+            produces=(PARQUET,),
             scope="admin",
         ),
     ]

@@ -379,6 +379,15 @@ export interface Compared {
   values: Array<number | "-Infinity" | "Infinity" | "NaN" | string | null>;
   differs: boolean;
 }
+/** `archive.json`, written last: all that is whole in the folder. */
+export interface Contents {
+  format?: 1;
+  gfedge: string;
+  made_at: number;
+  rows: Record<string, number>;
+  tables: Record<string, TableEntry>;
+  files: Record<string, File>;
+}
 /** Where a part goes, and what must come with it. */
 export interface Credential {
   url: string;
@@ -660,6 +669,17 @@ export interface Fault {
   kind: "artifact" | "asset" | "file" | "model_version" | "table";
   id: string;
   text: string;
+}
+/** One Parquet file of the archive. */
+export interface File {
+  table: string;
+  date: string | null;
+  rows: number;
+  bytes: number;
+  sha256: string;
+  version: number;
+  state: string;
+  written_at: number;
 }
 /** A file, or a folder, which has no size. */
 export interface FileInfo {
@@ -2937,7 +2957,7 @@ export interface Routes {
   /** Write what changed since the last export to the archive, as Parquet; goes on after the answer. */
   "POST /admin/exports": { params: {  }; body: ExportRequest; reply: Export };
   /** A file of the archive; `archive.json` names all of them. */
-  "GET /admin/exports/{path}": { params: { path: string }; body: undefined; reply: null };
+  "GET /admin/exports/{path}": { params: { path: string }; body: undefined; reply: Contents };
   /** What a thing came from and what came of it: `model_version/sprite@1?direction=down&kinds=asset`. */
   "GET /ml-platform/lineage/{kind}/{id}": { params: { direction?: "both" | "down" | "up", depth?: number, kinds?: string, limit?: number, cursor?: string, format?: "graph" | "openlineage" | "prov", kind: string, id: string }; body: undefined; reply: Lineage | Record<string, any> | Array<any> };
   /** All metrics, for Prometheus: as text or OpenMetrics by Accept, gzip. */
