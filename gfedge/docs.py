@@ -163,7 +163,7 @@ class Reference:
     def _parameter(self, one: Schema) -> list[str]:
         schema = one["schema"]
         name = f"<code>{_text(one['name'])}</code>{' *' if one.get('required') else ''}"
-        about = one.get("description") or _about(schema)
+        about = one.get("description") or described(schema)
         return [name, _text(one["in"]), self._kind(schema), _marked(about)]
 
     def _body(self, method: str, path: str, operation: Schema) -> str:
@@ -213,7 +213,7 @@ class Reference:
 
     def _shapes(self) -> str:
         parts = [
-            f'<h3 id="shape-{_text(name)}">{_text(name)}</h3>{_prose(_about(schema))}{self._fields(schema)}'
+            f'<h3 id="shape-{_text(name)}">{_text(name)}</h3>{_prose(described(schema))}{self._fields(schema)}'
             for name, schema in sorted(self._schemas.items())
         ]
         return f'<section><h2 id="shapes">Shapes</h2>{"".join(parts)}</section>'
@@ -224,7 +224,7 @@ class Reference:
             [
                 f"<code>{_text(name)}</code>{' *' if name in required else ''}",
                 self._kind(one),
-                _marked(_about(one)),
+                _marked(described(one)),
             ]
             for name, one in schema.get("properties", {}).items()
         ]
@@ -249,22 +249,23 @@ class Reference:
             return f"list of {self._kind(schema.get('items') or {})}"
         if kind == "object" and isinstance(values := schema.get("additionalProperties"), dict):
             return f"map to {self._kind(values)}"
-        return _text(kind) + _bounds(schema)
+        return _text(kind) + bounds(schema)
 
 
-def _bounds(schema: Schema) -> str:
+def bounds(schema: Schema) -> str:
+    """How small and how large a number may be, or how long a text."""
     low = schema.get("minimum", schema.get("minLength"))
     high = schema.get("maximum", schema.get("maxLength"))
     if high is not None and high > MOST_EXACT:  # no bound that anybody meets
         high = None
     if low is not None and high is not None:
-        return f", {_text(low)} to {_text(high)}"
+        return f", {low} to {high}"
     if low is not None:
-        return f", at least {_text(low)}"
-    return f", at most {_text(high)}" if high is not None else ""
+        return f", at least {low}"
+    return f", at most {high}" if high is not None else ""
 
 
-def _about(schema: Schema) -> str:
+def described(schema: Schema) -> str:
     """A description, also where it stands in one of the choices; with the default."""
     choices = [schema, *schema.get("anyOf", ())]
     about = next((one["description"] for one in choices if "description" in one), "")

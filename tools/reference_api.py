@@ -12,6 +12,7 @@ from typing import Any
 
 from client_types import titled
 from gfedge import openapi
+from gfedge.docs import bounds, described
 from gfedge.wire import JSON, PREFIXES
 
 Schema = dict[str, Any]
@@ -38,7 +39,6 @@ SHARED = (
 )
 HERE = "/api/v1"
 PROBLEM = "Problem"
-MOST_EXACT = 1 << 53
 
 
 class Interface:
@@ -130,7 +130,7 @@ class Interface:
                 f"`{one['name']}`{'*' if one.get('required') else ''}",
                 "" if one["in"] == "query" else one["in"],
                 self._kind(area, one["schema"]),
-                one.get("description") or _about(one["schema"]),
+                one.get("description") or described(one["schema"]),
             )
             for one in parameters
             if one["in"] != "path"
@@ -180,11 +180,11 @@ class Interface:
             (
                 f"`{field}`{'*' if field in required else ''}",
                 self._kind(area, one),
-                _about(one),
+                described(one),
             )
             for field, one in schema.get("properties", {}).items()
         ]
-        about = _about(schema)
+        about = described(schema)
         return "\n".join(
             part
             for part in (
@@ -211,7 +211,7 @@ class Interface:
             return f"list of {self._kind(area, schema.get('items') or {})}"
         if kind == "object" and isinstance(values := schema.get("additionalProperties"), dict):
             return f"map to {self._kind(area, values)}"
-        return {"null": "nothing"}.get(kind, kind) + _bounds(schema)
+        return {"null": "nothing"}.get(kind, kind) + bounds(schema)
 
 
 def _references(value: object) -> Iterator[str]:
@@ -255,27 +255,6 @@ def _scope(operation: Schema) -> str:
     if "job" in scopes:
         return "The job's own secret."
     return f"Scope `{scopes['token'][0]}`." if "token" in scopes else "Open to everybody."
-
-
-def _bounds(schema: Schema) -> str:
-    low = schema.get("minimum", schema.get("minLength"))
-    high = schema.get("maximum", schema.get("maxLength"))
-    if high is not None and high > MOST_EXACT:  # no bound that anybody meets
-        high = None
-    if low is not None and high is not None:
-        return f", {low} to {high}"
-    if low is not None:
-        return f", at least {low}"
-    return f", at most {high}" if high is not None else ""
-
-
-def _about(schema: Schema) -> str:
-    """A description, also where it stands in one of the choices; with the default."""
-    choices = [schema, *schema.get("anyOf", ())]
-    about = next((one["description"] for one in choices if "description" in one), "")
-    default = schema.get("default")
-    told = f" Default `{json.dumps(default)}`." if default not in (None, "", [], {}) else ""
-    return f"{about}{told}".strip()
 
 
 def _table(heads: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
