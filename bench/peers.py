@@ -31,7 +31,7 @@ from PIL import Image
 from running import Server, free_port, server
 from table import Table, arguments
 
-from superres import bare_rate, pictures, session
+from superres import MODEL, bare_rate, pictures, session
 
 ROOT = Path(__file__).parent.parent
 PYTHON = ROOT / ".venv-peers" / "bin" / "python"
@@ -221,7 +221,7 @@ def packaged(name: str) -> tuple[list[str], list[Path]]:
 
 
 def together(table: Table, images: list[bytes], args: argparse.Namespace) -> None:
-    net = session()
+    net = session(MODEL.read_bytes())
     with contextlib.ExitStack() as opened:
         found = {side.name: opened.enter_context(started(side)) for side in SIDES}
         for side in SIDES:

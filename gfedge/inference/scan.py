@@ -137,25 +137,25 @@ def _fields(data: memoryview, reading: _Reading) -> Iterator[tuple[int, memoryvi
         reading.fields += 1
         if reading.fields > MAX_FIELDS:
             raise ScanError(f"it has more than {MAX_FIELDS:,} fields")
-        tag, at = _varint(data, at)
+        tag, at = varint(data, at)
         wire = tag & 7
         if tag >> 32 or not tag >> 3:
             raise ScanError("it is not an ONNX file: a field has no valid number")
         if wire == 2:
-            length, at = _varint(data, at)
+            length, at = varint(data, at)
             if length > end - at:
                 raise ScanError("it is cut short or not an ONNX file")
             yield tag >> 3, data[at : at + length]
             at += length
         else:
-            at = _step_over(data, at, wire)
+            at = step_over(data, at, wire)
     if at != end:
         raise ScanError("it is cut short or not an ONNX file")
 
 
-def _step_over(data: memoryview, at: int, wire: int) -> int:
+def step_over(data: memoryview, at: int, wire: int) -> int:
     if wire == 0:
-        return _varint(data, at)[1]
+        return varint(data, at)[1]
     if wire == 1:
         return at + 8
     if wire == 5:
@@ -163,7 +163,7 @@ def _step_over(data: memoryview, at: int, wire: int) -> int:
     raise ScanError("it is not an ONNX file: a field has no valid type")
 
 
-def _varint(data: memoryview, at: int) -> tuple[int, int]:
+def varint(data: memoryview, at: int) -> tuple[int, int]:
     """A base-128 number of at most ten bytes, and where it ends."""
     value = 0
     for shift in range(0, 70, 7):

@@ -23,6 +23,7 @@ from gfedge.inference.deadline import Deadline
 from gfedge.inference.device import SILENT, cuda_options, onnxruntime
 from gfedge.inference.faults import Fault
 from gfedge.inference.folder import external_files, graph_bytes
+from gfedge.inference.rewrite import for_cpu
 from gfedge.inference.types import (
     Device,
     EngineError,
@@ -66,6 +67,9 @@ DEVICE_LOST = (
     "an illegal memory access was encountered",
     "gpu has fallen off the bus",
 )
+
+
+ON_CPU = ["CPUExecutionProvider"]
 
 
 def key_of(folder: ModelFolder) -> Key:
@@ -291,9 +295,10 @@ def open_model(folder: ModelFolder, options: EngineOptions, device: Device) -> M
         settings.add_external_initializers_from_files_in_memory(
             external_files(folder), buffers, sizes
         )
-    session = onnxruntime().InferenceSession(
-        graph_bytes(folder, "model.onnx"), settings, providers=providers(options, device)
-    )
+    graph, chosen = graph_bytes(folder, "model.onnx"), providers(options, device)
+    if chosen == ON_CPU:
+        graph = for_cpu(graph)
+    session = onnxruntime().InferenceSession(graph, settings, providers=chosen)
     _check_inputs(folder, session)
     return Model(folder, session, _vocabulary(folder), memory_estimate(folder), buffers)
 
@@ -314,7 +319,7 @@ def session_options() -> Any:
 def providers(options: EngineOptions, device: Device) -> list[Any]:
     if device.provider == "CUDAExecutionProvider":
         return [("CUDAExecutionProvider", cuda_options(options)), "CPUExecutionProvider"]
-    return ["CPUExecutionProvider"]
+    return ON_CPU
 
 
 def _check_inputs(folder: ModelFolder, session: Any) -> None:
