@@ -66,7 +66,6 @@ class _Write(msgspec.Struct, eq=False):
     rows: Sequence[Row]
     function: Callable[[Cursor], Any] | None
     future: asyncio.Future[Any]
-    patience: float = 0.0
     outcome: Any = None
 
     def resolve(self) -> None:
@@ -193,13 +192,9 @@ class Database:
 
         return await asyncio.get_running_loop().run_in_executor(self._aside, run)
 
-    async def insert(self, *rows: Row, patience: float = 0.0) -> None:
-        """Appends rows of structs, all of them or none; returns when they are committed.
-
-        With `patience` they may wait so many seconds for others to share their commit with; a write that has none
-        takes them along at once.
-        """
-        await self._put(rows, None, patience)
+    async def insert(self, *rows: Row) -> None:
+        """Appends rows of structs, all of them or none; returns when they are committed."""
+        await self._put(rows, None)
 
     def defer(self, *rows: Row) -> None:
         """Appends rows later: with many others, or before the next read.
@@ -227,10 +222,7 @@ class Database:
         return result
 
     def _put(
-        self,
-        rows: Sequence[Row],
-        function: Callable[[Cursor], Any] | None,
-        patience: float = 0.0,
+        self, rows: Sequence[Row], function: Callable[[Cursor], Any] | None
     ) -> asyncio.Future[Any]:
         if self._closing:
             raise DatabaseFailed("the server is stopping")
@@ -239,7 +231,7 @@ class Database:
                 "too many writes are waiting: try again", headers={"Retry-After": "1"}
             )
         self._loop = asyncio.get_running_loop()
-        write = _Write(rows, function, self._loop.create_future(), patience)
+        write = _Write(rows, function, self._loop.create_future())
         self._inbox.put(write)
         return write.future
 
@@ -342,12 +334,11 @@ class Database:
         7 instead of 4).
         """
         group, rows, seen = [first], len(first.rows), int(self._company == 1)
-        until = time.monotonic() + first.patience
         while rows < GROUP_ROWS:
             try:
-                write = self._next(group, until)
+                write = self._inbox.get_nowait()
             except queue.Empty:
-                if len(group) == seen or first.patience:
+                if len(group) == seen:
                     break
                 seen = len(group)
                 time.sleep(EXPECTING_SECONDS if seen < self._company else PAUSE_SECONDS)
@@ -358,13 +349,6 @@ class Database:
             rows += len(write.rows) + 1
         self._company = len(group)
         return group, False
-
-    def _next(self, group: list[_Write], until: float) -> _Write | None:
-        """The next write; waits for it only where nobody in the group is in a hurry."""
-        left = until - time.monotonic()
-        if left > 0 and all(write.patience for write in group):
-            return self._inbox.get(timeout=left)
-        return self._inbox.get_nowait()
 
     def _commit(self, group: list[_Write]) -> None:
         began = time.perf_counter()

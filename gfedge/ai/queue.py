@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import os
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Sequence
@@ -41,9 +40,6 @@ REMEMBERED = 1000
 """Ended jobs kept in memory, for the clients that still look at them."""
 PRUNE_SECONDS = 3600.0
 """How often submissions whose jobs have ended are removed."""
-CORES = os.cpu_count() or 1
-COMPANY_SECONDS = 0.15
-"""How long the end of a job waits for the ends of others, to be committed together (measured: 4% of throughput)."""
 CANCEL_SECONDS = 2.0
 """How long who cancels a running job waits to hear that it stopped; a tile on a slow machine may take longer."""
 RECORD_AGAIN_SECONDS = (0.25, 5.0)
@@ -409,11 +405,9 @@ class JobQueue:
     async def _record(self, job: EndedJob) -> None:
         """Inserts until it is done: a full disk or a failing database holds the job up, it does not lose it."""
         pause, longest = RECORD_AGAIN_SECONDS
-        # More jobs than cores wait for each other anyway: their ends may share commits. Fewer are not kept waiting.
-        patience = COMPANY_SECONDS if self._running > CORES else 0.0
         while True:
             try:
-                return await self._db.insert(store.job_row(job), patience=patience)
+                return await self._db.insert(store.job_row(job))
             except (errors.NoSpace, errors.Unavailable) as failure:
                 if self._stopping:
                     raise
