@@ -16,7 +16,7 @@ from pathlib import Path
 
 import msgspec
 from running import free_port, get
-from table import Table, arguments
+from table import Table, arguments, least
 
 from gfedge import migrate
 from gfedge.ai import record, store
@@ -86,7 +86,7 @@ def stopped(process: subprocess.Popen[bytes]) -> None:
 
 def main() -> None:
     parser = arguments(__doc__)
-    parser.add_argument("--jobs", type=int, default=100_000)
+    parser.add_argument("--jobs", type=least(1000), default=100_000)
     args = parser.parse_args()
     table = Table(__file__, args.json)
     with tempfile.TemporaryDirectory() as folder:

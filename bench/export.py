@@ -39,7 +39,11 @@ async def fill(db: Database, args: argparse.Namespace) -> None:
     await db.insert(ExperimentRow(id="e", name="e", kind="user", description="", tags={}, created_at=FIRST))  # fmt: skip
     for first in range(0, args.runs, 100):
         await db.insert(
-            *(row for number in range(first, first + 100) for row in rows_of(number, args))
+            *(
+                row
+                for number in range(first, min(first + 100, args.runs))
+                for row in rows_of(number, args)
+            )
         )
 
 

@@ -17,7 +17,7 @@ from typing import Any
 
 import aiohttp
 from running import Server, free_port, server
-from table import Table, arguments
+from table import Table, arguments, least
 
 from superres import pictures
 
@@ -70,7 +70,7 @@ async def measured(found: Server, admin: str, seconds: float) -> list[Any]:
 
 def main() -> None:
     parser = arguments(__doc__)
-    parser.add_argument("--seconds", type=float, default=10.0)
+    parser.add_argument("--seconds", type=least(2, float), default=10.0)
     args = parser.parse_args()
     table = Table(__file__, args.json)
     os.environ["GFEDGE_MAX_QUEUE"] = "32"

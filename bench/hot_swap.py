@@ -20,7 +20,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
 import builders
 import running
-from table import Table, arguments
+from table import Table, arguments, least
 from test_promotion import nearest
 
 API = "/api/v1/ml-platform/models/superres"
@@ -109,7 +109,7 @@ async def measure(table: Table, found: running.Server, requests: int, clients: i
 
 def main() -> None:
     parser = arguments(__doc__)
-    parser.add_argument("--requests", type=int, default=2000)
+    parser.add_argument("--requests", type=least(8), default=2000)
     parser.add_argument("--clients", type=int, default=8)
     args = parser.parse_args()
     table = Table(__file__, args.json)

@@ -7,7 +7,7 @@ import sys
 
 import aiohttp
 from running import Server, free_port, server, wait_until_ready
-from table import Table, arguments
+from table import Table, arguments, least
 
 BARE = """
 import sys, msgspec, uvloop, asyncio
@@ -52,7 +52,7 @@ async def load(found: Server, requests: int, connections: int = 16) -> float:
 
 def main() -> None:
     parser = arguments(__doc__)
-    parser.add_argument("--requests", type=int, default=10_000)
+    parser.add_argument("--requests", type=least(1000), default=10_000)
     parser.add_argument("--rounds", type=int, default=5)
     args = parser.parse_args()
     port, ratios, table = free_port(), [], Table(__file__, args.json)

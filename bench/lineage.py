@@ -17,7 +17,7 @@ from pathlib import Path
 
 import aiohttp
 from running import Server, free_port, server
-from table import Table, arguments
+from table import Table, arguments, least
 from tracking import Client, Work, report, timed
 
 from gfedge import migrate
@@ -94,9 +94,12 @@ def main() -> None:
     parser.add_argument("--edges", type=int, default=100_000)
     parser.add_argument("--layers", type=int, default=11)
     parser.add_argument("--parents", type=int, default=3, help="of each node")
-    parser.add_argument("--requests", type=int, default=40, help="of each kind")
+    parser.add_argument("--requests", type=least(2), default=40, help="of each kind")
+    args = parser.parse_args()
+    if args.edges < args.layers * args.parents:
+        parser.error("so many layers and parents need more edges")
     with tempfile.TemporaryDirectory() as folder:
-        asyncio.run(measure(parser.parse_args(), Path(folder)))
+        asyncio.run(measure(args, Path(folder)))
 
 
 if __name__ == "__main__":

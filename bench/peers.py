@@ -29,7 +29,7 @@ import numpy as np
 from packaging.requirements import Requirement
 from PIL import Image
 from running import Server, free_port, server
-from table import Table, arguments
+from table import Table, arguments, least
 
 from superres import MODEL, bare_rate, pictures, session
 
@@ -276,12 +276,15 @@ def turns(
 
 def main() -> None:
     parser = arguments(__doc__)
-    parser.add_argument("--images", type=int, default=32, help="of each server in a round")
+    parser.add_argument("--images", type=least(8), default=32, help="of each server in a round")
     parser.add_argument(
-        "--side", type=int, default=64, help="of the pictures; 16: what the servers themselves cost"
+        "--side",
+        type=least(8),
+        default=64,
+        help="of the pictures; 16: what the servers themselves cost",
     )
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--starts", type=int, default=3)
+    parser.add_argument("--starts", type=least(0), default=3)
     parser.add_argument("--clients", type=int, nargs="*", default=CLIENTS)
     args = parser.parse_args()
     if not PYTHON.exists():

@@ -18,7 +18,7 @@ from collections.abc import Callable
 import numpy as np
 from PIL import Image
 from running import Server, free_port, server, wait_until_ready
-from table import Table, arguments
+from table import Table, arguments, least
 
 from gfedge.inference import png
 from superres import http_rate, pictures
@@ -115,7 +115,7 @@ def through_http(table: Table, count: int, rounds: int) -> None:
 
 def main() -> None:
     parser = arguments(__doc__)
-    parser.add_argument("--images", type=int, default=96)
+    parser.add_argument("--images", type=least(8), default=96)
     parser.add_argument("--rounds", type=int, default=3)
     args = parser.parse_args()
     table = Table(__file__, args.json)

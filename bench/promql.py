@@ -278,6 +278,10 @@ def main() -> None:
     if not args.prometheus:
         print("prometheus is not installed here: apt-get install prometheus")
         return
+    if shutil.which(args.prometheus) is None:
+        parser.error(f"argument --prometheus: {args.prometheus} is no program")
+    if not any(args.only in name for name, *_ in queries(0)):
+        parser.error(f"argument --only: no query has {args.only} in its name")
     end_ms = int(time.time() * 1000) // STEP_MS * STEP_MS - 60_000
     series, times, values = data(end_ms)
     with tempfile.TemporaryDirectory() as name:

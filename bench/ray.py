@@ -27,6 +27,7 @@ import numpy as np
 import psutil
 import running
 from PIL import Image
+from table import Table, arguments
 
 HERE = Path(__file__).resolve().parent
 TESTS = HERE.parent / "tests"
@@ -125,7 +126,7 @@ def cluster() -> Iterator[tuple[str, psutil.Process]]:
         process.wait(60)
 
 
-def bytes_of_jobs(address: str, models: Path) -> None:
+def bytes_of_jobs(table: Table, address: str, models: Path) -> None:
     """What goes between the server and the hub for a job, and so between the hub and the actor."""
     counted = {"sent": 0, "received": 0}
     post_, letter_ = messages.Line.post, messages.Line.letter
@@ -147,7 +148,6 @@ def bytes_of_jobs(address: str, models: Path) -> None:
     engine.start()
     sprite = read_folder(max((models / "sprite").iterdir()))
     superres = read_folder(max((models / "superres").iterdir()))
-    print(f"\n{'bytes a job':<24}{'sent':>12}{'received':>12}{'pixels alone':>14}")
     try:
         for model in (sprite, superres):
             engine.load(model).result(120)
@@ -166,39 +166,48 @@ def bytes_of_jobs(address: str, models: Path) -> None:
                     ).result(300)
                     pixels = 4 * side**2 * 17
             sent, received = counted["sent"] / 10, counted["received"] / 10
-            print(f"{kind:<24}{sent:>12,.0f}{received:>12,.0f}{pixels:>14,}")
+            table.add(f"{kind}: sent a job", sent, "bytes")
+            table.add(f"{kind}: received a job, over its pixels", received, "bytes", peer=pixels)
     finally:
         engine.close()
 
 
-def table(kind: str, found: dict[str, list[dict[str, float]]]) -> None:
-    print(f"\n{kind:<22}{'server':>9}{'child':>9}{'actor':>9}{'ray':>9}{'wall':>9}   CPU ms a job")
-    means = {}
-    for engine, rounds in found.items():
-        mean = {key: statistics.median(one[key] for one in rounds) for key in rounds[0]}
-        means[engine] = mean
-        print(f"{engine:<22}" + "".join(f"{mean[key]:>9.2f}" for key in mean))
-    here = means["ray"]["server"] + means["ray"]["child"]
-    print(
-        f"of the control process with its hub: {here:.2f} ms, {here / means['in-process']['server']:.2f} of in-process"
+def rows(table: Table, kind: str, found: dict[str, list[dict[str, float]]]) -> None:
+    """Medians of the rounds, and what is left to the server of a job that a cluster runs."""
+    medians = {
+        engine: {key: statistics.median(one[key] for one in rounds) for key in rounds[0]}
+        for engine, rounds in found.items()
+    }
+    for engine, one in medians.items():
+        for part, spent in one.items():
+            what = "time" if part == "wall" else f"CPU of {part}"
+            table.add(f"{kind}, {engine}: {what} a job", spent, "ms")
+    here, alone = (
+        medians["ray"]["server"] + medians["ray"]["child"],
+        medians["in-process"]["server"],
     )
+    word = f"{kind}: CPU of the server with its hub, over in-process"
+    table.add(word, here, "ms", peer=alone, at_most=0.25)
 
 
 def main() -> None:
-    reader = argparse.ArgumentParser(description=__doc__)
-    reader.add_argument("--jobs", type=int, default=24, help="jobs a round")
-    reader.add_argument("--rounds", type=int, default=3)
-    args = reader.parse_args()
+    parser = arguments(__doc__)
+    parser.add_argument("--jobs", type=int, default=24, help="jobs a round")
+    parser.add_argument("--rounds", type=int, default=3)
+    args = parser.parse_args()
     if problem := ray_problem():
         print(problem)
         return
-    models = HERE.parent / "models"
+    models, table = HERE.parent / "models", Table(__file__, args.json)
     with cluster() as (address, process):
-        rounds_on(address, process, args)
-        bytes_of_jobs(address, models)
+        rounds_on(table, address, process, args)
+        bytes_of_jobs(table, address, models)
+    table.end()
 
 
-def rounds_on(address: str, process: psutil.Process, args: argparse.Namespace) -> None:
+def rounds_on(
+    table: Table, address: str, process: psutil.Process, args: argparse.Namespace
+) -> None:
     with contextlib.ExitStack() as stack:
         data = stack.enter_context(tempfile.TemporaryDirectory())
         servers = {}
@@ -221,10 +230,11 @@ def rounds_on(address: str, process: psutil.Process, args: argparse.Namespace) -
                     one = round_of(servers[engine], parts[engine], kind, jobs, seed)
                     if number:  # the first is for caches
                         found[engine].append(one)
-            table(kind, found)
-        memory = {e: round(s.resident_bytes() / 2**20) for e, s in servers.items()}
+            rows(table, kind, found)
+        for engine, one in servers.items():
+            table.add(f"resident: {engine}", one.resident_bytes() / 2**20, "MiB")
         hub = sum(one.memory_info().rss for one in psutil.Process(servers["ray"].pid).children())
-        print(f"\nresident: {memory} MiB; the hub {hub >> 20} MiB besides")
+        table.add("resident: the hub besides", hub / 2**20, "MiB")
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
-from table import Table, arguments
+from table import Table, arguments, least
 
 from gfedge import migrate
 from gfedge.alerts import rules
@@ -113,7 +113,8 @@ async def run(table: Table, hours: float) -> None:
 
 def main() -> None:
     parser = arguments(__doc__)
-    parser.add_argument("--hours", type=float, default=1.5)
+    text = "how long the history is; a block of samples, which is what lies on disk, is ten minutes"
+    parser.add_argument("--hours", type=least(0.2, float), default=1.5, help=text)
     args = parser.parse_args()
     table = Table(__file__, args.json)
     asyncio.run(run(table, args.hours))

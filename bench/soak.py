@@ -20,7 +20,7 @@ import aiohttp
 import msgspec
 import numpy as np
 from running import Server, free_port, server, wait_until_ready
-from table import Table, arguments
+from table import Table, arguments, least
 
 from superres import pictures
 
@@ -231,11 +231,11 @@ def main() -> None:
     parser = arguments(__doc__)
     parser.add_argument(
         "--minutes",
-        type=float,
+        type=least(0.2, float),
         default=2.0,
         help="60, with --fill 12000, for the figures that count",
     )
-    parser.add_argument("--fill", type=int, default=0, help="small jobs before it begins")
+    parser.add_argument("--fill", type=least(0), default=0, help="small jobs before it begins")
     parser.add_argument(
         "--python", default=sys.executable, help="another interpreter for the server"
     )

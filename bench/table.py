@@ -7,11 +7,12 @@ same run, the ratio of the two, and what it is to hold.
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import statistics
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import msgspec
@@ -88,10 +89,26 @@ def _held(value: float | None, at_least: float | None, at_most: float | None) ->
 
 
 def arguments(doc: str | None) -> argparse.ArgumentParser:
-    """What all scripts have."""
+    """What all scripts have. A number that would leave a row without a figure is refused: a count below 1, a span
+    below 0.1, or less than the script's own `least`."""
     parser = argparse.ArgumentParser(description=doc)
+    parser.register("type", int, least(1))
+    parser.register("type", float, least(0.1, float))
     parser.add_argument("--json", type=Path, metavar="FILE", help="where the table goes as JSON")
     return parser
+
+
+def least(smallest: float, kind: type[int] | type[float] = int) -> Callable[[str], float]:
+    """An argument's type: a number that is not less."""
+
+    def read(text: str) -> float:
+        value = kind(text)
+        if not smallest <= value < math.inf:
+            raise argparse.ArgumentTypeError(f"{text}, where the least is {smallest:g}")
+        return value
+
+    read.__name__ = kind.__name__  # "invalid int value"
+    return read
 
 
 def number(value: float | None, unit: str = "") -> str:

@@ -21,7 +21,7 @@ from pathlib import Path
 import aiohttp
 import msgspec
 from running import Server, free_port, server
-from table import Table, arguments
+from table import Table, arguments, least
 
 from gfedge import migrate
 from gfedge.db import Cursor, Database
@@ -315,10 +315,10 @@ def main() -> None:
     parser = arguments(__doc__)
     parser.add_argument("--full", action="store_true", help="the size that the figures are for")
     parser.add_argument("--runs", type=int, default=10_000)
-    parser.add_argument("--experiments", type=int, default=100)
+    parser.add_argument("--experiments", type=least(6), default=100)
     parser.add_argument("--readers", type=int, default=8)
-    parser.add_argument("--requests", type=int, default=100, help="of each kind")
-    parser.add_argument("--recording", type=float, default=10, help="runs a second")
+    parser.add_argument("--requests", type=least(2), default=100, help="of each kind")
+    parser.add_argument("--recording", type=least(0, float), default=10, help="runs a second")
     parser.add_argument("--batch", type=int, default=5000)
     parser.add_argument("--seconds", type=float, default=1, help="of each kind of logging")
     parser.add_argument("--folder", type=Path, help="keep the filled store here for the next time")

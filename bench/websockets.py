@@ -18,7 +18,7 @@ from collections.abc import AsyncIterator
 
 import aiohttp
 from running import Server, free_port, server, wait_until_ready
-from table import Table, arguments
+from table import Table, arguments, least
 
 ML = "/api/v1/ml-platform"
 METRICS = "/api/v1/monitoring/ws/metrics"
@@ -199,7 +199,7 @@ async def eleven(found: Server, path: str, log: str | None, seconds: int) -> tup
 def main() -> None:
     parser = arguments(__doc__)
     parser.add_argument("--clients", type=int, default=500)
-    parser.add_argument("--seconds", type=int, default=10)
+    parser.add_argument("--seconds", type=least(2), default=10)
     args = parser.parse_args()
     table = Table(__file__, args.json)
     os.environ |= {

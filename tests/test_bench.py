@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 import subprocess
 import sys
@@ -54,3 +55,39 @@ table.end()
     assert second == {"name": "jobs", "ours": 1234567}
     assert ("held" if held else "MISSED") in done.stdout
     assert "1,234,567" in done.stdout
+
+
+def test_every_script_takes_its_arguments_and_its_table_from_one_place() -> None:
+    for name in SCRIPTS:
+        text = (BENCH / f"{name}.py").read_text()
+        assert "parser = arguments(__doc__)" in text, name
+        assert "Table(__file__, args.json)" in text, name
+        assert "table.end()" in text, name
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("--hours 0.05", "argument --hours: 0.05, where the least is 0.2"),
+        ("--hours inf", "argument --hours: inf, where the least is 0.2"),
+        ("--hours nan", "argument --hours: nan, where the least is 0.2"),
+        ("--hours soon", "argument --hours: invalid float value: 'soon'"),
+        ("--rounds 0", "argument --rounds: 0, where the least is 1"),
+        ("--rounds -1", "argument --rounds: -1, where the least is 1"),
+        ("--rounds 1.5", "argument --rounds: invalid int value: '1.5'"),
+        ("--seconds 0", "argument --seconds: 0, where the least is 0.1"),
+    ],
+)
+def test_numbers_that_would_leave_a_row_without_a_figure_are_refused(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], line: str, said: str
+) -> None:
+    monkeypatch.syspath_prepend(str(BENCH))
+    table = importlib.import_module("table")
+    parser = table.arguments("A measurement.")
+    parser.add_argument("--hours", type=table.least(0.2, float), default=1.5)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seconds", type=float, default=2)
+    assert parser.parse_args(["--rounds", "1", "--seconds", "0.1"]).rounds == 1
+    with pytest.raises(SystemExit):
+        parser.parse_args(line.split())
+    assert said in capsys.readouterr().err
