@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import http.server
 import json
@@ -14,6 +15,7 @@ import threading
 import tomllib
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -142,6 +144,29 @@ def test_every_command_has_help(command: str, capsys: pytest.CaptureFixture[str]
         main([command, "--help"])
     assert ended.value.code == 0
     assert f"usage: gfedge {command}" in capsys.readouterr().out
+
+
+def lists_of_commands(command: argparse.ArgumentParser) -> Iterator[Any]:
+    """The lists below a command: what each says of its commands, and their parsers."""
+    for action in command._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            yield action
+            for each in action.choices.values():
+                yield from lists_of_commands(each)
+
+
+def test_the_help_of_a_command_begins_with_what_the_list_says_of_it() -> None:
+    """To the letter, but for the first: TLS stays TLS, and Parquet Parquet."""
+    said = [
+        (choice.dest, choice.help, found.choices[choice.dest].description)
+        for found in lists_of_commands(parser())
+        for choice in found._choices_actions
+    ]
+    assert ("tls", "serve over TLS", "Serve over TLS.") in said
+    assert len(said) > 40
+    for name, text, description in said:
+        assert description.startswith(text[0].upper() + text[1:]), name
+        assert description.endswith("."), name
 
 
 def test_help_of_serve_lists_the_variables(capsys: pytest.CaptureFixture[str]) -> None:

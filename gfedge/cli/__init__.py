@@ -35,6 +35,7 @@ from gfedge.cli.generate_parser import (
 )
 from gfedge.cli.import_parser import IMPORT_EXAMPLES, add_import
 from gfedge.cli.machine_parser import add_machine
+from gfedge.cli.sentences import sentence
 from gfedge.cli.train_parser import DATASET_EXAMPLES, TRAIN_EXAMPLES, add_dataset, add_train
 
 DEFAULT_SERVER = "http://127.0.0.1:8000"
@@ -283,7 +284,7 @@ def _add_models(commands: Any) -> None:
     group = commands.add_parser(
         "models",
         help=text,
-        description=text.capitalize() + ". Talks to a running server.",
+        description=sentence(text) + " Talks to a running server.",
         epilog=MODELS_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -296,7 +297,7 @@ def _add_models(commands: Any) -> None:
         ("rollback", "NAME", "put the version that was in prod before there again"),
         ("history", "NAME", "what was changed, by whom and why"),
     ):
-        action = actions.add_parser(name, help=help_text, description=help_text.capitalize() + ".")
+        action = actions.add_parser(name, help=help_text, description=sentence(help_text))
         if model:
             action.add_argument("model", metavar=model)
         if name == "register":
@@ -319,18 +320,18 @@ def _add_models(commands: Any) -> None:
 def _add_backups(commands: Any) -> None:
     """Backups and what goes with them: of a running server, else of the data folder itself."""
     text = "back up the database and every file that it names, also while serving"
-    command = commands.add_parser("backup", help=text, description=text.capitalize() + ".")
+    command = commands.add_parser("backup", help=text, description=sentence(text))
     command.add_argument("folder", metavar="DIR", help="a folder that is not there yet")
     _add_data(command)
     _add_server(command)
     text = "restore a backup into a new data folder"
-    restore = commands.add_parser("restore", help=text, description=text.capitalize() + ".")
+    restore = commands.add_parser("restore", help=text, description=sentence(text))
     restore.add_argument("backup", metavar="BACKUP", help="the folder that `gfedge backup` made")
     restore.add_argument(
         "--data", metavar="DIR", required=True, help="a folder that is new or empty"
     )
     text = "read all that is stored, or a backup, and hold it against its digests"
-    verify = commands.add_parser("verify", help=text, description=text.capitalize() + ".")
+    verify = commands.add_parser("verify", help=text, description=sentence(text))
     verify.add_argument("backup", metavar="BACKUP", nargs="?", help="a backup instead")
     _add_data(verify)
     _add_server(verify)
@@ -358,13 +359,13 @@ def _add_access(commands: Any) -> None:
 
 
 def _actions(commands: Any, name: str, text: str) -> Any:
-    command = commands.add_parser(name, help=text, description=text.capitalize() + ".")
+    command = commands.add_parser(name, help=text, description=sentence(text))
     return command.add_subparsers(dest="action", metavar="ACTION", required=True, title="actions")
 
 
 def _action(actions: Any, name: str, text: str) -> argparse.ArgumentParser:
     action: argparse.ArgumentParser = actions.add_parser(
-        name, help=text, description=text.capitalize() + "."
+        name, help=text, description=sentence(text)
     )
     _add_data(action)
     found, text = os.environ.get("GFEDGE_SERVER"), "a server (default: that of the data folder)"
@@ -377,7 +378,7 @@ def _action(actions: Any, name: str, text: str) -> argparse.ArgumentParser:
 def _add_tls(commands: Any) -> None:
     actions = _actions(commands, "tls", "serve over TLS")
     text = "make a certificate for this machine's names and addresses (needs openssl)"
-    init = actions.add_parser("init", help=text, description=text.capitalize() + ".")
+    init = actions.add_parser("init", help=text, description=sentence(text))
     text = "where gfedge.crt and gfedge.key go (default: here)"
     init.add_argument("folder", metavar="DIR", nargs="?", default=".", help=text)
     text = "one more name or address of this machine (may be repeated)"
@@ -399,13 +400,13 @@ def _add_gc(commands: Any) -> None:
 def _add_rules(commands: Any) -> None:
     actions = _actions(commands, "rules", "alerting and recording rules, in Prometheus' format")
     text = "check rule files, and say where they are wrong"
-    check = actions.add_parser("check", help=text, description=text.capitalize() + ".")
+    check = actions.add_parser("check", help=text, description=sentence(text))
     check.add_argument("files", metavar="FILE", nargs="+", help="a rule file")
 
 
 def _add_doctor(commands: Any) -> None:
     text = "what works on this machine, and how to mend what does not"
-    doctor = commands.add_parser("doctor", help=text, description=text.capitalize() + ".")
+    doctor = commands.add_parser("doctor", help=text, description=sentence(text))
     _add_settings(doctor)
     _add_server(doctor)
     doctor.add_argument("--json", action="store_true", help="print the findings as JSON")
@@ -416,7 +417,7 @@ def _client(commands: Any, name: str, text: str, examples: str) -> argparse.Argu
     command: argparse.ArgumentParser = commands.add_parser(
         name,
         help=text,
-        description=text.capitalize() + ". Talks to a running server.",
+        description=sentence(text) + " Talks to a running server.",
         epilog=examples,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

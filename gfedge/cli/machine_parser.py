@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from gfedge.cli.sentences import sentence
+
 
 def add_machine(commands: Any) -> list[argparse.ArgumentParser]:
     """Adds them; gives those that take the flags of a server."""
@@ -12,17 +14,17 @@ def add_machine(commands: Any) -> list[argparse.ArgumentParser]:
     settings: argparse.ArgumentParser = commands.add_parser(
         "settings",
         help=text,
-        description=f"{text.capitalize()}, as a gfedge.toml to begin with.",
+        description=sentence(f"{text}, as a gfedge.toml to begin with"),
     )
     settings.add_argument("--json", action="store_true", help="print them as JSON")
     text = "start a server, make, enlarge and trace a picture with it, and stop it"
-    selftest = commands.add_parser("selftest", help=text, description=f"{text.capitalize()}.")
+    selftest = commands.add_parser("selftest", help=text, description=sentence(text))
     text = "run models in a process of their own"
     selftest.add_argument("--isolate-inference", action="store_true", help=text)
     text = "whether the server of this data folder serves; exit code 0 or 1"
-    health = commands.add_parser("health", help=text, description=f"{text.capitalize()}.")
+    health = commands.add_parser("health", help=text, description=sentence(text))
     text = "have the server of this data folder read its settings again"
-    reload = commands.add_parser("reload", help=text, description=f"{text.capitalize()}.")
+    reload = commands.add_parser("reload", help=text, description=sentence(text))
     _add_service(commands)
     return [settings, selftest, health, reload]
 
@@ -32,7 +34,9 @@ def _add_service(commands: Any) -> None:
     service = commands.add_parser(
         "install-service",
         help=text,
-        description=f"{text.capitalize()}: writes the units, a user, /etc/gfedge/gfedge.toml and the folders.",
+        description=sentence(
+            f"{text}: writes the units, a user, /etc/gfedge/gfedge.toml and the folders"
+        ),
     )
     service.add_argument("--dry-run", action="store_true", help="only print the units")
     text = "the program that the service starts (default: this one)"

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from gfedge.cli.sentences import sentence
+
 TRAIN_EXAMPLES = """\
 examples:
   gfedge train entry-points                          what can be trained (training.toml declares more)
@@ -19,13 +21,12 @@ examples:
 
 def add_train(train: argparse.ArgumentParser) -> None:
     actions = train.add_subparsers(dest="action", metavar="ACTION", title="actions")
-    text = "what can be trained, and with which parameters"
-    actions.add_parser("entry-points", help=text, description=text.capitalize() + ".")
-    listing = actions.add_parser("list", help="training jobs, newest first (the default)")
+    _action(actions, "entry-points", "what can be trained, and with which parameters")
+    listing = _action(actions, "list", "training jobs, newest first (the default)")
     for command in (train, listing):
         command.set_defaults(state="")
     listing.add_argument("--state", default="", help="active, running, failed, ...")
-    start = actions.add_parser("start", help="start a training job")
+    start = _action(actions, "start", "start a training job")
     start.add_argument("entry_point", metavar="NAME", help="one of `gfedge train entry-points`")
     start.add_argument(
         "-p", dest="param", metavar="NAME=VALUE", action="append", default=[], help="a parameter"
@@ -39,12 +40,19 @@ def add_train(train: argparse.ArgumentParser) -> None:
         start.add_argument(f"--{name}", metavar="NAME", help=text)
     start.add_argument("--follow", action="store_true", help="show its log until it ends")
     _add_sprites(actions)
-    log = actions.add_parser("log", help="what a training job wrote")
+    log = _action(actions, "log", "what a training job wrote")
     log.add_argument("job", metavar="JOB")
     log.add_argument("-f", "--follow", action="store_true", help="go on until it ends")
-    cancel = actions.add_parser("cancel", help="stop a training job")
+    cancel = _action(actions, "cancel", "stop a training job")
     cancel.add_argument("job", metavar="JOB")
     _take_server(actions)
+
+
+def _action(actions: Any, name: str, text: str) -> argparse.ArgumentParser:
+    action: argparse.ArgumentParser = actions.add_parser(
+        name, help=text, description=sentence(text)
+    )
+    return action
 
 
 def _take_server(actions: Any) -> None:
@@ -55,8 +63,7 @@ def _take_server(actions: Any) -> None:
 
 
 def _add_sprites(actions: Any) -> None:
-    text = "train the sprite generator on your own pictures"
-    sprites = actions.add_parser("sprites", help=text, description=text.capitalize() + ".")
+    sprites = _action(actions, "sprites", "train the sprite generator on your own pictures")
     given = sprites.add_argument
     given(
         "--data",
@@ -95,7 +102,7 @@ The set goes to datasets/ in the data folder, where `gfedge train sprites` finds
 def add_dataset(dataset: argparse.ArgumentParser) -> None:
     actions = dataset.add_subparsers(dest="action", metavar="ACTION", required=True)
     text = "folders of PNGs to a training set of sprites"
-    build = actions.add_parser("build", help=text, description=text.capitalize() + ".")
+    build = actions.add_parser("build", help=text, description=sentence(text))
     build.add_argument("source", metavar="FOLDER|RECIPE.toml", help="PNGs, or a list of folders")
     for name, metavar, said in (
         ("licence", "SPDX", "of the pictures: CC0-1.0, MIT, LicenseRef-ours"),
