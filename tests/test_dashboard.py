@@ -12,9 +12,9 @@ import builders
 import pytest
 import pytest_asyncio
 from browser import Tab, expect
-from conftest import Process, connected, make_models
+from conftest import PATIENCE, Process, connected, make_models
 from PIL import Image
-from playwright.async_api import Browser, Download, Page
+from playwright.async_api import Browser, Download, Page, Route
 from test_access import Lan, start_lan
 from test_registration import tar_of, upload
 from test_training import declare
@@ -83,6 +83,29 @@ async def test_a_dropped_picture_is_enlarged_and_leads_to_the_digest_of_its_mode
     assert await tab.serious() == []
     await chosen.get_by_role("link", name="Open").click()
     await expect(page.get_by_role("heading", name="superres@1", exact=True)).to_be_visible()
+
+
+async def test_a_picture_that_is_made_while_the_gallery_is_read_is_in_it(tab: Tab) -> None:
+    read, heard = asyncio.Event(), asyncio.Event()
+
+    async def late(route: Route) -> None:
+        answer = await route.fetch()
+        read.set()
+        await heard.wait()
+        await route.fulfill(response=answer)
+
+    def listen(text: str | bytes) -> None:
+        if '"job.ended"' in str(text):
+            heard.set()
+
+    tab.page.on("websocket", lambda socket: socket.on("framereceived", listen))
+    await tab.page.route("**/ai-jobs?status=succeeded*", late, times=1)
+    page = await tab.open()
+    await expect(page.get_by_text("Connected", exact=True)).to_be_visible()
+    await asyncio.wait_for(read.wait(), PATIENCE)
+    async with connected(tab.server) as api:
+        await api.generate("green ring")
+    await expect(page.get_by_role("button", name="green ring").first).to_be_visible()
 
 
 async def test_every_node_of_a_trace_opens(tab: Tab) -> None:

@@ -2,8 +2,9 @@
 
 import { api, may } from "../parts/api.js";
 import { ago, percent, seconds } from "../parts/format.js";
-import { html, useEffect, useRef, useState } from "../parts/html.js";
-import { active, counts, ended, ends, jobOf, known, titled } from "../parts/jobs.js";
+import { merged, useHistory } from "../parts/history.js";
+import { html } from "../parts/html.js";
+import { active, counts, ended, jobOf, known, titled } from "../parts/jobs.js";
 import { Empty, Failure, Loading } from "../parts/load.js";
 import { tried } from "../parts/notes.js";
 import { Picture, address } from "../parts/picture.js";
@@ -11,40 +12,11 @@ import { ask, to } from "../parts/router.js";
 import { Rows } from "../parts/rows.js";
 import { Job } from "./jobs-one.js";
 
-const PAGE = 100;
 const STATUSES = ["queued", "running", "succeeded", "failed", "cancelled"];
 const KINDS = { generate: "Generate", superres: "Enlarge", sheet: "Sprite sheet" };
 
 export function Page({ parts: [id], query }) {
   return id ? html`<${Job} key=${id} id=${id} />` : html`<${List} query=${query} />`;
-}
-
-/** What is in the database, page after page; what is live lies over it. */
-function useHistory(filter) {
-  const [found, set] = useState({ jobs: [], loading: true, problem: null });
-  const next = useRef("");
-  const busy = useRef(false);
-  const load = async (fresh) => {
-    if (busy.current || (!fresh && next.current === null)) return;
-    busy.current = true;
-    try {
-      const page = await api.get("/ml-platform/ai-jobs", { ...filter, limit: PAGE, cursor: fresh ? "" : next.current });
-      if (!fresh || next.current === "") next.current = page.next ?? null;
-      set((old) => ({ jobs: merged(old.jobs, page.jobs), loading: false, problem: null }));
-    } catch (problem) {
-      set((old) => ({ ...old, loading: false, problem }));
-    }
-    busy.current = false;
-  };
-  const asked = JSON.stringify(filter);
-  useEffect(() => { next.current = ""; set({ jobs: [], loading: true, problem: null }); load(true); }, [asked]);
-  useEffect(() => { if (!found.loading) load(true); }, [ends.value]);
-  return { ...found, more: () => load(false), again: () => load(true) };
-}
-
-function merged(old, fresh) {
-  const named = new Map([...old, ...fresh].map((job) => [job.id, job]));
-  return [...named.values()].sort((a, b) => (a.id < b.id ? 1 : -1));
 }
 
 function fits(job, { status, kind, model }) {

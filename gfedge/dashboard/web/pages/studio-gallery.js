@@ -1,8 +1,8 @@
 /** What was made, newest first: a wall of pictures of any length, and one of them looked at closely. */
 
-import { api } from "../parts/api.js";
-import { html, useEffect, useRef, useState } from "../parts/html.js";
-import { ends, titled } from "../parts/jobs.js";
+import { useHistory } from "../parts/history.js";
+import { html, useState } from "../parts/html.js";
+import { titled } from "../parts/jobs.js";
 import { Empty, Failure, Loading } from "../parts/load.js";
 import { tried } from "../parts/notes.js";
 import { Picture, address } from "../parts/picture.js";
@@ -10,42 +10,10 @@ import { Rows } from "../parts/rows.js";
 import { FORMATS, download } from "../parts/sheet.js";
 import { Viewer } from "./studio-viewer.js";
 
-const PAGE = 100;
 const TILE = 8.8 * parseFloat(getComputedStyle(document.documentElement).fontSize), GAP = 10;
 
-/** Jobs that succeeded, as far as they were scrolled to; new ones come in at the top. */
-function useMade() {
-  const [jobs, set] = useState([]);
-  const [state, tell] = useState({ loading: true, problem: null });
-  const next = useRef("");
-  const busy = useRef(false);
-  const more = async () => {
-    if (busy.current || next.current === null) return;
-    busy.current = true;
-    try {
-      const page = await api.get("/ml-platform/ai-jobs", { status: "succeeded", limit: PAGE, cursor: next.current });
-      next.current = page.next ?? null;
-      set((old) => merged(old, page.jobs));
-      tell({ loading: false, problem: null });
-    } catch (problem) {
-      tell({ loading: false, problem });
-    }
-    busy.current = false;
-  };
-  useEffect(() => {
-    if (state.loading) more();
-    else api.get("/ml-platform/ai-jobs", { status: "succeeded", limit: PAGE }).then((page) => { set((old) => merged(old, page.jobs)); tell({ loading: false, problem: null }); }, () => {});
-  }, [ends.value]);
-  return { jobs, more, ...state };
-}
-
-function merged(old, found) {
-  const named = new Map([...old, ...found].map((job) => [job.id, job]));
-  return [...named.values()].sort((a, b) => (a.id < b.id ? 1 : -1));
-}
-
 export function Gallery({ use }) {
-  const { jobs, more, loading, problem } = useMade();
+  const { jobs, more, again, loading, problem } = useHistory({ status: "succeeded" });
   const [open, show] = useState(null);
   const [marked, mark] = useState(new Set());
   const items = jobs.flatMap((job) => job.outputs.map((output, index) => ({ job, output, index, key: `${job.id}/${index}` })));
@@ -55,7 +23,7 @@ export function Gallery({ use }) {
   return html`<section class="gallery" aria-label="Pictures made">
     <div class="head"><h2>Made</h2><span class="faint">${items.length ? `${items.length}${loading ? "" : " shown"}` : ""}</span>
       ${marked.size > 0 && html`<${Marked} items=${items.filter((item) => marked.has(item.key))} clear=${() => mark(new Set())} />`}</div>
-    ${problem && html`<${Failure} problem=${problem} again=${more} />`}
+    ${problem && html`<${Failure} problem=${problem} again=${again} />`}
     ${loading ? html`<${Loading} />` : !items.length && !problem ? html`<${Empty}>No picture yet. Say what you want on the left: <q>a red dragon</q>.<//>` : null}
     <${Rows} items=${items} size=${TILE + GAP} width=${TILE} gap=${GAP} label="Pictures" more=${more}>
       ${(item) => html`<${Tile} key=${item.key} item=${item} marked=${marked.has(item.key)} open=${() => show(item.key)} toggle=${() => toggle(item.key)} />`}
