@@ -12,6 +12,7 @@ import pytest
 from conftest import Api, Process, Serving, connected, eventually, said
 
 from gfedge.alerts.routes import ALERTS
+from gfedge.monitoring.memory import BLOCK_MS
 from gfedge.monitoring.routes import HISTORY
 
 BASE = "/api/v1/monitoring"
@@ -268,11 +269,15 @@ async def test_results_of_slow_rules_are_written_at_their_time_while_that_is_ope
     api = await started(serving, file)
     history = app_of(api)[HISTORY]
     ruler = app_of(api)[ALERTS].ruler
-    late, (group,) = history.memory.last, ruler.groups
-    await history.tick(late + 1000)
+    (group,) = ruler.groups
+    late = (history.memory.last // BLOCK_MS + 1) * BLOCK_MS  # a block begins, and stays open
+    for at in (late, late + 1000):
+        await history.tick(at)
+        await evaluated(api)
     await ruler.evaluate(group, late)
     assert [rule.health for rule in group.rules] == ["ok", "ok", "ok"]
-    await history.tick(late + 3_600_000)
+    await history.tick(late + BLOCK_MS)
+    await evaluated(api)
     await ruler.evaluate(group, late)
     assert "too late" in group.rules[0].error
     text = (await api.bytes("/metrics")).decode()

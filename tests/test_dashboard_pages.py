@@ -294,9 +294,10 @@ EXPERIMENTS = "/api/v1/ml-platform/experiments"
 RUNS = "/api/v1/ml-platform/runs"
 
 
-async def begun(server: str, count: int = 210) -> str:
-    """An experiment with runs of different params, of which the first two have curves and the first a picture."""
-    async with connected(server) as api:
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def dragon_eyes(server: Process) -> None:
+    """An experiment with 210 runs of different params, of which the first two have curves and the first a picture."""
+    async with connected(server.address) as api:
         headline = {"metric": "loss", "goal": "min"}
         body = {"name": "dragon eyes", "headline": headline}
         experiment = (await api.call("POST", EXPERIMENTS, 201, json=body))["id"]
@@ -316,12 +317,12 @@ async def begun(server: str, count: int = 210) -> str:
                     where, picture = f"{RUNS}/{run}/artifacts/{name}", builders.png_file(16, 16)
                     await api.call("PUT", where, 201, data=picture)
 
-        await asyncio.gather(*(one(index) for index in range(count)))
+        await asyncio.gather(*(one(index) for index in range(210)))
     return str(experiment)
 
 
+@pytest.mark.usefixtures("dragon_eyes")
 async def test_runs_are_filtered_sorted_and_compared(tab: Tab) -> None:
-    await begun(tab.server)
     page = await tab.open("#/experiments")
     await page.get_by_role("link", name="dragon eyes").click()
     runs = page.get_by_role("list", name="Runs").get_by_role("listitem")
@@ -362,6 +363,7 @@ async def test_runs_are_filtered_sorted_and_compared(tab: Tab) -> None:
     assert await tab.serious() == []
 
 
+@pytest.mark.usefixtures("dragon_eyes")
 async def test_params_are_drawn_against_a_metric_and_a_wrong_filter_says_where(tab: Tab) -> None:
     page = await tab.open("#/experiments/dragon%20eyes/chart")
     await expect(
