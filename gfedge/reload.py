@@ -15,7 +15,9 @@ from gfedge import errors, keys, metrics
 from gfedge.access import audit
 from gfedge.access.audit import Act
 from gfedge.access.start import SERVER
-from gfedge.settings import LIVE, NONE, Settings, public, table
+from gfedge.configuration import NONE, public, table
+from gfedge.settings import Settings
+from gfedge.sources import LIVE
 from gfedge.wire import Route
 
 log = logging.getLogger("gfedge")

@@ -1,25 +1,19 @@
-"""Every setting of the server, with its help; gfedge.toml, then `GFEDGE_<NAME>`, then flags give them (`sources`)."""
+"""Every setting of the server, with its help; `configuration` reads them."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple, get_type_hints
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta
 
 from gfedge.outside import own_address
-from gfedge.parsing import SettingsError as SettingsError
-from gfedge.parsing import read
-from gfedge.sources import CONFIG, Given, absolute, file_of, gather
-from gfedge.sources import LIVE as LIVE
+from gfedge.sources import absolute
 
 LOCAL_HOSTS = ("127.0.0.1", "::1", "localhost")
 SECRETS = frozenset({"grafana_api_key", "vast_key"})
 """Never shown."""
-NONE = Given("", "default", "")
 
 
 def default_models() -> Path:
@@ -349,16 +343,6 @@ class Settings(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=
         Literal["text", "json"], Meta(description="Lines to read, or a JSON object a line.")
     ] = "text"
 
-    @classmethod
-    def load(
-        cls,
-        flags: Mapping[str, str] | None = None,
-        environ: Mapping[str, str] = os.environ,
-        config: str | None = None,
-    ) -> Settings:
-        """Settings from defaults, gfedge.toml (`config` names another file), `GFEDGE_*`, flags; raises SettingsError."""
-        return loaded(flags or {}, environ, config)[0]
-
     @property
     def local(self) -> bool:
         """Whether the server listens for this machine alone; then it asks for no token."""
@@ -381,70 +365,3 @@ class Settings(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=
         name = own_address(self.host) if self.host in ("0.0.0.0", "::") else self.host  # noqa: S104
         host = f"[{name}]" if ":" in name else name
         return f"{'https' if self.tls_cert else 'http'}://{host}:{self.port}"
-
-
-def given(
-    flags: Mapping[str, str], environ: Mapping[str, str], config: str | None = None
-) -> dict[str, Given]:
-    """What was given for each setting, and by whom."""
-    names, default = Settings.__struct_fields__, str(Settings().data)
-    data = flags.get("data") or environ.get("GFEDGE_DATA") or default
-    file = file_of(config, environ, Path(data))
-    found = gather(names, flags, environ, file)
-    if not (config or environ.get(CONFIG)) and found.get("data", NONE).source == str(file):
-        raise SettingsError(
-            f"{file}: data cannot be set in the file of the data folder: use --data, or --config with a file elsewhere"
-        )
-    return found
-
-
-def loaded(
-    flags: Mapping[str, str], environ: Mapping[str, str] = os.environ, config: str | None = None
-) -> tuple[Settings, dict[str, str]]:
-    """The settings, and where each one that was given came from; raises SettingsError."""
-    found = given(flags, environ, config)
-    return _read(found), {name: one.source for name, one in found.items()}
-
-
-def _read(given: Mapping[str, Given]) -> Settings:
-    hints = get_type_hints(Settings, include_extras=True)
-    values = {name: read(name, hints[name], one.text, one.origin) for name, one in given.items()}
-    found = Settings(**values)
-    return msgspec.structs.replace(found, data=absolute(found.data), models=absolute(found.models))
-
-
-class Shown(NamedTuple):
-    """A setting as people see it."""
-
-    name: str
-    value: Any
-    source: str
-    help: str
-
-
-def shown(
-    flags: Mapping[str, str], environ: Mapping[str, str] = os.environ, config: str | None = None
-) -> list[Shown]:
-    """Every setting with its value, where that came from, and its help; secrets hidden."""
-    found = given(flags, environ, config)
-    settings = _read(found)
-    return [
-        Shown(name, public(name, getattr(settings, name)), found.get(name, NONE).source, text)
-        for name, _, text in table()
-    ]
-
-
-def public(name: str, value: Any) -> Any:
-    """The value, as it may be shown."""
-    if name in SECRETS and value:
-        return "(hidden)"
-    return str(value) if isinstance(value, Path) else value
-
-
-def table() -> list[tuple[str, str, str]]:
-    """(name, default, help) of every setting, for help texts and the documentation."""
-    defaults, hints = Settings(), get_type_hints(Settings, include_extras=True)
-    return [
-        (name, str(getattr(defaults, name)), str(hints[name].__metadata__[0].description))
-        for name in Settings.__struct_fields__
-    ]

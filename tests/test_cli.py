@@ -20,11 +20,13 @@ from typing import Any
 import pytest
 
 import gfedge
+from gfedge import configuration
 from gfedge.cli import DEFAULT_SERVER, jobs, main, parser, progress, trace
 from gfedge.cli.client import Server
 from gfedge.cli.errors import INTERRUPTED, CommandError
 from gfedge.inference import png
-from gfedge.settings import Settings, SettingsError
+from gfedge.parsing import SettingsError
+from gfedge.settings import Settings
 from gfedge.sources import unknown
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(20)
@@ -695,10 +697,10 @@ def test_a_bad_setting_says_what_it_was_and_where_it_came_from(
 ) -> None:
     variable = f"GFEDGE_{name.upper()}"
     with pytest.raises(SettingsError, match=re.escape(f"{variable}={text}: expected {expected}")):
-        Settings.load({}, {variable: text})
+        configuration.load({}, {variable: text})
     flag = f"--{name.replace('_', '-')} {text}: expected {expected}"
     with pytest.raises(SettingsError, match=re.escape(flag)):
-        Settings.load({name: text}, {variable: "1"})
+        configuration.load({name: text}, {variable: "1"})
 
 
 @pytest.mark.parametrize(
@@ -706,11 +708,11 @@ def test_a_bad_setting_says_what_it_was_and_where_it_came_from(
     [("65536", 1 << 16), ("64K", 1 << 16), ("3m", 3 << 20), ("2 GiB", 2 << 30), ("1MiB", 1 << 20)],
 )
 def test_sizes_take_suffixes(text: str, size: int) -> None:
-    assert Settings.load({}, {"GFEDGE_MAX_BODY": text}).max_body == size
+    assert configuration.load({}, {"GFEDGE_MAX_BODY": text}).max_body == size
 
 
 def test_a_choice_takes_any_case() -> None:
-    found = Settings.load({"device": "CPU"}, {"GFEDGE_LOG_LEVEL": "Warning"})
+    found = configuration.load({"device": "CPU"}, {"GFEDGE_LOG_LEVEL": "Warning"})
     assert (found.log_level, found.device) == ("warning", "cpu")
 
 

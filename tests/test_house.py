@@ -16,7 +16,7 @@ from prometheus_client import Counter, Gauge, Histogram
 from prometheus_client.metrics import MetricWrapperBase
 
 import gfedge
-from gfedge import app, errors, metrics, migrate, settings, wire
+from gfedge import app, configuration, errors, metrics, migrate, wire
 from gfedge.ai.pipelines import PIPELINES
 from gfedge.ai.types import Kind, SuperresBody, SuperresParams
 
@@ -191,13 +191,13 @@ def test_every_error_has_a_status_a_title_and_a_code(kind: type[errors.ApiError]
 # -- settings, metrics, pipelines, migrations ---------------------------------------------------
 
 
-@pytest.mark.parametrize("row", settings.table(), ids=lambda row: row[0])
+@pytest.mark.parametrize("row", configuration.table(), ids=lambda row: row[0])
 def test_every_setting_has_help(row: tuple[str, str, str]) -> None:
     name, _, text = row
     assert len(text) > 10
     assert text.endswith(".")
-    loaded = settings.Settings.load({}, {f"GFEDGE_{name.upper()}": row[1]})
-    expected = settings.Settings.load({}, {})
+    loaded = configuration.load({}, {f"GFEDGE_{name.upper()}": row[1]})
+    expected = configuration.load({}, {})
     assert getattr(loaded, name) == getattr(expected, name)
 
 

@@ -20,9 +20,11 @@ import pytest
 from conftest import Process, connected
 
 import gfedge
-from gfedge import logs, notify, settings
+from gfedge import configuration, logs, notify
 from gfedge.cli import main
-from gfedge.settings import LIVE, SECRETS, Settings, SettingsError
+from gfedge.parsing import SettingsError
+from gfedge.settings import SECRETS, Settings
+from gfedge.sources import LIVE
 
 
 @pytest.fixture(autouse=True)
@@ -45,35 +47,35 @@ def _written(folder: Path, text: str) -> Path:
 def test_flags_win_over_the_environment_and_that_over_the_file(tmp_path: Path) -> None:
     path = _written(tmp_path, 'port = 1\nmax_queue = 2\nmax_body = "3M"\nisolate_inference = true')
     environ = {"GFEDGE_PORT": "4", "GFEDGE_MAX_QUEUE": "5"}
-    found = Settings.load({"port": "6"}, environ, str(path))
+    found = configuration.load({"port": "6"}, environ, str(path))
     assert (found.port, found.max_queue, found.max_body) == (6, 5, 3 << 20)
     assert found.isolate_inference
 
 
 def test_a_file_in_the_data_folder_is_found(tmp_path: Path) -> None:
     _written(tmp_path, "port = 1234")
-    assert Settings.load({"data": str(tmp_path)}, {}).port == 1234
-    assert Settings.load({}, {"GFEDGE_DATA": str(tmp_path)}).port == 1234
+    assert configuration.load({"data": str(tmp_path)}, {}).port == 1234
+    assert configuration.load({}, {"GFEDGE_DATA": str(tmp_path)}).port == 1234
     other = _written(tmp_path / "other", "port = 4321")
     given = {"GFEDGE_DATA": str(tmp_path), "GFEDGE_CONFIG": str(other)}
-    assert Settings.load({}, given).port == 4321
+    assert configuration.load({}, given).port == 4321
 
 
 def test_a_named_file_may_say_where_the_data_is(tmp_path: Path) -> None:
     path = _written(tmp_path, 'data = "here"\nmodels = "/models"\ntls_cert = "tls/gfedge.crt"')
-    found = Settings.load({}, {}, str(path))
+    found = configuration.load({}, {}, str(path))
     assert (found.data, found.models) == (tmp_path / "here", Path("/models"))
     assert found.tls_cert == str(tmp_path / "tls" / "gfedge.crt")
 
 
 def test_lists_and_plain_names(tmp_path: Path) -> None:
     text = 'allowed_host = ["edge.lan", "10.0.0.7"]\ngrafana_url = "http://g:3000"'
-    found = Settings.load({}, {}, str(_written(tmp_path, text)))
+    found = configuration.load({}, {}, str(_written(tmp_path, text)))
     assert found.listed("allowed_host") == ("edge.lan", "10.0.0.7")
     assert found.grafana_url == "http://g:3000"
     environ = {"GRAFANA_URL": "http://h:3000"}
     path = str(tmp_path / "gfedge.toml")
-    assert Settings.load({}, environ, path).grafana_url == "http://h:3000"
+    assert configuration.load({}, environ, path).grafana_url == "http://h:3000"
 
 
 @pytest.mark.parametrize(
@@ -95,7 +97,7 @@ def test_lists_and_plain_names(tmp_path: Path) -> None:
 def test_what_is_wrong_with_a_file_is_said(tmp_path: Path, text: str, said: str) -> None:
     _written(tmp_path, text)
     with pytest.raises(SettingsError, match=re.escape(said)):
-        Settings.load({"data": str(tmp_path)}, {})
+        configuration.load({"data": str(tmp_path)}, {})
 
 
 def test_the_file_of_the_data_folder_does_not_lead_elsewhere(
@@ -106,14 +108,14 @@ def test_the_file_of_the_data_folder_does_not_lead_elsewhere(
     folder.mkdir(parents=True)
     _written(folder, 'data = "x"')
     with pytest.raises(SettingsError, match="data cannot be set in the file of the data folder"):
-        Settings.load({}, {})
+        configuration.load({}, {})
 
 
 def test_a_file_that_was_named_must_be_there(tmp_path: Path) -> None:
     missing = str(tmp_path / "no.toml")
     for given in ({"config": missing}, {"environ": {"GFEDGE_CONFIG": missing}}):
         with pytest.raises(SettingsError, match=r"cannot read .*no\.toml: No such file"):
-            Settings.load({}, **{"environ": {}, **given})  # type: ignore[arg-type]
+            configuration.load({}, **{"environ": {}, **given})  # type: ignore[arg-type]
 
 
 def test_serve_refuses_a_bad_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -320,7 +322,7 @@ def test_an_exception_is_one_line_of_json() -> None:
 
 
 def test_every_setting_is_in_the_table() -> None:
-    assert [row[0] for row in settings.table()] == list(Settings.__struct_fields__)
+    assert [row[0] for row in configuration.table()] == list(Settings.__struct_fields__)
 
 
 def test_where_no_home_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -333,5 +335,5 @@ def test_where_no_home_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(Path, "expanduser", nobody)
     with pytest.raises(SettingsError, match="name a folder with --data or GFEDGE_DATA"):
-        Settings.load({}, {})
-    assert Settings.load({"data": "/srv/gfedge"}, {}).data == Path("/srv/gfedge")
+        configuration.load({}, {})
+    assert configuration.load({"data": "/srv/gfedge"}, {}).data == Path("/srv/gfedge")

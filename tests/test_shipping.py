@@ -15,6 +15,7 @@ import yaml
 from conftest import Process
 
 import gfedge
+from gfedge import configuration
 from gfedge.cli import main, service
 from gfedge.monitoring import grafana
 from gfedge.settings import Settings
@@ -35,7 +36,7 @@ def test_the_units_are_written_below_a_root(
     written = (tmp_path / "etc/systemd/system/gfedge.service").read_text()
     assert "ExecStart=/opt/gfedge/bin/gfedge serve\n" in written
     config = tmp_path / "etc/gfedge/gfedge.toml"
-    assert Settings.load({}, {}, str(config)) == Settings.load({}, {})
+    assert configuration.load({}, {}, str(config)) == configuration.load({}, {})
     config.write_text("port = 9000\n")
     assert main(command) == 0
     assert config.read_text() == "port = 9000\n", "a file that somebody changed is left"
@@ -98,7 +99,7 @@ def test_the_image_copies_what_is_there_and_sets_what_is_a_setting() -> None:
                 f"!{name}".startswith(line.rstrip("*")) for line in ignored if line[0] == "!"
             )
     set_here = dict(re.findall(r"\b(GFEDGE_\w+)=(\S+)", text))
-    loaded = Settings.load({}, set_here)
+    loaded = configuration.load({}, set_here)
     assert (loaded.host, str(loaded.data), loaded.log_format) == ("0.0.0.0", "/data", "json")
     assert {name.removeprefix("GFEDGE_").lower() for name in set_here} <= {
         *Settings.__struct_fields__

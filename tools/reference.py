@@ -15,12 +15,13 @@ from prometheus_client import Counter
 from prometheus_client.metrics import MetricWrapperBase
 
 from gfedge import alerts, app, cli, metrics, migrate, openapi
+from gfedge.configuration import table
 from gfedge.db import Database
 from gfedge.export import store
 from gfedge.export.tables import TABLES
 from gfedge.parsing import SIZES, expected
-from gfedge.settings import LIVE, SECRETS, Settings, default_models, table
-from gfedge.sources import WITHOUT_PREFIX
+from gfedge.settings import SECRETS, Settings, default_models
+from gfedge.sources import LIVE, WITHOUT_PREFIX
 from reference_api import MADE, Interface
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"

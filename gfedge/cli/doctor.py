@@ -259,7 +259,8 @@ def ray(settings: Settings) -> Finding:
 def secrets(args: argparse.Namespace) -> Iterator[Finding]:
     """Whether others may read a file with keys in it."""
     from gfedge.cli.serve import flags
-    from gfedge.settings import SECRETS, shown
+    from gfedge.configuration import shown
+    from gfedge.settings import SECRETS
 
     found = {
         one.source

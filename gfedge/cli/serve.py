@@ -58,7 +58,7 @@ def check_ray() -> None:
 
 def loader(args: argparse.Namespace) -> Callable[[], tuple[Settings, dict[str, str]]]:
     """What reads the settings and where they come from, now and when they are reloaded."""
-    from gfedge.settings import loaded
+    from gfedge.configuration import loaded
 
     return partial(loaded, flags(args), config=args.config)
 
@@ -69,7 +69,7 @@ def load(args: argparse.Namespace) -> Settings:
 
 
 def _loaded(args: argparse.Namespace) -> tuple[Settings, dict[str, str]]:
-    from gfedge.settings import SettingsError
+    from gfedge.parsing import SettingsError
 
     try:
         return loader(args)()
@@ -86,7 +86,7 @@ def flags(args: argparse.Namespace) -> dict[str, str]:
 
 def environment_help() -> str:
     """Every setting with its variable, default and meaning."""
-    from gfedge.settings import table
+    from gfedge.configuration import table
 
     lines = [f"  GFEDGE_{name.upper()}={default}\n      {text}" for name, default, text in table()]
     return (

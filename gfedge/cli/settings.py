@@ -13,7 +13,7 @@ from gfedge.cli.errors import UNUSABLE, CommandError
 from gfedge.cli.serve import flags
 
 if TYPE_CHECKING:
-    from gfedge.settings import Shown
+    from gfedge.configuration import Shown
 
 HEAD = """\
 # The settings of gfedge {version}: {file}, then the environment, then flags; the later wins.
@@ -23,7 +23,9 @@ HEAD = """\
 
 def run(args: argparse.Namespace) -> int:
     """Print all of them."""
-    from gfedge.settings import Settings, SettingsError, shown
+    from gfedge.configuration import shown
+    from gfedge.parsing import SettingsError
+    from gfedge.settings import Settings
     from gfedge.sources import unknown
 
     try:
@@ -41,16 +43,17 @@ def run(args: argparse.Namespace) -> int:
 
 def _file(args: argparse.Namespace) -> str:
     """The file that counts, for the first line."""
-    from gfedge.settings import Settings
+    from gfedge.configuration import load
     from gfedge.sources import FILE, file_of
 
-    data = Settings.load(flags(args), config=args.config).data
+    data = load(flags(args), config=args.config).data
     file = file_of(args.config, os.environ, data)
     return str(file) if file else f"{data / FILE} (not there)"
 
 
 def as_json(one: Shown) -> dict[str, Any]:
-    from gfedge.settings import LIVE, SECRETS
+    from gfedge.settings import SECRETS
+    from gfedge.sources import LIVE
 
     return {**one._asdict(), "live": one.name in LIVE, "secret": one.name in SECRETS}
 
@@ -71,7 +74,7 @@ def _assignment(one: Shown) -> str:
 
 
 def _remark(one: Shown) -> str:
-    from gfedge.settings import LIVE
+    from gfedge.sources import LIVE
 
     source = "" if one.source == "default" else f"[{one.source}] "
     return f"{source}{one.help}{' (live)' if one.name in LIVE else ''}"

@@ -17,10 +17,10 @@ from gfedge.compat import prometheus_json as json
 from gfedge.compat.prometheus import route
 from gfedge.compat.prometheus_forms import FARTHEST, Form, invalid
 from gfedge.compat.prometheus_types import RuleNames
+from gfedge.configuration import public
 from gfedge.monitoring.queries import QUERIES, Cancelled
 from gfedge.monitoring.routes import HISTORY
 from gfedge.promql.engine import Engine
-from gfedge.settings import public
 from gfedge.wire import Route
 
 LEVEL = "3.5.0"
