@@ -45,7 +45,6 @@ async def flood(
     found: Server, images: list[bytes], seconds: float
 ) -> tuple[float, Counter[str], list[float]]:
     """Jobs a second that get done while 64 clients do not take no for an answer; answers; times of /health."""
-    until = time.perf_counter() + seconds
     answers: Counter[str] = Counter()
     health: list[float] = []
 
@@ -68,6 +67,7 @@ async def flood(
     connector = aiohttp.TCPConnector(limit=0)
     async with aiohttp.ClientSession(connector=connector) as http:
         before = await succeeded(found, http)
+        until = time.perf_counter() + seconds
         await asyncio.gather(look(http), *(client(number, http) for number in range(64)))
         done = await succeeded(found, http) - before
     return done / seconds, answers, health
