@@ -21,11 +21,12 @@ CUDA ?=
 BINARY := binary$(if $(CUDA),-cuda)
 BUILT := gfedge$(if $(CUDA),-cuda)
 UV_VERSION := 0.13.9
-COMPILE_ALONE := UV_CUSTOM_COMPILE_COMMAND="make lock" $(VENV)-lock/bin/uv pip compile --quiet --universal \
+COMPILE_HERE := UV_CUSTOM_COMPILE_COMMAND="make lock" $(VENV)-lock/bin/uv pip compile --quiet \
 	--generate-hashes --no-emit-index-url --no-emit-find-links --python-version 3.11
+COMPILE_ALONE := $(COMPILE_HERE) --universal
 COMPILE := $(COMPILE_ALONE) pyproject.toml --group build
 
-.PHONY: help run test check format lock bench soak vastai mlflow wandb lightning peers sprites ray dist sbom binary lint reference clean
+.PHONY: help run test check format lock bench soak vastai train mlflow wandb lightning peers sprites ray dist sbom binary lint reference clean
 
 help: ## what can be made
 	@echo 'gfedge: make TARGET [ARGS="..."] [PYTHON=...]'
@@ -66,6 +67,16 @@ vastai: $(VENV)-vastai/.installed ## put the vastai SDK into .venv-vastai, to re
 $(VENV)-vastai/.installed: requirements-vastai.lock | $(VENV)/bin/python
 	@$(BIN)/python -m venv --clear $(VENV)-vastai
 	@$(VENV)-vastai/bin/python -m pip --disable-pip-version-check install --quiet --require-hashes --requirement $<
+	@touch $@
+
+train: $(VENV)-train/.installed ## put torch into .venv-train, which trains sprite generators (the build that pip's index has)
+	@echo 'GFEDGE_TRAIN_PYTHON=$(CURDIR)/$(VENV)-train/bin/python'
+
+$(VENV)-train/.installed: requirements-cpu.lock requirements-train.lock requirements-train.in | $(VENV)/bin/python
+	@$(BIN)/python -m venv --clear $(VENV)-train
+	@$(VENV)-train/bin/python -m pip --disable-pip-version-check install --quiet --progress-bar off --require-hashes \
+	  --requirement requirements-cpu.lock --requirement requirements-train.lock
+	@$(VENV)-train/bin/python -m pip --disable-pip-version-check install --quiet --progress-bar off --requirement requirements-train.in
 	@touch $@
 
 mlflow: $(VENV)-mlflow/.installed ## put MLflow into .venv-mlflow, whose client and server the tests ask (960 MB)
@@ -156,11 +167,13 @@ lock: ## write the lock files anew (needs the network)
 	$(COMPILE_ALONE) --override $(VENV)-lock/no-torch.txt --constraint requirements-mlflow.lock requirements-lightning.in \
 	  --output-file requirements-lightning.lock
 	$(COMPILE_ALONE) --upgrade requirements-sprites.in --constraint requirements.lock --output-file requirements-sprites.lock
+	$(COMPILE_HERE) --python-platform windows --upgrade requirements-train.in --no-emit-package torch --constraint requirements-cpu.lock \
+	  --output-file requirements-train.lock
 	$(COMPILE_ALONE) --upgrade requirements-peers.in --constraint requirements-cpu.lock --output-file requirements-peers.lock
 	$(COMPILE_ALONE) --upgrade requirements-ray.in --constraint requirements.lock --output-file requirements-ray.lock
 
 clean: ## remove .venv, caches and build folders (never your data)
-	rm -rf $(VENV) $(VENV)-lock $(VENV)-lint $(VENV)-vastai $(VENV)-mlflow $(VENV)-wandb $(VENV)-peers $(VENV)-sprites $(VENV)-binary $(VENV)-binary-cuda build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf $(VENV) $(VENV)-lock $(VENV)-lint $(VENV)-vastai $(VENV)-mlflow $(VENV)-wandb $(VENV)-peers $(VENV)-sprites $(VENV)-train $(VENV)-binary $(VENV)-binary-cuda build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/bin/python:

@@ -167,6 +167,20 @@ def test_the_lock_for_the_cpu_differs_in_onnxruntime_alone() -> None:
     assert {pin.partition("==")[0] for pin in pins[0] ^ pins[1]} == {"onnxruntime-gpu"}
 
 
+def test_the_lock_for_training_fits_the_server_and_leaves_the_build_of_torch_open() -> None:
+    """What both have is of one version; torch is pinned beside it, and nothing of one of its builds comes along."""
+    server, train = (
+        dict(re.findall(r"(?m)^([a-z0-9-]+)==(\S+)", (ROOT / name).read_text()))
+        for name in ("requirements-cpu.lock", "requirements-train.lock")
+    )
+    assert {name: version for name, version in train.items() if name in server} == {
+        name: server[name] for name in train.keys() & server.keys()
+    }
+    assert "sympy" in train
+    assert not [name for name in train if re.match("torch|nvidia|cuda|triton", name)]
+    assert re.search(r"(?m)^torch==\d+\.\d+\.\d+$", (ROOT / "requirements-train.in").read_text())
+
+
 def test_compose_wires_what_is_there() -> None:
     found = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
     for name, one in found["services"].items():
