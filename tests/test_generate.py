@@ -341,6 +341,7 @@ BASE64 = as_base64(builders.sprite())
         ),
         ({"sampler": "ddim"}, "invalid", "sampler"),
         ({"outline": {"width": 9}}, "invalid", "outline.width"),
+        ({"negative_prompt": "red", "guidance_scale": 1}, "invalid", "negative_prompt"),
         ({"init_image": BASE64, "strength": 0}, "invalid", "strength"),
     ],
 )
@@ -349,6 +350,24 @@ async def test_what_does_not_go_together_is_refused_with_its_field(
 ) -> None:
     problem = await client.refused("POST", GENERATE, 422, code, json={"prompt": "x", **body})
     assert problem["field"] == field, problem
+
+
+async def test_a_net_that_was_taught_its_guidance_takes_none_on_top(
+    serving: Serving, models: Path
+) -> None:
+    toml = builders.SPRITE.replace("guidance_scale = 2.0", "guidance_scale = 1.0")
+    toml = toml.replace("max_steps = 100", "max_steps = 8\nmax_guidance = 1")
+    files = {
+        name: (models / "sprite" / "1" / name).read_bytes() for name in ("model.onnx", "vocab.json")
+    }
+    builders.make_folder(models, "fast", "1", toml, files)
+    api = await serving()
+    job = await api.generate("dragon", model="fast")
+    assert (job["status"], job["params"]["guidance_scale"]) == ("succeeded", 1.0)
+    for body in ({"guidance_scale": 2.5}, {"steps": 9}, {"negative_prompt": "red"}):
+        asked = {"prompt": "dragon", "model": "fast", **body}
+        problem = await api.refused("POST", GENERATE, 422, "invalid", json=asked)
+        assert problem["field"] in body, problem
 
 
 async def test_an_empty_mask_and_an_empty_palette_fail_the_job_with_the_reason(client: Api) -> None:

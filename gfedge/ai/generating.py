@@ -43,6 +43,7 @@ def prepare(
     _at_most("negative_prompt", len(filled.negative_prompt), settings.max_prompt, "characters")
     _at_most("n", filled.n, settings.max_images, "pictures")
     _at_most("steps", filled.steps or 0, most_steps, "steps")
+    _check_guidance(filled, model)
     if not filled.prompt.strip():
         raise errors.Invalid(
             "prompt: say what the picture shows, for instance `a red dragon`", field="prompt"
@@ -237,6 +238,22 @@ async def _upscale_all(work: Work, images: list[Pixels], params: GenerateParams)
     work.timings.inference_seconds += max(result.inference_seconds for result in results)
     work.measures["tiles"] = sum(result.tiles for result in results)
     return [result.images[0] for result in results]
+
+
+def _check_guidance(params: GenerateParams, model: ModelFolder) -> None:
+    """A net that was taught its guidance takes none on top; a negative prompt works through guidance alone."""
+    scale, most = params.guidance_scale or 0.0, float(model.limits.get("max_guidance", 30))
+    if scale > most:
+        raise errors.Invalid(
+            f"guidance_scale: {scale:g} is more than the {most:g} that {model.name}@{model.version} takes",
+            field="guidance_scale",
+        )
+    if params.negative_prompt and scale == 1:
+        raise errors.Invalid(
+            "negative_prompt: it works through guidance, and guidance_scale is 1 here: ask for more where the"
+            " model takes more, or leave it out",
+            field="negative_prompt",
+        )
 
 
 def _at_most(name: str, value: int, limit: int, unit: str) -> None:

@@ -35,7 +35,11 @@ NUMBERS: dict[Kind, dict[str, dict[str, range | tuple[int, ...]]]] = {
     "generate": {
         "pipeline": {"size": range(8, 257), "channels": range(4, 5)},
         "defaults": {"steps": range(1, 1001), "palette": range(2, 257)},
-        "limits": {"max_steps": range(1, 1001), "max_batch": range(1, 1025)},
+        "limits": {
+            "max_steps": range(1, 1001),
+            "max_batch": range(1, 1025),
+            "max_guidance": range(1, 31),
+        },
     },
 }
 """Numbers of model.toml by section, and what they may be."""
