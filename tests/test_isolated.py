@@ -222,6 +222,20 @@ def test_a_run_that_does_not_end_is_ended(endless: ModelFolder) -> None:
         engine.close()
 
 
+def test_closing_ends_a_run_in_flight(endless: ModelFolder) -> None:
+    engine = Engine(EngineOptions(device="cpu", workers=2, run_seconds=3600.0))
+    engine.start()
+    engine.load(endless).result(30)
+    found = generating(engine, endless, builders.SLOW)
+    assert engine.place is not None
+    while not engine.place.sessions.deadline._running:
+        assert not found.done()
+    engine.close()
+    assert not engine.threads
+    with pytest.raises(Cancelled):
+        found.result(1)
+
+
 async def test_a_server_with_isolated_inference_survives_it(
     process: Callable[..., Process],
 ) -> None:

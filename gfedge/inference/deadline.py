@@ -16,6 +16,7 @@ from gfedge.inference.types import EngineError
 LOOK_SECONDS = 0.5
 ENDED = "terminate flag"
 """What ONNX Runtime's message has in it then."""
+CLOSED = "the engine is closed"
 
 
 class Deadline:
@@ -26,12 +27,15 @@ class Deadline:
         self._running: dict[int, tuple[float, Any]] = {}
         self._changed = threading.Condition()
         self._watch: threading.Thread | None = None
+        self._closed = threading.Event()
 
     def run(self, session: Any, feed: dict[str, Any]) -> Any:
         """The graph's first output. Raises EngineError where it took too long, and whatever ONNX Runtime raises."""
         options = onnxruntime().RunOptions()
         key = id(options)
         with self._changed:
+            if self._closed.is_set():
+                raise EngineError(CLOSED)
             self._running[key] = (time.monotonic(), options)
             if self._watch is None:
                 self._watch = threading.Thread(
@@ -42,11 +46,18 @@ class Deadline:
             return session.run(None, feed, options)[0]
         except Exception as error:
             if ENDED in str(error).lower():
-                text = f"a run took longer than {self.seconds:g} s and was ended"
-                raise EngineError(text) from error
+                late = f"a run took longer than {self.seconds:g} s and was ended"
+                raise EngineError(CLOSED if self._closed.is_set() else late) from error
             raise
         finally:
             del self._running[key]
+
+    def close(self) -> None:
+        """Ends what runs, and whatever would run from now on: nobody waits for it any more."""
+        with self._changed:
+            self._closed.set()
+            for _, options in list(self._running.values()):
+                options.terminate = True
 
     def _look(self) -> None:
         """Lives as long as anything runs, and a little longer."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -19,6 +20,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from gfedge.inference.deadline import CLOSED
 from gfedge.inference.denoise import DenoiseLane, GenerateJob, check_pictures
 from gfedge.inference.device import closer_look, first_look, on_cpu, surroundings
 from gfedge.inference.jobs import Job
@@ -47,7 +49,8 @@ log = logging.getLogger(__name__)
 
 REST_SECONDS = 20.0
 """After this long without work the memory arenas are shrunk."""
-CLOSED = "the engine is closed"
+CLOSE_SECONDS = 30.0
+"""How long a thread that does not come back (a GPU that hangs) is waited for at the end."""
 LOOKING = "looking for a CUDA device"
 PIXEL_LANE: Key = ("", "", "")
 
@@ -99,17 +102,26 @@ class Engine:
             self._spawn("engine-look", self._look)
 
     def close(self) -> None:
-        """Cancel every job, let the units in flight end (a step, a tile), stop the threads, unload the models."""
+        """Cancel every job, end the runs in flight, stop the threads, unload the models."""
         with self.changed:
             self.closing = True
             lanes, self.lanes = list(self.lanes.values()), OrderedDict()
             self.changed.notify_all()
         for lane in lanes:
             lane.abandon(Cancelled())
-        while self.threads:
-            self.threads.pop().join()
+        if self.place is not None:
+            self.place.sessions.deadline.close()
+        self._join()
         if self.place is not None:
             self.place.sessions.clear()
+
+    def _join(self) -> None:
+        until = time.monotonic() + CLOSE_SECONDS
+        while self.threads:
+            thread = self.threads.pop()
+            thread.join(max(0.0, until - time.monotonic()))
+            if thread.is_alive():
+                log.error("%s does not end and is left", thread.name)
 
     def generate(
         self,

@@ -25,6 +25,7 @@ import numpy as np
 from gfedge.inference import messages
 from gfedge.inference.calls import Call, Calls, Tallies, Worker, settle
 from gfedge.inference.child import Child, ended
+from gfedge.inference.deadline import CLOSED
 from gfedge.inference.device import on_cpu
 from gfedge.inference.evidence import CRASH, KILL
 from gfedge.inference.folder import graph_bytes
@@ -58,7 +59,6 @@ LOOK_SECONDS = 0.05
 SILENT_SECONDS = 60.0
 FAILING_SECONDS = 5.0
 """So long without any worker is worth a word; one that is started again is there sooner."""
-CLOSED = "the engine is closed"
 
 
 class SupervisedEngine:
