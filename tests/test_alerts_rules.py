@@ -17,6 +17,7 @@ from gfedge.alerts.functions import Context
 from gfedge.alerts.rules import Faults, Group, Rule
 from gfedge.alerts.templates import Template, TemplateError
 from gfedge.cli import main
+from gfedge.monitoring import measured
 from gfedge.promql.engine import Engine
 from gfedge.promql.memory import MemoryStorage
 from gfedge.promql.parser import parse, parse_selector
@@ -346,7 +347,7 @@ def test_what_a_start_has_to_find_anew_goes_on_firing_meanwhile(name: str, secon
 
 
 def declared() -> set[str]:
-    names = {measured.name for measured in metrics.MEASURED}
+    names = {one.name for one in measured.MEASURED}
     for metric in vars(metrics).values():
         if hasattr(metric, "describe") and hasattr(metric, "_name"):
             (family,) = metric.describe()

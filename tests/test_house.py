@@ -19,6 +19,7 @@ import gfedge
 from gfedge import app, configuration, errors, metrics, migrate, wire
 from gfedge.ai.pipelines import PIPELINES
 from gfedge.ai.types import Kind, SuperresBody, SuperresParams
+from gfedge.monitoring import measured
 
 PACKAGE = Path(gfedge.__file__).parent
 ROUTES = app.routes()
@@ -242,8 +243,8 @@ def test_every_metric_has_a_prefix_a_unit_and_help(name: str) -> None:
     assert isinstance(METRICS[name], Counter | Gauge | Histogram)
 
 
-@pytest.mark.parametrize("metric", metrics.MEASURED, ids=lambda metric: metric.name)
-def test_every_measured_metric_has_a_prefix_a_unit_and_help(metric: metrics.Measured) -> None:
+@pytest.mark.parametrize("metric", measured.MEASURED, ids=lambda metric: metric.name)
+def test_every_measured_metric_has_a_prefix_a_unit_and_help(metric: measured.Measured) -> None:
     assert metric.name.startswith("gfedge_")
     assert metric.name.endswith(MEASURED_UNITS) or metric.name in WITHOUT_UNIT
     assert metric.name.endswith("_total") == (metric.kind == "counter")

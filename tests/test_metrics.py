@@ -17,11 +17,12 @@ from typing import Any
 
 import pytest
 from conftest import Api, Process, connected, eventually
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.parser import text_string_to_metric_families
 
 from gfedge import metrics
+from gfedge.monitoring import measured
 from gfedge.monitoring.compat import Compat
 from gfedge.monitoring.exposition import exposition
 from gfedge.monitoring.gpus import NO_DRIVER, Gpus
@@ -91,9 +92,9 @@ async def test_metrics_answers_in_the_form_that_is_asked_for(client: Api) -> Non
 @promtool
 async def test_promtool_finds_nothing_to_say(client: Api) -> None:
     await client.generate()
-    every = metrics.Readings()
-    every.replace("test", {m: {tuple("x" for _ in m.labels): 1.0} for m in metrics.MEASURED})
-    for collected in (metrics.REGISTRY, every):
+    every = measured.Readings()
+    every.replace("test", {m: {tuple("x" for _ in m.labels): 1.0} for m in measured.MEASURED})
+    for collected in (REGISTRY, every):
         text = exposition(collected, "", zipped=False)[0]
         check = ["promtool", "check", "metrics"]
         found = await asyncio.to_thread(subprocess.run, check, input=text, capture_output=True)
@@ -127,12 +128,14 @@ async def test_a_job_is_measured_by_its_stages_and_what_it_made(client: Api) -> 
 def test_the_host_and_the_files_are_read(tmp_path: Path) -> None:
     (tmp_path / "db.duckdb").write_bytes(b"x" * 100)
     Host(tmp_path, tmp_path / "db.duckdb").read()
-    read = metrics.readings.values
-    assert read(metrics.DATABASE_FILE_BYTES) == {(): 100}
-    assert read(metrics.DATABASE_WAL_BYTES) == {(): 0}
-    assert 0 < read(metrics.DISK_FREE_BYTES)[()] <= read(metrics.DISK_SIZE_BYTES)[()]
-    assert 0 < read(metrics.HOST_MEMORY_AVAILABLE_BYTES)[()] <= read(metrics.HOST_MEMORY_BYTES)[()]
-    assert {("user",), ("system",), ("idle",)} <= read(metrics.HOST_CPU_SECONDS).keys()
+    read = measured.readings.values
+    assert read(measured.DATABASE_FILE_BYTES) == {(): 100}
+    assert read(measured.DATABASE_WAL_BYTES) == {(): 0}
+    assert 0 < read(measured.DISK_FREE_BYTES)[()] <= read(measured.DISK_SIZE_BYTES)[()]
+    assert (
+        0 < read(measured.HOST_MEMORY_AVAILABLE_BYTES)[()] <= read(measured.HOST_MEMORY_BYTES)[()]
+    )
+    assert {("user",), ("system",), ("idle",)} <= read(measured.HOST_CPU_SECONDS).keys()
 
 
 # -- GPUs ---------------------------------------------------------------------------------------
@@ -259,11 +262,11 @@ def sampled() -> Iterator[Callable[..., Gpus]]:
         return gpus
 
     yield sample
-    metrics.readings.forget("gpus")
+    measured.readings.forget("gpus")
 
 
-def read(metric: metrics.Measured, *labels: str) -> float | None:
-    return metrics.readings.values(metric).get(labels or ("0", ""))
+def read(metric: measured.Measured, *labels: str) -> float | None:
+    return measured.readings.values(metric).get(labels or ("0", ""))
 
 
 def test_a_gpu_is_read_in_base_units(sampled: Callable[..., Gpus]) -> None:
@@ -275,35 +278,35 @@ def test_a_gpu_is_read_in_base_units(sampled: Callable[..., Gpus]) -> None:
     )
     assert gpu.utilization_ratio == 0.87
     assert gpu.processes[0].name == "gfedge"
-    assert read(metrics.GPU_POWER) == 70.5
-    assert read(metrics.GPU_ENERGY) == 123
-    assert read(metrics.GPU_SM_CLOCK) == 1.5e9
-    assert read(metrics.GPU_FAN) == 0.4
-    assert read(metrics.GPU_MEMORY_RESERVED) == 1 << 30
-    assert read(metrics.GPU_MEMORY_TEMPERATURE) == 71
-    assert read(metrics.GPU_PCIE_SENT) == 10_240
-    assert read(metrics.GPU_THROTTLED, "0", "", "thermal_software") == 1
-    assert read(metrics.GPU_THROTTLED, "0", "", "display") == 0
-    assert read(metrics.GPU_THROTTLED_SECONDS, "0", "", "thermal") == 3
-    assert read(metrics.GPU_ECC_ERRORS, "0", "", "uncorrected", "aggregate") == 1
-    assert read(metrics.GPU_PROCESS_MEMORY, "0", "", "gfedge") == 1 << 30
+    assert read(measured.GPU_POWER) == 70.5
+    assert read(measured.GPU_ENERGY) == 123
+    assert read(measured.GPU_SM_CLOCK) == 1.5e9
+    assert read(measured.GPU_FAN) == 0.4
+    assert read(measured.GPU_MEMORY_RESERVED) == 1 << 30
+    assert read(measured.GPU_MEMORY_TEMPERATURE) == 71
+    assert read(measured.GPU_PCIE_SENT) == 10_240
+    assert read(measured.GPU_THROTTLED, "0", "", "thermal_software") == 1
+    assert read(measured.GPU_THROTTLED, "0", "", "display") == 0
+    assert read(measured.GPU_THROTTLED_SECONDS, "0", "", "thermal") == 3
+    assert read(measured.GPU_ECC_ERRORS, "0", "", "uncorrected", "aggregate") == 1
+    assert read(measured.GPU_PROCESS_MEMORY, "0", "", "gfedge") == 1 << 30
     info = ("0", "", "GPU-1", "NVIDIA T4", "0000:01:00.0", "580.1", "13.2")
-    assert read(metrics.GPU_INFO, *info) == 1
+    assert read(measured.GPU_INFO, *info) == 1
 
 
 def test_what_a_card_does_not_tell_is_absent(sampled: Callable[..., Gpus]) -> None:
     (gpu,) = sampled(Card(nvmlDeviceGetTemperature=50)).latest
     assert (gpu.up, gpu.temperature_celsius, gpu.power_watts) == (True, 50, None)
-    assert read(metrics.GPU_TEMPERATURE) == 50
-    assert read(metrics.GPU_POWER) is None
-    assert not metrics.readings.values(metrics.GPU_ECC_ERRORS)
+    assert read(measured.GPU_TEMPERATURE) == 50
+    assert read(measured.GPU_POWER) is None
+    assert not measured.readings.values(measured.GPU_ECC_ERRORS)
 
 
 def test_a_lost_gpu_is_named_and_the_others_are_read(sampled: Callable[..., Gpus]) -> None:
     gpus = sampled(full_card(), None, Card(lost=True))
     assert [gpu.up for gpu in gpus.latest] == [True, False, False]
-    assert [read(metrics.GPU_UP, str(n), "") for n in range(3)] == [1, 0, 0]
-    assert read(metrics.GPU_TEMPERATURE, "1", "") is None
+    assert [read(measured.GPU_UP, str(n), "") for n in range(3)] == [1, 0, 0]
+    assert read(measured.GPU_TEMPERATURE, "1", "") is None
 
 
 def test_mig_instances_are_read_beside_their_card(sampled: Callable[..., Gpus]) -> None:
@@ -315,7 +318,7 @@ def test_mig_instances_are_read_beside_their_card(sampled: Callable[..., Gpus]) 
     parts[0].nvmlDeviceGetMemoryInfo = memory
     gpus = sampled(Card(nvmlDeviceGetMigMode=[1, 1], parts=parts))
     assert [(gpu.gpu, gpu.mig) for gpu in gpus.latest] == [("0", ""), ("0", "3"), ("0", "5")]
-    assert read(metrics.GPU_MEMORY_USED, "0", "3") == 4
+    assert read(measured.GPU_MEMORY_USED, "0", "3") == 4
 
 
 async def test_xid_errors_are_counted_as_they_happen() -> None:
@@ -330,14 +333,14 @@ async def test_xid_errors_are_counted_as_they_happen() -> None:
         nvml.woken.set()
 
         async def count() -> float | None:
-            return read(metrics.GPU_XID_ERRORS, "0", "", "79")
+            return read(measured.GPU_XID_ERRORS, "0", "", "79")
 
         await eventually(count, lambda found: found == 1)
-        assert read(metrics.GPU_LAST_XID) == 79
+        assert read(measured.GPU_LAST_XID) == 79
         assert [(one.gpu, one.xid) for one in gpus.xids] == [("0", 79)]
     finally:
         gpus.stop()
-    assert read(metrics.GPU_UP) is None
+    assert read(measured.GPU_UP) is None
 
 
 def test_without_a_driver_there_are_no_gpus() -> None:

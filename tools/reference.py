@@ -19,6 +19,7 @@ from gfedge.configuration import table
 from gfedge.db import Database
 from gfedge.export import store
 from gfedge.export.tables import TABLES
+from gfedge.monitoring import measured
 from gfedge.parsing import SIZES, expected
 from gfedge.settings import SECRETS, Settings, default_models
 from gfedge.sources import LIVE, WITHOUT_PREFIX
@@ -160,7 +161,7 @@ def metric_rows() -> Iterator[str]:
             (family,) = metric.describe()
             name = family.name + ("_total" if isinstance(metric, Counter) else "")
             yield _row(f"`{name}`", family.type, _labels(metric._labelnames), family.documentation)
-    for one in metrics.MEASURED:
+    for one in measured.MEASURED:
         yield _row(f"`{one.name}`", one.kind, _labels(one.labels), one.help)
 
 

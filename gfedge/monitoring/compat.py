@@ -15,7 +15,8 @@ from prometheus_client import Counter, Histogram
 from prometheus_client.metrics_core import Metric
 
 from gfedge import metrics
-from gfedge.metrics import Measured
+from gfedge.monitoring import measured
+from gfedge.monitoring.measured import Measured
 
 MIB = 1 / (1 << 20)
 
@@ -31,43 +32,45 @@ class Alias(msgspec.Struct, frozen=True):
 
 
 DCGM = (
-    Alias("DCGM_FI_DEV_GPU_UTIL", metrics.GPU_UTILIZATION, 100),
-    Alias("DCGM_FI_PROF_GR_ENGINE_ACTIVE", metrics.GPU_UTILIZATION),
-    Alias("DCGM_FI_DEV_MEM_COPY_UTIL", metrics.GPU_MEMORY_UTILIZATION, 100),
-    Alias("DCGM_FI_DEV_ENC_UTIL", metrics.GPU_ENCODER_UTILIZATION, 100),
-    Alias("DCGM_FI_DEV_DEC_UTIL", metrics.GPU_DECODER_UTILIZATION, 100),
-    Alias("DCGM_FI_DEV_FB_USED", metrics.GPU_MEMORY_USED, MIB),
-    Alias("DCGM_FI_DEV_FB_FREE", metrics.GPU_MEMORY_FREE, MIB),
-    Alias("DCGM_FI_DEV_FB_RESERVED", metrics.GPU_MEMORY_RESERVED, MIB),
-    Alias("DCGM_FI_DEV_POWER_USAGE", metrics.GPU_POWER),
-    Alias("DCGM_FI_DEV_TOTAL_ENERGY_CONSUMPTION", metrics.GPU_ENERGY, 1e3),
-    Alias("DCGM_FI_DEV_GPU_TEMP", metrics.GPU_TEMPERATURE),
-    Alias("DCGM_FI_DEV_MEMORY_TEMP", metrics.GPU_MEMORY_TEMPERATURE),
-    Alias("DCGM_FI_DEV_SM_CLOCK", metrics.GPU_SM_CLOCK, 1e-6),
-    Alias("DCGM_FI_DEV_MEM_CLOCK", metrics.GPU_MEMORY_CLOCK, 1e-6),
-    Alias("DCGM_FI_DEV_POWER_VIOLATION", metrics.GPU_THROTTLED_SECONDS, 1e9, ("power",)),
-    Alias("DCGM_FI_DEV_THERMAL_VIOLATION", metrics.GPU_THROTTLED_SECONDS, 1e9, ("thermal",)),
-    Alias("DCGM_FI_DEV_XID_ERRORS", metrics.GPU_LAST_XID),
-    Alias("DCGM_FI_DEV_ECC_SBE_VOL_TOTAL", metrics.GPU_ECC_ERRORS, 1, ("corrected", "volatile")),
-    Alias("DCGM_FI_DEV_ECC_DBE_VOL_TOTAL", metrics.GPU_ECC_ERRORS, 1, ("uncorrected", "volatile")),
-    Alias("DCGM_FI_DEV_ECC_SBE_AGG_TOTAL", metrics.GPU_ECC_ERRORS, 1, ("corrected", "aggregate")),
-    Alias("DCGM_FI_DEV_ECC_DBE_AGG_TOTAL", metrics.GPU_ECC_ERRORS, 1, ("uncorrected", "aggregate")),
-    Alias("DCGM_FI_DEV_CORRECTABLE_REMAPPED_ROWS", metrics.GPU_REMAPPED_ROWS, 1, ("corrected",)),
+    Alias("DCGM_FI_DEV_GPU_UTIL", measured.GPU_UTILIZATION, 100),
+    Alias("DCGM_FI_PROF_GR_ENGINE_ACTIVE", measured.GPU_UTILIZATION),
+    Alias("DCGM_FI_DEV_MEM_COPY_UTIL", measured.GPU_MEMORY_UTILIZATION, 100),
+    Alias("DCGM_FI_DEV_ENC_UTIL", measured.GPU_ENCODER_UTILIZATION, 100),
+    Alias("DCGM_FI_DEV_DEC_UTIL", measured.GPU_DECODER_UTILIZATION, 100),
+    Alias("DCGM_FI_DEV_FB_USED", measured.GPU_MEMORY_USED, MIB),
+    Alias("DCGM_FI_DEV_FB_FREE", measured.GPU_MEMORY_FREE, MIB),
+    Alias("DCGM_FI_DEV_FB_RESERVED", measured.GPU_MEMORY_RESERVED, MIB),
+    Alias("DCGM_FI_DEV_POWER_USAGE", measured.GPU_POWER),
+    Alias("DCGM_FI_DEV_TOTAL_ENERGY_CONSUMPTION", measured.GPU_ENERGY, 1e3),
+    Alias("DCGM_FI_DEV_GPU_TEMP", measured.GPU_TEMPERATURE),
+    Alias("DCGM_FI_DEV_MEMORY_TEMP", measured.GPU_MEMORY_TEMPERATURE),
+    Alias("DCGM_FI_DEV_SM_CLOCK", measured.GPU_SM_CLOCK, 1e-6),
+    Alias("DCGM_FI_DEV_MEM_CLOCK", measured.GPU_MEMORY_CLOCK, 1e-6),
+    Alias("DCGM_FI_DEV_POWER_VIOLATION", measured.GPU_THROTTLED_SECONDS, 1e9, ("power",)),
+    Alias("DCGM_FI_DEV_THERMAL_VIOLATION", measured.GPU_THROTTLED_SECONDS, 1e9, ("thermal",)),
+    Alias("DCGM_FI_DEV_XID_ERRORS", measured.GPU_LAST_XID),
+    Alias("DCGM_FI_DEV_ECC_SBE_VOL_TOTAL", measured.GPU_ECC_ERRORS, 1, ("corrected", "volatile")),
+    Alias("DCGM_FI_DEV_ECC_DBE_VOL_TOTAL", measured.GPU_ECC_ERRORS, 1, ("uncorrected", "volatile")),
+    Alias("DCGM_FI_DEV_ECC_SBE_AGG_TOTAL", measured.GPU_ECC_ERRORS, 1, ("corrected", "aggregate")),
     Alias(
-        "DCGM_FI_DEV_UNCORRECTABLE_REMAPPED_ROWS", metrics.GPU_REMAPPED_ROWS, 1, ("uncorrected",)
+        "DCGM_FI_DEV_ECC_DBE_AGG_TOTAL", measured.GPU_ECC_ERRORS, 1, ("uncorrected", "aggregate")
     ),
-    Alias("DCGM_FI_DEV_ROW_REMAP_FAILURE", metrics.GPU_REMAPPED_ROWS, 1, ("failed",)),
-    Alias("DCGM_FI_DEV_PCIE_REPLAY_COUNTER", metrics.GPU_PCIE_REPLAYS),
-    Alias("DCGM_FI_PROF_PCIE_TX_BYTES", metrics.GPU_PCIE_SENT),
-    Alias("DCGM_FI_PROF_PCIE_RX_BYTES", metrics.GPU_PCIE_RECEIVED),
+    Alias("DCGM_FI_DEV_CORRECTABLE_REMAPPED_ROWS", measured.GPU_REMAPPED_ROWS, 1, ("corrected",)),
+    Alias(
+        "DCGM_FI_DEV_UNCORRECTABLE_REMAPPED_ROWS", measured.GPU_REMAPPED_ROWS, 1, ("uncorrected",)
+    ),
+    Alias("DCGM_FI_DEV_ROW_REMAP_FAILURE", measured.GPU_REMAPPED_ROWS, 1, ("failed",)),
+    Alias("DCGM_FI_DEV_PCIE_REPLAY_COUNTER", measured.GPU_PCIE_REPLAYS),
+    Alias("DCGM_FI_PROF_PCIE_TX_BYTES", measured.GPU_PCIE_SENT),
+    Alias("DCGM_FI_PROF_PCIE_RX_BYTES", measured.GPU_PCIE_RECEIVED),
 )
 TRITON = (
-    Alias("nv_gpu_utilization", metrics.GPU_UTILIZATION),
-    Alias("nv_gpu_memory_used_bytes", metrics.GPU_MEMORY_USED),
-    Alias("nv_gpu_memory_total_bytes", metrics.GPU_MEMORY),
-    Alias("nv_gpu_power_usage", metrics.GPU_POWER),
-    Alias("nv_gpu_power_limit", metrics.GPU_POWER_LIMIT),
-    Alias("nv_energy_consumption", metrics.GPU_ENERGY),
+    Alias("nv_gpu_utilization", measured.GPU_UTILIZATION),
+    Alias("nv_gpu_memory_used_bytes", measured.GPU_MEMORY_USED),
+    Alias("nv_gpu_memory_total_bytes", measured.GPU_MEMORY),
+    Alias("nv_gpu_power_usage", measured.GPU_POWER),
+    Alias("nv_gpu_power_limit", measured.GPU_POWER_LIMIT),
+    Alias("nv_energy_consumption", measured.GPU_ENERGY),
 )
 STAGES = {
     "input": (metrics.request_preprocess_seconds, "request_preprocess_seconds_sum"),
@@ -113,10 +116,10 @@ class Compat:
 
 def _facts() -> dict[tuple[str, str], dict[str, str]]:
     """What is known of each GPU."""
-    names = metrics.GPU_INFO.labels
+    names = measured.GPU_INFO.labels
     found = [
         dict(zip(names, labels, strict=True))
-        for labels in metrics.readings.values(metrics.GPU_INFO)
+        for labels in measured.readings.values(measured.GPU_INFO)
     ]
     return {(one["gpu"], one["mig"]): one for one in found}
 
@@ -124,7 +127,7 @@ def _facts() -> dict[tuple[str, str], dict[str, str]]:
 def _aliases(aliases: Iterable[Alias], labels: Labels) -> Iterator[Metric]:
     for alias in aliases:
         metric = Metric(alias.name, f"The same as {alias.source.name}.", "unknown")
-        for (gpu, mig, *rest), value in metrics.readings.values(alias.source).items():
+        for (gpu, mig, *rest), value in measured.readings.values(alias.source).items():
             if tuple(rest) == alias.of:
                 metric.add_sample(alias.name, labels((gpu, mig)), value * alias.factor)
         if metric.samples:

@@ -12,7 +12,7 @@ import time
 from collections import Counter
 from typing import Any
 
-from gfedge import metrics
+from gfedge.monitoring import measured
 from gfedge.monitoring import nvml as calls
 from gfedge.monitoring.nvml import Found, Key, Lost, ask
 from gfedge.monitoring.types import Gpu, GpuProcess, XidError
@@ -52,7 +52,7 @@ class Gpus:
         """Returns when the thread has ended; a driver that hangs is not waited for long."""
         self._stopping.set()
         self._thread.join(2.0)
-        metrics.readings.forget("gpus")
+        measured.readings.forget("gpus")
 
     def _run(self) -> None:
         if self._nvml is None:
@@ -67,7 +67,7 @@ class Gpus:
             except Exception:
                 log.exception("sampling the GPUs failed and is begun anew")
             self.latest = ()
-            metrics.readings.forget("gpus")
+            measured.readings.forget("gpus")
             self._stopping.wait(AGAIN_SECONDS)
 
     def _live(self) -> None:
@@ -87,12 +87,12 @@ class Gpus:
         """Reads all of them once."""
         driver = ask(self._nvml, "nvmlSystemGetDriverVersion") or ""
         self.note = f"driver {driver}"
-        found: Found = {metrics.GPU_UP: {}, metrics.GPU_XID_ERRORS: {}, metrics.GPU_INFO: {}}
+        found: Found = {measured.GPU_UP: {}, measured.GPU_XID_ERRORS: {}, measured.GPU_INFO: {}}
         shown = [self._sample_one(key, handle, found) for key, handle in devices]
         for (gpu, mig, xid), count in self._counts.items():
-            found[metrics.GPU_XID_ERRORS][gpu, mig, xid] = count
-        found[metrics.GPU_LAST_XID] = {(x.gpu, x.mig): float(x.xid) for x in self.xids}
-        metrics.readings.replace("gpus", found)
+            found[measured.GPU_XID_ERRORS][gpu, mig, xid] = count
+        found[measured.GPU_LAST_XID] = {(x.gpu, x.mig): float(x.xid) for x in self.xids}
+        measured.readings.replace("gpus", found)
         self.latest = tuple(shown)
 
     def _sample_one(self, key: Key, handle: Any, found: Found) -> Gpu:
@@ -112,9 +112,9 @@ class Gpus:
         for metric, values in own.items():
             found.setdefault(metric, {}).update(values)
         facts = self._known.get(key, {})
-        found[metrics.GPU_UP][key] = float(up)
-        labels = metrics.GPU_INFO.labels[2:]
-        found[metrics.GPU_INFO][(*key, *(facts.get(name, "") for name in labels))] = 1.0
+        found[measured.GPU_UP][key] = float(up)
+        labels = measured.GPU_INFO.labels[2:]
+        found[measured.GPU_INFO][(*key, *(facts.get(name, "") for name in labels))] = 1.0
         return _shown(key, facts, own, up, processes)
 
     def _describe(self, key: Key, handle: Any) -> None:
@@ -182,22 +182,22 @@ class Gpus:
 def _shown(
     key: Key, facts: dict[str, str], own: Found, up: bool, processes: list[GpuProcess]
 ) -> Gpu:
-    def value(metric: metrics.Measured) -> float | None:
+    def value(metric: measured.Measured) -> float | None:
         return own.get(metric, {}).get(key)
 
-    throttled = own.get(metrics.GPU_THROTTLED, {})
+    throttled = own.get(measured.GPU_THROTTLED, {})
     return Gpu(
         gpu=key[0],
         mig=key[1],
         up=up,
         uuid=facts.get("uuid", ""),
         name=facts.get("name", ""),
-        utilization_ratio=value(metrics.GPU_UTILIZATION),
-        memory_bytes=value(metrics.GPU_MEMORY),
-        memory_used_bytes=value(metrics.GPU_MEMORY_USED),
-        temperature_celsius=value(metrics.GPU_TEMPERATURE),
-        power_watts=value(metrics.GPU_POWER),
-        power_limit_watts=value(metrics.GPU_POWER_LIMIT),
+        utilization_ratio=value(measured.GPU_UTILIZATION),
+        memory_bytes=value(measured.GPU_MEMORY),
+        memory_used_bytes=value(measured.GPU_MEMORY_USED),
+        temperature_celsius=value(measured.GPU_TEMPERATURE),
+        power_watts=value(measured.GPU_POWER),
+        power_limit_watts=value(measured.GPU_POWER_LIMIT),
         throttled=sorted(labels[2] for labels, on in throttled.items() if on),
         processes=processes,
     )

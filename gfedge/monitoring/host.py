@@ -10,8 +10,9 @@ from pathlib import Path
 
 import psutil
 
-from gfedge import __version__, metrics
-from gfedge.metrics import Values
+from gfedge import __version__
+from gfedge.monitoring import measured
+from gfedge.monitoring.measured import Values
 
 CPU_MODES = ("user", "system", "idle", "iowait", "nice", "irq", "softirq", "steal")
 MOST = 16
@@ -29,18 +30,18 @@ class Host:
         psutil.cpu_percent()  # the first call has nothing to compare with
 
     def read(self) -> None:
-        metrics.readings.replace("host", {**_cpu(), **_memory(), **_disks(), **_network()})
-        metrics.readings.replace("files", self._files())
+        measured.readings.replace("host", {**_cpu(), **_memory(), **_disks(), **_network()})
+        measured.readings.replace("files", self._files())
 
     def _files(self) -> Values:
         disk = shutil.disk_usage(self._data)
         wal = self._database.with_name(f"{self._database.name}.wal")
         return {
-            metrics.BUILD_INFO: {(__version__, platform.python_version()): 1.0},
-            metrics.DISK_FREE_BYTES: {(): disk.free},
-            metrics.DISK_SIZE_BYTES: {(): disk.total},
-            metrics.DATABASE_FILE_BYTES: {(): _size(self._database)},
-            metrics.DATABASE_WAL_BYTES: {(): _size(wal)},
+            measured.BUILD_INFO: {(__version__, platform.python_version()): 1.0},
+            measured.DISK_FREE_BYTES: {(): disk.free},
+            measured.DISK_SIZE_BYTES: {(): disk.total},
+            measured.DATABASE_FILE_BYTES: {(): _size(self._database)},
+            measured.DATABASE_WAL_BYTES: {(): _size(wal)},
         }
 
 
@@ -57,17 +58,17 @@ def _cpu() -> Values:
         (mode,): getattr(times, mode) for mode in CPU_MODES if hasattr(times, mode)
     }
     return {
-        metrics.HOST_CPU_SECONDS: modes,
-        metrics.HOST_CPU_RATIO: {(): psutil.cpu_percent() / 100},
+        measured.HOST_CPU_SECONDS: modes,
+        measured.HOST_CPU_RATIO: {(): psutil.cpu_percent() / 100},
     }
 
 
 def _memory() -> Values:
     memory = psutil.virtual_memory()
     return {
-        metrics.HOST_MEMORY_BYTES: {(): memory.total},
-        metrics.HOST_MEMORY_AVAILABLE_BYTES: {(): memory.available},
-        metrics.HOST_SWAP_USED_BYTES: {(): psutil.swap_memory().used},
+        measured.HOST_MEMORY_BYTES: {(): memory.total},
+        measured.HOST_MEMORY_AVAILABLE_BYTES: {(): memory.available},
+        measured.HOST_SWAP_USED_BYTES: {(): psutil.swap_memory().used},
     }
 
 
@@ -78,8 +79,8 @@ def _disks() -> Values:
         return {}
     names = _first(name for name in disks if not NOT_A_DISK.fullmatch(name))
     return {
-        metrics.HOST_DISK_READ_BYTES: {(name,): disks[name].read_bytes for name in names},
-        metrics.HOST_DISK_WRITTEN_BYTES: {(name,): disks[name].write_bytes for name in names},
+        measured.HOST_DISK_READ_BYTES: {(name,): disks[name].read_bytes for name in names},
+        measured.HOST_DISK_WRITTEN_BYTES: {(name,): disks[name].write_bytes for name in names},
     }
 
 
@@ -90,8 +91,8 @@ def _network() -> Values:
         return {}
     names = _first(interfaces)
     return {
-        metrics.HOST_NETWORK_RECEIVED_BYTES: {(n,): interfaces[n].bytes_recv for n in names},
-        metrics.HOST_NETWORK_SENT_BYTES: {(n,): interfaces[n].bytes_sent for n in names},
+        measured.HOST_NETWORK_RECEIVED_BYTES: {(n,): interfaces[n].bytes_recv for n in names},
+        measured.HOST_NETWORK_SENT_BYTES: {(n,): interfaces[n].bytes_sent for n in names},
     }
 
 

@@ -12,8 +12,8 @@ from typing import Any
 
 import psutil
 
-from gfedge import metrics
-from gfedge.metrics import Measured
+from gfedge.monitoring import measured
+from gfedge.monitoring.measured import Measured
 
 Key = tuple[str, str]
 """Number of the GPU, and of its MIG instance (empty for the whole card)."""
@@ -52,16 +52,16 @@ def ask(nvml: Any, call: str, *args: object) -> Any:
 
 
 SINGLE: tuple[tuple[Measured, float, str, tuple[int, ...]], ...] = (
-    (metrics.GPU_POWER, 1e-3, "nvmlDeviceGetPowerUsage", ()),
-    (metrics.GPU_POWER_LIMIT, 1e-3, "nvmlDeviceGetEnforcedPowerLimit", ()),
-    (metrics.GPU_ENERGY, 1e-3, "nvmlDeviceGetTotalEnergyConsumption", ()),
-    (metrics.GPU_TEMPERATURE, 1, "nvmlDeviceGetTemperature", (0,)),
-    (metrics.GPU_FAN, 1e-2, "nvmlDeviceGetFanSpeed", ()),
-    (metrics.GPU_SM_CLOCK, 1e6, "nvmlDeviceGetClockInfo", (1,)),
-    (metrics.GPU_MEMORY_CLOCK, 1e6, "nvmlDeviceGetClockInfo", (2,)),
-    (metrics.GPU_PCIE_SENT, 1024, "nvmlDeviceGetPcieThroughput", (0,)),
-    (metrics.GPU_PCIE_RECEIVED, 1024, "nvmlDeviceGetPcieThroughput", (1,)),
-    (metrics.GPU_PCIE_REPLAYS, 1, "nvmlDeviceGetPcieReplayCounter", ()),
+    (measured.GPU_POWER, 1e-3, "nvmlDeviceGetPowerUsage", ()),
+    (measured.GPU_POWER_LIMIT, 1e-3, "nvmlDeviceGetEnforcedPowerLimit", ()),
+    (measured.GPU_ENERGY, 1e-3, "nvmlDeviceGetTotalEnergyConsumption", ()),
+    (measured.GPU_TEMPERATURE, 1, "nvmlDeviceGetTemperature", (0,)),
+    (measured.GPU_FAN, 1e-2, "nvmlDeviceGetFanSpeed", ()),
+    (measured.GPU_SM_CLOCK, 1e6, "nvmlDeviceGetClockInfo", (1,)),
+    (measured.GPU_MEMORY_CLOCK, 1e6, "nvmlDeviceGetClockInfo", (2,)),
+    (measured.GPU_PCIE_SENT, 1024, "nvmlDeviceGetPcieThroughput", (0,)),
+    (measured.GPU_PCIE_RECEIVED, 1024, "nvmlDeviceGetPcieThroughput", (1,)),
+    (measured.GPU_PCIE_REPLAYS, 1, "nvmlDeviceGetPcieReplayCounter", ()),
 )
 """Metric, factor to its unit, call, and its arguments behind the device."""
 
@@ -76,7 +76,7 @@ def read(nvml: Any, handle: Any, key: Key, found: Found) -> None:
     _throttling(nvml, handle, key, found)
     _errors(nvml, handle, key, found)
     for name, size in _programs(nvml, handle).items():
-        _put(found, metrics.GPU_PROCESS_MEMORY, (*key, name), size)
+        _put(found, measured.GPU_PROCESS_MEMORY, (*key, name), size)
 
 
 def _put(found: Found, metric: Measured, labels: tuple[str, ...], value: float | None) -> None:
@@ -86,28 +86,28 @@ def _put(found: Found, metric: Measured, labels: tuple[str, ...], value: float |
 
 def _utilization(nvml: Any, handle: Any, key: Key, found: Found) -> None:
     if (rates := ask(nvml, "nvmlDeviceGetUtilizationRates", handle)) is not None:
-        _put(found, metrics.GPU_UTILIZATION, key, rates.gpu / 100)
-        _put(found, metrics.GPU_MEMORY_UTILIZATION, key, rates.memory / 100)
+        _put(found, measured.GPU_UTILIZATION, key, rates.gpu / 100)
+        _put(found, measured.GPU_MEMORY_UTILIZATION, key, rates.memory / 100)
     if (encoder := ask(nvml, "nvmlDeviceGetEncoderUtilization", handle)) is not None:
-        _put(found, metrics.GPU_ENCODER_UTILIZATION, key, encoder[0] / 100)
+        _put(found, measured.GPU_ENCODER_UTILIZATION, key, encoder[0] / 100)
     if (decoder := ask(nvml, "nvmlDeviceGetDecoderUtilization", handle)) is not None:
-        _put(found, metrics.GPU_DECODER_UTILIZATION, key, decoder[0] / 100)
+        _put(found, measured.GPU_DECODER_UTILIZATION, key, decoder[0] / 100)
 
 
 def _memory(nvml: Any, handle: Any, key: Key, found: Found) -> None:
     """Version 2 of the call tells what the driver keeps from what is used."""
     memory = ask(nvml, "nvmlDeviceGetMemoryInfo", handle, nvml.nvmlMemory_v2)
     if memory is not None:
-        _put(found, metrics.GPU_MEMORY_RESERVED, key, memory.reserved)
+        _put(found, measured.GPU_MEMORY_RESERVED, key, memory.reserved)
     else:
         memory = ask(nvml, "nvmlDeviceGetMemoryInfo", handle)
     if memory is not None:
-        _put(found, metrics.GPU_MEMORY, key, memory.total)
-        _put(found, metrics.GPU_MEMORY_USED, key, memory.used)
-        _put(found, metrics.GPU_MEMORY_FREE, key, memory.free)
+        _put(found, measured.GPU_MEMORY, key, memory.total)
+        _put(found, measured.GPU_MEMORY_USED, key, memory.used)
+        _put(found, measured.GPU_MEMORY_FREE, key, memory.free)
     fields = ask(nvml, "nvmlDeviceGetFieldValues", handle, [MEMORY_TEMPERATURE])
     if fields is not None and fields[0].nvmlReturn == 0:
-        _put(found, metrics.GPU_MEMORY_TEMPERATURE, key, fields[0].value.uiVal)
+        _put(found, measured.GPU_MEMORY_TEMPERATURE, key, fields[0].value.uiVal)
 
 
 def _throttling(nvml: Any, handle: Any, key: Key, found: Found) -> None:
@@ -116,21 +116,21 @@ def _throttling(nvml: Any, handle: Any, key: Key, found: Found) -> None:
         bits = ask(nvml, "nvmlDeviceGetCurrentClocksThrottleReasons", handle)
     if bits is not None:
         for bit, reason in REASONS.items():
-            _put(found, metrics.GPU_THROTTLED, (*key, reason), bool(bits & bit))
+            _put(found, measured.GPU_THROTTLED, (*key, reason), bool(bits & bit))
     for number, reason in enumerate(("power", "thermal")):
         if (status := ask(nvml, "nvmlDeviceGetViolationStatus", handle, number)) is not None:
             seconds = status.violationTime / 1e9
-            _put(found, metrics.GPU_THROTTLED_SECONDS, (*key, reason), seconds)
+            _put(found, measured.GPU_THROTTLED_SECONDS, (*key, reason), seconds)
 
 
 def _errors(nvml: Any, handle: Any, key: Key, found: Found) -> None:
     for kind, kind_name in enumerate(("corrected", "uncorrected")):
         for since, since_name in enumerate(("volatile", "aggregate")):
             count = ask(nvml, "nvmlDeviceGetTotalEccErrors", handle, kind, since)
-            _put(found, metrics.GPU_ECC_ERRORS, (*key, kind_name, since_name), count)
+            _put(found, measured.GPU_ECC_ERRORS, (*key, kind_name, since_name), count)
     rows = ask(nvml, "nvmlDeviceGetRemappedRows", handle) or ()
     for name, count in zip(("corrected", "uncorrected", "pending", "failed"), rows, strict=False):
-        _put(found, metrics.GPU_REMAPPED_ROWS, (*key, name), count)
+        _put(found, measured.GPU_REMAPPED_ROWS, (*key, name), count)
 
 
 def _programs(nvml: Any, handle: Any) -> dict[str, int]:

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterable
 
 import msgspec
 
-from gfedge import metrics
 from gfedge.inference.types import Device, LoadedModel, WorkerState
-from gfedge.metrics import Values
+from gfedge.monitoring import measured
+from gfedge.monitoring.measured import Values
 from gfedge.monitoring.types import AlertSummary
 
 Labelled = dict[tuple[str, ...], float]
@@ -16,21 +16,21 @@ Labelled = dict[tuple[str, ...], float]
 STATES = ("registered", "loading", "ready", "failed")
 
 
-WORKER: dict[metrics.Measured, Callable[[WorkerState], float]] = {
-    metrics.WORKER_UP: lambda one: float(one.up),
-    metrics.WORKER_CALLS: lambda one: float(one.calls),
-    metrics.WORKER_CALLS_TOTAL: lambda one: float(one.calls_total),
-    metrics.WORKER_INFERENCE_SECONDS: lambda one: one.inference_seconds,
-    metrics.WORKER_RESTARTS: lambda one: float(one.restarts),
-    metrics.WORKER_CPU_SECONDS: lambda one: one.cpu_seconds,
-    metrics.WORKER_MEMORY: lambda one: float(one.vitals.memory_bytes) if one.up else 0.0,
+WORKER: dict[measured.Measured, Callable[[WorkerState], float]] = {
+    measured.WORKER_UP: lambda one: float(one.up),
+    measured.WORKER_CALLS: lambda one: float(one.calls),
+    measured.WORKER_CALLS_TOTAL: lambda one: float(one.calls_total),
+    measured.WORKER_INFERENCE_SECONDS: lambda one: one.inference_seconds,
+    measured.WORKER_RESTARTS: lambda one: float(one.restarts),
+    measured.WORKER_CPU_SECONDS: lambda one: one.cpu_seconds,
+    measured.WORKER_MEMORY: lambda one: float(one.vitals.memory_bytes) if one.up else 0.0,
 }
-WORKER_GPU: dict[metrics.Measured, str] = {
-    metrics.WORKER_GPU_UTILIZATION: "utilization_ratio",
-    metrics.WORKER_GPU_MEMORY: "memory_bytes",
-    metrics.WORKER_GPU_MEMORY_USED: "memory_used_bytes",
-    metrics.WORKER_GPU_TEMPERATURE: "temperature_celsius",
-    metrics.WORKER_GPU_POWER: "power_watts",
+WORKER_GPU: dict[measured.Measured, str] = {
+    measured.WORKER_GPU_UTILIZATION: "utilization_ratio",
+    measured.WORKER_GPU_MEMORY: "memory_bytes",
+    measured.WORKER_GPU_MEMORY_USED: "memory_used_bytes",
+    measured.WORKER_GPU_TEMPERATURE: "temperature_celsius",
+    measured.WORKER_GPU_POWER: "power_watts",
 }
 
 
@@ -81,28 +81,28 @@ def read(serving: Serving) -> None:
     }
     roles: Labelled = {(v.model, v.version, v.role): 1.0 for v in versions if v.role}
     found: Values = {
-        metrics.MODEL_INFO: info,
-        metrics.MODEL_STATE: states,
-        metrics.MODEL_ROLE: roles,
-        metrics.MODEL_LOAD_SECONDS: {(m.name, m.version): m.load_seconds for m in loaded},
-        metrics.MODEL_MEMORY_BYTES: {(m.name, m.version): float(m.memory_bytes) for m in loaded},
+        measured.MODEL_INFO: info,
+        measured.MODEL_STATE: states,
+        measured.MODEL_ROLE: roles,
+        measured.MODEL_LOAD_SECONDS: {(m.name, m.version): m.load_seconds for m in loaded},
+        measured.MODEL_MEMORY_BYTES: {(m.name, m.version): float(m.memory_bytes) for m in loaded},
     }
-    metrics.readings.replace("models", found)
-    metrics.readings.replace("workers", _workers(serving.workers()))
+    measured.readings.replace("models", found)
+    measured.readings.replace("workers", _workers(serving.workers()))
 
 
 def _workers(workers: Iterable[WorkerState]) -> Values:
-    found: dict[metrics.Measured, Labelled] = {metric: {} for metric in (*WORKER, *WORKER_GPU)}
+    found: dict[measured.Measured, Labelled] = {metric: {} for metric in (*WORKER, *WORKER_GPU)}
     memory: Labelled = {}
     for one in workers:
         values = {**{metric: value(one) for metric, value in WORKER.items()}, **_gpu(one)}
         for metric, value in values.items():
             found[metric][one.name,] = value
         memory |= {(one.name, m.name, m.version): float(m.memory_bytes) for m in one.loaded}
-    found[metrics.WORKER_MODEL_MEMORY] = memory
+    found[measured.WORKER_MODEL_MEMORY] = memory
     return {metric: values for metric, values in found.items() if values}
 
 
-def _gpu(worker: WorkerState) -> dict[metrics.Measured, float]:
+def _gpu(worker: WorkerState) -> dict[measured.Measured, float]:
     known = worker.vitals.gpu if worker.up else {}
     return {metric: known[name] for metric, name in WORKER_GPU.items() if name in known}

@@ -10,6 +10,7 @@ import time
 from prometheus_client import Counter
 
 from gfedge import __version__, metrics
+from gfedge.monitoring import measured
 from gfedge.monitoring.gpus import Gpus
 from gfedge.monitoring.history import TAIL_MS, History
 from gfedge.monitoring.live import Values
@@ -81,10 +82,10 @@ class Overview:
     def _storage(self) -> Storage:
         return Storage(
             data=str(self._settings.data),
-            disk_free_bytes=_read(metrics.DISK_FREE_BYTES),
-            disk_size_bytes=_read(metrics.DISK_SIZE_BYTES),
-            database_bytes=_read(metrics.DATABASE_FILE_BYTES),
-            wal_bytes=_read(metrics.DATABASE_WAL_BYTES),
+            disk_free_bytes=_read(measured.DISK_FREE_BYTES),
+            disk_size_bytes=_read(measured.DISK_SIZE_BYTES),
+            database_bytes=_read(measured.DATABASE_FILE_BYTES),
+            wal_bytes=_read(measured.DATABASE_WAL_BYTES),
         )
 
     def _history_state(self) -> HistoryState:
@@ -117,8 +118,8 @@ class Overview:
         )
 
 
-def _read(metric: metrics.Measured) -> float | None:
-    return metrics.readings.values(metric).get(())
+def _read(metric: measured.Measured) -> float | None:
+    return measured.readings.values(metric).get(())
 
 
 def _totals(counter: Counter, label: str) -> dict[str, float]:
