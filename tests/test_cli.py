@@ -21,9 +21,11 @@ import pytest
 
 import gfedge
 from gfedge import configuration
-from gfedge.cli import DEFAULT_SERVER, jobs, main, parser, progress, trace
+from gfedge.cli import jobs, main, progress, trace
 from gfedge.cli.client import Server
+from gfedge.cli.commands import parser
 from gfedge.cli.errors import INTERRUPTED, CommandError
+from gfedge.cli.options import DEFAULT_SERVER
 from gfedge.inference import png
 from gfedge.parsing import SettingsError
 from gfedge.settings import Settings

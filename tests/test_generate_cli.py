@@ -12,7 +12,8 @@ import pytest
 from conftest import Process
 from PIL import Image
 
-from gfedge.cli import main, parser, sheets
+from gfedge.cli import main, sheets
+from gfedge.cli.commands import parser
 from gfedge.cli.errors import CommandError
 from gfedge.cli.jobs import outline, parameters
 

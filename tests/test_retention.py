@@ -19,10 +19,10 @@ from conftest import JOBS, Api, Process, Serving
 
 from gfedge import content, keys
 from gfedge.assets import files
-from gfedge.cli import DEFAULT_SERVER
 from gfedge.cli.access import of_folder
 from gfedge.cli.client import NoServer
 from gfedge.cli.gc import readable
+from gfedge.cli.options import DEFAULT_SERVER
 from gfedge.db import Cursor
 from gfedge.lineage.types import edge
 from gfedge.retention import store

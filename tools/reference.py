@@ -14,7 +14,8 @@ import yaml
 from prometheus_client import Counter
 from prometheus_client.metrics import MetricWrapperBase
 
-from gfedge import alerts, app, cli, metrics, migrate, openapi
+from gfedge import alerts, app, metrics, migrate, openapi
+from gfedge.cli import commands
 from gfedge.configuration import table
 from gfedge.db import Database
 from gfedge.export import store
@@ -176,7 +177,7 @@ def _row(*cells: str) -> str:
 
 
 def command_lines() -> Iterator[str]:
-    for words, parser in _commands("gfedge", cli.parser()):
+    for words, parser in _commands("gfedge", commands.parser()):
         yield f"## {words}\n"
         yield f"{parser.description}\n" if parser.description else ""
         for action in parser._actions:

@@ -15,9 +15,9 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gfedge.cli import DEFAULT_SERVER
 from gfedge.cli.client import ANSWER_SECONDS, NoServer, Refused, Server
 from gfedge.cli.errors import FAILED, UNUSABLE, CommandError
+from gfedge.cli.options import DEFAULT_SERVER
 from gfedge.cli.serve import load
 
 if TYPE_CHECKING:

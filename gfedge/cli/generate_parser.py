@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 
+from gfedge.cli.options import add_output, flag
+
 GENERATE_EXAMPLES = """\
 examples:
   gfedge generate "a red dragon" -o dragon.png
@@ -37,7 +39,7 @@ def add_generate(generate: argparse.ArgumentParser) -> None:
         "prompt", metavar="PROMPT", nargs="?", help='what to draw: "a red dragon"'
     )
     flag(generate, "--prompts", "FILE", "many prompts instead, a line each; - reads stdin")
-    _add_output(generate, "FILE")
+    add_output(generate)
     generate.add_argument(
         "-n", type=int, metavar="N", help="how many pictures; -o x.png then names x-1.png, ..."
     )
@@ -52,7 +54,7 @@ def add_generate(generate: argparse.ArgumentParser) -> None:
 
 def add_vary(vary: argparse.ArgumentParser) -> None:
     vary.add_argument("init_image", metavar="PICTURE", help="a file, or an asset's sha256")
-    _add_output(vary, "FILE")
+    add_output(vary)
     vary.add_argument("-n", type=int, metavar="N", default=4, help="how many (default 4)")
     flag(vary, "--prompt", "PROMPT", "what it shows (default: as in the job that made it)")
     _add_sampling(vary)
@@ -79,7 +81,7 @@ def _add_sampling(command: argparse.ArgumentParser) -> None:
 
 def add_sheet(sheet: argparse.ArgumentParser) -> None:
     sheet.add_argument("pictures", metavar="PICTURE", nargs="+", help="files, or assets' sha256s")
-    _add_output(sheet, "FILE")
+    add_output(sheet)
     sheet.add_argument("--columns", type=int, metavar="N", help="of the grid (default: a square)")
     sheet.add_argument("--padding", type=int, metavar="PIXELS", help="between pictures")
     sheet.add_argument("--power-of-two", action="store_true", help="sides of 2, 4, 8, ... pixels")
@@ -94,12 +96,3 @@ def add_words(words: argparse.ArgumentParser) -> None:
     flag(words, "--model", "NAME", "the model (default: the server's)")
     words.add_argument("--all", action="store_true", help="every word of its training")
     words.add_argument("--json", action="store_true", help="print the answer as JSON")
-
-
-def _add_output(command: argparse.ArgumentParser, metavar: str) -> None:
-    text = "the PNG to write; - writes to stdout"
-    command.add_argument("-o", "--output", metavar=metavar, required=True, help=text)
-
-
-def flag(command: argparse.ArgumentParser, name: str, metavar: str, text: str) -> None:
-    command.add_argument(name, metavar=metavar, help=text)

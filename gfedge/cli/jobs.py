@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from gfedge.cli import DEFAULT_SERVER
 from gfedge.cli.client import Server
 from gfedge.cli.errors import UNUSABLE, CommandError
+from gfedge.cli.options import DEFAULT_SERVER
 from gfedge.cli.progress import finish
 
 SENT_AS_GIVEN = (
