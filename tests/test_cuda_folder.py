@@ -90,3 +90,26 @@ def test_the_list_is_that_of_the_locked_onnxruntime() -> None:
     if not getattr(ort, "cuda_version", ""):
         pytest.skip("this onnxruntime is for the CPU")
     assert {path[-1] for path in ort._get_nvidia_dll_paths(False)} == set(cuda.LIBRARIES)
+
+
+@pytest.mark.skipif(not doctor.version("onnxruntime-gpu"), reason="needs onnxruntime-gpu")
+def test_the_binary_for_gpus_is_told_how_to_bring_what_it_does_not_carry(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Without a driver too: a machine is got ready before its card works. It has no packages of a Python to look in."""
+    monkeypatch.setattr(sys, "frozen", True, raising=False)
+    monkeypatch.setattr(cuda, "LIBRARIES", ("libnone.so.13",))
+    (said,) = [
+        one.text for one in doctor.device(Settings(device="cpu")) if one.subject == "cuda_dir"
+    ]
+    assert said.startswith("libnone.so.13 is nowhere: looked in no folder of its own (cuda_dir is not set) and the system's libraries.")  # fmt: skip
+    assert "pip install --target FOLDER 'onnxruntime-gpu[cuda,cudnn]', then cuda_dir = FOLDER" in said  # fmt: skip
+    monkeypatch.setattr(sys, "frozen", False)
+    assert not [one for one in doctor.device(Settings(device="cpu")) if one.subject == "cuda_dir"]
+
+
+def test_the_doctor_says_the_same_only_once(folder: Path) -> None:
+    missing = cuda.missing(cuda.load(str(folder)), str(folder))
+    assert [one.text for one in doctor._cuda_folder(str(folder), missing)] == [
+        f"{folder} has libcudart.so.13"
+    ]

@@ -11,7 +11,7 @@ import platform
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -226,25 +226,28 @@ def device(settings: Settings) -> Iterator[Finding]:
     )
     found, frozen = first_look(options) or closer_look(options), getattr(sys, "frozen", False)
     yield Finding(level="ok", subject="device", text=f"{found.note} ({found.provider})")
-    for missing in found.missing if version("onnxruntime-gpu") or not frozen else (NO_CUDA,):
+    for_gpus = bool(version("onnxruntime-gpu"))
+    for missing in found.missing if for_gpus or not frozen else (NO_CUDA,):
         if settings.device == "cuda":
             yield _broken("cuda", missing, "or start with --device cpu")
         else:
             yield Finding(level="note", subject="cuda", text=missing)
-    if settings.cuda_dir:
-        yield from _cuda_folder(settings.cuda_dir)
+    if settings.cuda_dir or (frozen and for_gpus):
+        yield from _cuda_folder(settings.cuda_dir, found.missing)
 
 
-def _cuda_folder(folder: str) -> Iterator[Finding]:
-    """What of the CUDA libraries is in the folder that a setting names."""
+def _cuda_folder(folder: str, said: Sequence[str] = ()) -> Iterator[Finding]:
+    """What of the CUDA libraries is in the folder that a setting names, and what is nowhere, if that was not said."""
     from gfedge.inference import cuda
 
     found = cuda.load(folder)
-    inside = [one.name for one in found if one.place.startswith(str(Path(folder).expanduser()))]
-    text = f"{folder} has {', '.join(inside) or 'none of the CUDA libraries'}"
-    yield Finding(level="ok" if inside else "note", subject="cuda_dir", text=text)
+    if folder:
+        inside = [one.name for one in found if one.place.startswith(str(Path(folder).expanduser()))]
+        text = f"{folder} has {', '.join(inside) or 'none of the CUDA libraries'}"
+        yield Finding(level="ok" if inside else "note", subject="cuda_dir", text=text)
     for problem in cuda.missing(found, folder):
-        yield Finding(level="note", subject="cuda_dir", text=problem)
+        if problem not in said:
+            yield Finding(level="note", subject="cuda_dir", text=problem)
 
 
 def ray(settings: Settings) -> Finding:

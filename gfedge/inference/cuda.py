@@ -45,15 +45,27 @@ def missing(found: list[Found], folder: str) -> list[str]:
     if nowhere:
         said.append(
             f"{', '.join(nowhere)} {'are' if len(nowhere) > 1 else 'is'} nowhere: looked in {_places(folder)}. "
-            "Install CUDA 13 and cuDNN 9 (pip install 'onnxruntime-gpu[cuda,cudnn]', or NVIDIA's packages), "
-            "or name the folder that has them with cuda_dir"
+            f"Install CUDA 13 and cuDNN 9 ({_install()}, or NVIDIA's packages), "
+            "or name the folder that has them with cuda_dir (GFEDGE_CUDA_DIR)"
         )
     return said
 
 
 def _places(folder: str) -> str:
     named = f"{folder} (cuda_dir)" if folder else "no folder of its own (cuda_dir is not set)"
-    return f"{named}, the packages of this Python and the system's libraries"
+    packages = "" if _frozen() else ", the packages of this Python"
+    return f"{named}{packages} and the system's libraries"
+
+
+def _install() -> str:
+    """The single binary has no packages of its own, but takes a folder of them."""
+    target = "--target FOLDER " if _frozen() else ""
+    named = ", then cuda_dir = FOLDER" if target else ""
+    return f"pip install {target}'onnxruntime-gpu[cuda,cudnn]'{named}"
+
+
+def _frozen() -> bool:
+    return bool(getattr(sys, "frozen", False))
 
 
 def _load(name: str, folder: str) -> Found:
