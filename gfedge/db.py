@@ -9,8 +9,11 @@ all callers of a group and go in by one appender each.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
+import os
 import queue
+import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -106,7 +109,7 @@ class Database:
         self._local = threading.local()
         self._reopen = threading.Lock()
         self._readers = ThreadPoolExecutor(READERS, "db-reader")
-        self._aside = ThreadPoolExecutor(1, "db-aside")
+        self._aside = ThreadPoolExecutor(1, "db-aside", _give_way)
         self._long: Cursor | None = None
         self._writer = threading.Thread(target=self._write_loop, name="db-writer")
 
@@ -180,7 +183,7 @@ class Database:
     async def aside(
         self, function: Callable[Concatenate[Cursor, P], T], *args: P.args, **kwargs: P.kwargs
     ) -> T:
-        """As `read`, in a thread of its own: for what takes so long that readers would wait behind it."""
+        """As `read`, in a thread of its own that gives way: for what takes so long that others would wait behind it."""
         await self.settle()
 
         def run() -> T:
@@ -389,6 +392,13 @@ class Database:
             self._mark.advance()
         except OSError:
             log.exception("the mark beside %s cannot be written", self.path)
+
+
+def _give_way() -> None:
+    """Lets the other threads go first where cores are short; Linux alone gives a thread its own priority."""
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError):
+            os.nice(10)
 
 
 def _resolve(group: list[_Write]) -> None:

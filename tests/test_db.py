@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -240,3 +241,13 @@ async def test_the_database_holds_the_memory_that_the_setting_allows(tmp_path: P
     found = await database.read(rows, "select current_setting('memory_limit') as most")
     await asyncio.to_thread(database.close)
     assert found == [{"most": "96.0 MiB"}]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only there a thread has its own priority")
+async def test_what_takes_long_gives_way_to_reads_and_writes(db: Database) -> None:
+    def priority(cursor: Cursor) -> int:
+        return os.getpriority(os.PRIO_PROCESS, 0)
+
+    ours = priority(None)  # type: ignore[arg-type]
+    assert await db.aside(priority) == min(19, ours + 10)
+    assert await db.read(priority) == await db.write(priority) == ours
