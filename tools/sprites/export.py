@@ -8,10 +8,12 @@ there, so it is whole at any time.
 """
 
 import argparse
+import contextlib
 import hashlib
 import json
 import re
 import shutil
+import subprocess
 import time
 import warnings
 from collections.abc import Sequence
@@ -32,6 +34,8 @@ from sprites.sheet import prompts_of, two_halves
 HERE = Path(__file__).parent
 INPUTS = ("x", "t", "words", "subwords")
 SEEDS = 6
+SAMPLING = {"steps": 20, "guidance": 2.5}
+"""How a net draws that was not taught another way (distil.py)."""
 SHIPPED = "dcss-cleared-subset"
 """The set behind the model that comes with gfedge; its card says what its makers saw. Others have a card of figures."""
 VERSIONED = re.compile(r"[a-z0-9][a-z0-9._-]*/[a-z0-9][a-z0-9._-]*")
@@ -108,11 +112,17 @@ def difference(net: Net, velocity: Velocity, vocabulary: Vocabulary, size: int =
 
 
 def drawn(
-    velocity: Velocity, vocabulary: Vocabulary, prompts: Sequence[str], seeds: int, size: int = 32
+    velocity: Velocity,
+    vocabulary: Vocabulary,
+    prompts: Sequence[str],
+    seeds: int,
+    size: int = 32,
+    **sampling: Any,
 ) -> Bytes:
     """Sprites [prompts * seeds,size,size,4], seeds 0, 1, ... of each prompt."""
     rows = [
-        sample(velocity, [vocabulary.encode(p)] * seeds, range(seeds), size=size) for p in prompts
+        sample(velocity, [vocabulary.encode(p)] * seeds, range(seeds), size=size, **sampling)
+        for p in prompts
     ]
     return sprites(np.concatenate(rows))
 
@@ -123,6 +133,14 @@ def same_alone(velocity: Velocity, vocabulary: Vocabulary, size: int = 32) -> bo
     together = sample(velocity, captions, range(5), steps=4, size=size)
     alone = sample(velocity, captions[3:4], [3], steps=4, size=size)
     return bool(np.array_equal(together[3], alone[0]))
+
+
+def commit() -> str:
+    """The commit of the code here, if it is a git checkout."""
+    line = ("git", "-C", str(HERE), "rev-parse", "HEAD")
+    with contextlib.suppress(OSError):
+        return subprocess.run(line, capture_output=True, text=True, check=False).stdout.strip()
+    return ""
 
 
 def sha256(path: Path) -> str:
@@ -150,6 +168,7 @@ def facts_of(state: dict[str, Any], folder: Path, prompts: Sequence[str]) -> dic
         "images": state["images"],
         "words": state["shape"]["words"] - 1,
         "device": state.get("device", "cpu"),
+        "commit": commit(),
         **data_of(state),
         "size": state.get("size", 32),
         "prompts": len(prompts),
@@ -216,18 +235,24 @@ def make(
     facts["difference"] = f"{difference(net, velocity, vocabulary, size):.1e}"
     facts["alone"] = "yes" if same_alone(velocity, vocabulary, size) else "NO"
     facts["copies"] = copies
-    sheet = drawn(velocity, vocabulary, prompts, SEEDS, size)
+    sampling = state.get("sampling", SAMPLING)
+    sheet = drawn(velocity, vocabulary, prompts, SEEDS, size, **sampling)
     two_halves(sheet, made / "sheet.png", SEEDS, prompts)
     facts |= {"name": "sprite", "version": "1"}
     if VERSIONED.fullmatch(place := named or f"{out.parent.name}/{out.name}"):
         name, version = place.split("/")
         facts |= {"name": name, "version": version}
     shipped = facts["data"] == SHIPPED
+    taught = HERE / "templates" / "taught"
     templates = HERE / "templates" if shipped else HERE / "templates" / "own"
+    templates = taught if sampling is not SAMPLING else templates
+    facts |= {"draw_steps": sampling["steps"], "guidance": sampling["guidance"]}
     if notice := state.get("data", {}).get("notice"):
         text = f"{facts['name']}: weights trained on pictures of others:\n\n{notice}\n"
         (made / "NOTICE").write_text(text, encoding="utf-8")
-    for name in ("model.toml", "CARD.md", "NOTICE") if shipped else ("model.toml", "CARD.md"):
+    if shipped:
+        shutil.copyfile(HERE / "templates" / "NOTICE", made / "NOTICE")
+    for name in ("model.toml", "CARD.md"):
         text = (templates / name).read_text(encoding="utf-8")
         (made / name).write_text(fill(text, facts), encoding="utf-8")
     move(made, out)
