@@ -21,9 +21,9 @@ from gfedge import errors, metrics
 from gfedge.inference.types import EngineError, ModelRefused
 from gfedge.registry import labels, store
 from gfedge.registry.policy import Watch
-from gfedge.registry.registry import SYSTEM, Registry
+from gfedge.registry.registry import Registry
 from gfedge.registry.traffic_types import Comparison, Traffic, VersionTraffic
-from gfedge.registry.types import Action, Canary, ModelVersionRow, Shadow, Stage
+from gfedge.registry.types import SYSTEM, Action, Canary, ModelVersionRow, Shadow, Stage
 from gfedge.tasks import Tasks
 
 log = logging.getLogger(__name__)

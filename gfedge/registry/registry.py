@@ -7,8 +7,6 @@ Both are immutable by digest. What nobody knows yet is examined in a process of 
 from __future__ import annotations
 
 import asyncio
-import logging
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,11 +15,11 @@ from msgspec.structs import replace
 
 from gfedge import errors, metrics
 from gfedge.db import Database, Row, new_id
-from gfedge.inference.folder import folders, read_folder
-from gfedge.inference.types import Kind, ModelFolder, ModelRefused
-from gfedge.registry import examination, origins, references, registration, store
+from gfedge.inference.types import Kind, ModelFolder
+from gfedge.registry import origins, references, registration, start, store
 from gfedge.registry.files import ModelFiles
 from gfedge.registry.policy import Policy, RegisteredModel
+from gfedge.registry.trails import Trails
 from gfedge.registry.types import (
     ChangeRow,
     Model,
@@ -32,15 +30,10 @@ from gfedge.registry.types import (
     Refused,
     Stage,
 )
-from gfedge.registry.versions import row_of, version_id
+from gfedge.registry.versions import version_id
 
 if TYPE_CHECKING:
     from gfedge.inference.types import Engine
-
-log = logging.getLogger(__name__)
-
-SYSTEM = "gfedge"
-"""Who did what nobody asked for."""
 
 
 class Registry:
@@ -53,7 +46,7 @@ class Registry:
         self._folders: dict[str, ModelFolder] = {}
         self._rows: dict[str, ModelVersionRow] = {}
         self._settings: dict[str, RegisteredModel] = {}
-        self._trails: dict[str, list[str]] = {}
+        self.trails = Trails()
         self._opened = asyncio.Event()
         self.registering = asyncio.Lock()
         """One examination at a time; held until the version has its name."""
@@ -78,14 +71,10 @@ class Registry:
         try:
             self._rows = {row.id: row for row in await self.db.read(store.all_versions)}
             self._settings = {m.name: m for m in await self.db.read(store.registered_models)}
-            self._trails.clear()
-            for entry in await self.db.read(store.changes):
-                self._follow(entry)
-            for path, outcome in await asyncio.to_thread(_read_all, self._folder):
-                await self._take_bundled(path, outcome)
-            await self._open_registered()
-            for name in self._never_in_prod():
-                await self._put_into_prod(name)
+            self.trails = Trails(await self.db.read(store.changes))
+            await start.take_bundled(self, self._folder)
+            await start.open_registered(self)
+            await start.put_into_prod(self)
         finally:
             self._opened.set()
 
@@ -158,6 +147,10 @@ class Registry:
     def recorded(self) -> list[ModelVersionRow]:
         """Every version that was ever registered, also those whose folders are gone."""
         return list(self._rows.values())
+
+    def row(self, version: str) -> ModelVersionRow | None:
+        """The same of one, by its id."""
+        return self._rows.get(version)
 
     def names(self) -> list[str]:
         return sorted({row.name for row in self._rows.values()})
@@ -254,7 +247,7 @@ class Registry:
             if isinstance(one, RegisteredModel):
                 self._settings[one.name] = one
             elif isinstance(one, ChangeRow):
-                self._follow(one)
+                self.trails.follow(one)
 
     async def add(self, row: ModelVersionRow, folder: ModelFolder | None, *more: Row) -> None:
         """Takes a new version: its row, its lineage and the first entry of its history in one commit.
@@ -278,6 +271,11 @@ class Registry:
             self._folders[row.id] = folder
         self.states[row.id] = "registered"
         metrics.registry_events_total.labels("registered").inc()
+
+    def take(self, folder: ModelFolder) -> None:
+        """The files of a version are here, as they were registered."""
+        self._folders[version_id(folder)] = folder
+        self.states[version_id(folder)] = "registered"
 
     async def forget(self, row: ModelVersionRow) -> None:
         """A deleted version can no longer be run; what it made still names it."""
@@ -317,11 +315,11 @@ class Registry:
 
     def before_prod(self, name: str) -> ModelVersionRow | None:
         """The version that was in prod before the present one and can serve again."""
-        rows = [self._rows[version] for version in self._trails.get(name, [])[:-1]]
+        rows = (self._rows[version] for version in self.trails.before(name))
         return next(
             (
                 row
-                for row in reversed(rows)
+                for row in rows
                 if row.stage != "prod" and (row.id in self._folders or not row.is_run_here)
             ),
             None,
@@ -331,108 +329,6 @@ class Registry:
         """Every version name that a model ever had: none is used twice."""
         return {row.version for row in self._rows.values() if row.name == name}
 
-    # The start
-
-    async def _take_bundled(self, path: Path, outcome: ModelFolder | ModelRefused) -> None:
-        if isinstance(outcome, ModelRefused):
-            self._refuse(path, str(outcome))
-        elif reason := self._changed(outcome):
-            self._refuse(path, reason)
-        elif version_id(outcome) in self._rows:
-            self._here(outcome)
-        else:
-            await self._register_bundled(path, outcome)
-
-    async def _register_bundled(self, path: Path, folder: ModelFolder) -> None:
-        try:
-            verdict = await examination.examine(path, folder)
-        except errors.Invalid as refusal:
-            self._refuse(path, f"{_short(path)}: {refusal.detail}")
-            return
-        await self.add(
-            row_of(folder, verdict.signature, author=SYSTEM, bundled=True, at=time.time()), folder
-        )
-
-    async def _open_registered(self) -> None:
-        """Reads what was registered here before; the folder of a row that is gone or changed does not run."""
-        for row in self._rows.values():
-            if row.bundled or row.deleted_at is not None or not row.is_run_here:
-                continue
-            path = self.files.path_of(row.name, row.version)
-            try:
-                folder = await asyncio.to_thread(read_folder, path)
-                reason = self._changed(folder)
-            except ModelRefused as refusal:
-                reason = str(refusal)
-            if reason:
-                self._refuse(path, reason)
-            else:
-                self._here(folder)
-
-    def _never_in_prod(self) -> list[str]:
-        """The models that came with the server and of which no version was ever promoted."""
-        names = {row.name for row in self._rows.values()} - self._trails.keys()
-        return [name for name in names if all(row.bundled for row in self.versions(name))]
-
-    async def _put_into_prod(self, name: str) -> None:
-        """The newest version of a model that came with the server serves from its first start on."""
-        row = self.resolve(name)
-        if row is None or row.stage == "prod":
-            return
-        change = ChangeRow(
-            id=new_id(),
-            name=name,
-            version=row.version,
-            action="promoted",
-            from_stage=row.stage,
-            to_stage="prod",
-            by=SYSTEM,
-            reason="it came with the server",
-            changed_at=time.time(),
-        )
-        await self.commit([replace(row, stage="prod")], change)
-
-    def _follow(self, entry: ChangeRow) -> None:
-        """Keeps the order of the versions that were in prod: a promotion goes on, a rollback back."""
-        trail = self._trails.setdefault(entry.name, [])
-        if entry.action == "rolled_back":
-            while trail and trail[-1] != f"{entry.name}@{entry.version}":
-                trail.pop()
-        elif entry.action == "promoted" and entry.to_stage == "prod":
-            trail.append(f"{entry.name}@{entry.version}")
-
-    def _here(self, folder: ModelFolder) -> None:
-        self._folders[version_id(folder)] = folder
-        self.states[version_id(folder)] = "registered"
-
-    def _refuse(self, path: Path, reason: str) -> None:
-        log.error("model refused: %s", reason)
-        self.refused.append(Refused(path=_short(path), reason=reason))
-
-    def _changed(self, model: ModelFolder) -> str:
-        """Versions are immutable: a folder whose files changed since it was registered is not that version."""
-        recorded = self._rows.get(version_id(model))
-        if recorded is None or recorded.digest == model.digest:
-            return ""
-        return (
-            f"{_short(model.path)}: its files changed since this version was registered (then "
-            f"{recorded.digest[:12]}…, now {model.digest[:12]}…): put them into a folder of a new version"
-        )
-
     def _refusal_of(self, name: str) -> str:
         reasons = [r.reason for r in self.refused if f"/{name}/" in f"/{r.path}/"]
         return f" (refused: {'; '.join(reasons)})" if reasons else ""
-
-
-def _read_all(folder: Path) -> list[tuple[Path, ModelFolder | ModelRefused]]:
-    found: list[tuple[Path, ModelFolder | ModelRefused]] = []
-    for path in folders(folder):
-        try:
-            found.append((path, read_folder(path)))
-        except ModelRefused as error:  # it must never stop the others
-            found.append((path, error))
-    return found
-
-
-def _short(path: Path) -> str:
-    return "/".join(path.parts[-2:])

@@ -253,6 +253,10 @@ class GateResult(msgspec.Struct, kw_only=True, frozen=True):
     note: str = ""
 
 
+SYSTEM = "gfedge"
+"""Who did what nobody asked for."""
+
+
 class ChangeRow(msgspec.Struct, kw_only=True, frozen=True):
     """One entry of a model's history; never changed and never removed."""
 

@@ -1,0 +1,33 @@
+"""The way of each model's prod: which versions were there, in order. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from gfedge.registry.types import ChangeRow
+
+
+class Trails:
+    """Ids of versions by the names of their models. A promotion to prod goes on, a rollback goes back."""
+
+    def __init__(self, history: Iterable[ChangeRow] = ()) -> None:
+        self._of: dict[str, list[str]] = {}
+        for entry in history:
+            self.follow(entry)
+
+    def __contains__(self, name: str) -> bool:
+        """Whether the model has a history: it is not here for the first time."""
+        return name in self._of
+
+    def follow(self, entry: ChangeRow) -> None:
+        trail = self._of.setdefault(entry.name, [])
+        version = f"{entry.name}@{entry.version}"
+        if entry.action == "rolled_back":
+            while trail and trail[-1] != version:
+                trail.pop()
+        elif entry.action == "promoted" and entry.to_stage == "prod":
+            trail.append(version)
+
+    def before(self, name: str) -> Iterator[str]:
+        """The versions that were in prod before the last one, latest first."""
+        return reversed(self._of.get(name, [])[:-1])
