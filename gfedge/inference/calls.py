@@ -6,6 +6,7 @@ under suspicion runs by itself on one worker, while the others go on with the re
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections import OrderedDict
 from collections.abc import Iterator
@@ -22,6 +23,7 @@ from gfedge.inference.types import (
     Device,
     LoadedModel,
     OnPreview,
+    PoisonousJob,
     Progress,
     Vitals,
     WorkerState,
@@ -217,3 +219,20 @@ def settle(future: Future[Any], outcome: Any) -> None:
         future.set_exception(outcome)
     else:
         future.set_result(outcome)
+
+
+def settle_together(whole: Future[float], seconds: float, parts: list[Future[float]]) -> None:
+    """Settles a load when all its parts have ended: with the most seconds, or a failure but that of a worker that died."""
+    left = itertools.count(len(parts), -1)
+
+    def ended(_: Future[float] | None = None) -> None:
+        if next(left):
+            return
+        failures = [error for part in parts if (error := part.exception()) is not None]
+        failures = [error for error in failures if not isinstance(error, PoisonousJob)]
+        done = [part.result() for part in parts if part.exception() is None]
+        settle(whole, failures[0] if failures else max([seconds, *done]))
+
+    for part in parts:
+        part.add_done_callback(ended)
+    ended()

@@ -23,7 +23,7 @@ import msgspec
 import numpy as np
 
 from gfedge.inference import messages
-from gfedge.inference.calls import Call, Calls, Tallies, Worker, settle
+from gfedge.inference.calls import Call, Calls, Tallies, Worker, settle, settle_together
 from gfedge.inference.child import Child, ended
 from gfedge.inference.deadline import CLOSED
 from gfedge.inference.device import on_cpu
@@ -142,7 +142,7 @@ class SupervisedEngine:
         with self._lock:
             others = [w for w in self._calls.workers.values() if not w.has(model.digest)]
             parts = [self._ask(messages.Load(0, model), only=w.number) for w in others]
-        return _with_others(whole, first.result(), parts)
+        return settle_together(whole, first.result(), parts)
 
     def keep(self, model: ModelFolder, seconds: float) -> None:
         with self._lock:
@@ -412,20 +412,3 @@ class SupervisedEngine:
                 self._send(messages.File(model.files[name], str(error)), worker=number)
             else:
                 self._send(messages.File(model.files[name]), (data,), number)
-
-
-def _with_others(whole: Future[float], seconds: float, parts: list[Future[float]]) -> None:
-    """Settles a load when all its parts have ended: with the most seconds, or a failure but that of a worker that died."""
-    left = itertools.count(len(parts), -1)
-
-    def ended(_: Future[float] | None = None) -> None:
-        if next(left):
-            return
-        failures = [error for part in parts if (error := part.exception()) is not None]
-        failures = [error for error in failures if not isinstance(error, PoisonousJob)]
-        done = [part.result() for part in parts if part.exception() is None]
-        settle(whole, failures[0] if failures else max([seconds, *done]))
-
-    for part in parts:
-        part.add_done_callback(ended)
-    ended()
