@@ -2,8 +2,7 @@
 
 One writer thread commits what many callers ask for together (group commit); a caller's answer comes after the commit
 that holds its write. A few reader threads have a cursor of their own each, because one connection shared by threads
-returns wrong rows silently. Statements cost more than rows in DuckDB, so rows of structs are collected per table over
-all callers of a group and go in by one appender each.
+returns wrong rows silently.
 """
 
 from __future__ import annotations
@@ -12,7 +11,6 @@ import asyncio
 import contextlib
 import logging
 import os
-import queue
 import sys
 import threading
 import time
@@ -23,7 +21,6 @@ from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import duckdb
-import msgspec
 
 from gfedge import errors, snapshot
 from gfedge.integrity import DatabaseInUse as DatabaseInUse
@@ -35,20 +32,15 @@ from gfedge.rows import Row as Row
 from gfedge.rows import append as append
 from gfedge.rows import new_id as new_id
 from gfedge.rows import rows as rows
+from gfedge.writes import Inbox, Write, apply, is_one_statement, resolve
 
 log = logging.getLogger(__name__)
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
-GROUP_ROWS = 5000
-"""Rows after which a group is committed though more are waiting."""
-MAX_AT_ONCE = 100_000
-"""Rows that are one statement to DuckDB: an appender commits after 204,800 of them what it has."""
 MAX_WAITING = 20_000
 """Writes that may wait; past it the caller is told to come back."""
-PAUSE_SECONDS, EXPECTING_SECONDS = 0.0001, 0.0005
-"""How long a group with company waits for more, and one that is smaller than the one before it."""
 READERS = 2
 MEMORY_BYTES = 512 << 20
 """What DuckDB holds at most: blocks that it wrote and read stay until then."""
@@ -61,24 +53,6 @@ class DatabaseFailed(errors.Unavailable):
     """The database could not do it now (closing, reopening, or too many writes waiting)."""
 
     code = "database_unavailable"
-
-
-class _Write(msgspec.Struct, eq=False):
-    """What one caller wants in the next commit: rows, or a function of a cursor."""
-
-    rows: Sequence[Row]
-    function: Callable[[Cursor], Any] | None
-    future: asyncio.Future[Any]
-    outcome: Any = None
-
-    def resolve(self) -> None:
-        """Gives the caller its result or its error; runs on the event loop."""
-        if self.future.done():
-            return
-        if isinstance(self.outcome, Exception):
-            self.future.set_exception(self.outcome)
-        else:
-            self.future.set_result(self.outcome)
 
 
 class Database:
@@ -96,11 +70,9 @@ class Database:
         self._folders = (path.parent / snapshot.FOLDER, *folders)
         self._committed = committed
         self._mark = Mark(path)
-        self._inbox: queue.SimpleQueue[_Write | None] = queue.SimpleQueue()
+        self._inbox = Inbox()
         self._loop: asyncio.AbstractEventLoop
         self._closing = False
-        self._company = 1
-        """Writes in the last group."""
         self._opened = 0
         self._connection: Cursor | None = None
         self._deferred: list[Row] = []
@@ -154,7 +126,7 @@ class Database:
         """Commits what is waiting, writes a checkpoint and closes the file."""
         self._closing = True
         if self._writer.is_alive():
-            self._inbox.put(None)
+            self._inbox.close()
             self._writer.join()
         if (long := self._long) is not None:
             long.interrupt()
@@ -229,12 +201,12 @@ class Database:
     ) -> asyncio.Future[Any]:
         if self._closing:
             raise DatabaseFailed("the server is stopping")
-        if self._inbox.qsize() >= MAX_WAITING:
+        if len(self._inbox) >= MAX_WAITING:
             raise DatabaseFailed(
                 "too many writes are waiting: try again", headers={"Retry-After": "1"}
             )
         self._loop = asyncio.get_running_loop()
-        write = _Write(rows, function, self._loop.create_future())
+        write = Write(rows, function, self._loop.create_future())
         self._inbox.put(write)
         return write.future
 
@@ -322,38 +294,11 @@ class Database:
     # The writer thread
 
     def _write_loop(self) -> None:
-        while (first := self._inbox.get()) is not None:
-            group, stop = self._gather(first)
+        for group in self._inbox.groups():
             self._commit(group)
-            self._loop.call_soon_threadsafe(_resolve, group)
-            if stop:
-                return
+            self._loop.call_soon_threadsafe(resolve, group)
 
-    def _gather(self, first: _Write) -> tuple[list[_Write], bool]:
-        """What is waiting now; it filled up while the commit before this one ran.
-
-        A caller alone is committed at once. Where there are several, more are just being put in: a pause too short to
-        notice takes them along (measured with 64 callers: groups of 64 instead of 30; with 8 that come through HTTP, of
-        7 instead of 4).
-        """
-        group, rows, seen = [first], len(first.rows), int(self._company == 1)
-        while rows < GROUP_ROWS:
-            try:
-                write = self._inbox.get_nowait()
-            except queue.Empty:
-                if len(group) == seen:
-                    break
-                seen = len(group)
-                time.sleep(EXPECTING_SECONDS if seen < self._company else PAUSE_SECONDS)
-                continue
-            if write is None:
-                return group, True
-            group.append(write)
-            rows += len(write.rows) + 1
-        self._company = len(group)
-        return group, False
-
-    def _commit(self, group: list[_Write]) -> None:
+    def _commit(self, group: list[Write]) -> None:
         began = time.perf_counter()
         try:
             self._transact(group)
@@ -366,17 +311,17 @@ class Database:
             for write in group:
                 self._commit([write])
 
-    def _transact(self, group: list[_Write]) -> None:
+    def _transact(self, group: list[Write]) -> None:
         """One transaction. COMMIT reports nothing after a failed statement, so any error must get out of here."""
         if self._connection is None:
             self._reconnect()
         cursor = self._cursor()
         try:
-            if _is_one_statement(group):  # which commits itself, for a fifth less CPU
-                _apply(cursor, group)
+            if is_one_statement(group):  # which commits itself, for a fifth less CPU
+                apply(cursor, group)
             else:
                 cursor.execute("BEGIN")
-                _apply(cursor, group)
+                apply(cursor, group)
                 cursor.execute("COMMIT")
         except (duckdb.FatalException, duckdb.ConnectionException):
             self._reconnect()
@@ -399,31 +344,6 @@ def _give_way() -> None:
     if sys.platform == "linux":
         with contextlib.suppress(OSError):
             os.nice(10)
-
-
-def _resolve(group: list[_Write]) -> None:
-    for write in group:
-        write.resolve()
-
-
-def _is_one_statement(group: list[_Write]) -> bool:
-    """Whether a group is rows of one table, which go in at once."""
-    if any(write.function is not None for write in group):
-        return False
-    kinds = {type(row) for write in group for row in write.rows}
-    return len(kinds) == 1 and sum(len(write.rows) for write in group) <= MAX_AT_ONCE
-
-
-def _apply(cursor: Cursor, group: list[_Write]) -> None:
-    """Runs the group in order; rows wait for each other until a function has to see them."""
-    waiting: dict[type, list[Row]] = {}
-    for write in group:
-        for row in write.rows:
-            waiting.setdefault(type(row), []).append(row)
-        if write.function is not None:
-            append(cursor, waiting)
-            write.outcome = write.function(cursor)
-    append(cursor, waiting)
 
 
 def _rollback(cursor: Cursor) -> None:
