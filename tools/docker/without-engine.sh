@@ -18,20 +18,21 @@ made=$(buildah from --pull-never gfedge)
 trap 'buildah rm "$made" >/dev/null' EXIT
 echo "== as whom, and what it may write"
 buildah run "$made" -- sh -c 'id; touch /opt/gfedge/x 2>&1 || true; touch /data/x && rm /data/x && echo "/data can be written"'
-buildah inspect --format '{{.Docker.Config.User}} {{.Docker.Config.Volumes}} {{.Docker.Config.Healthcheck}}' "$made"
+buildah inspect --format '{{.Docker.Config.User}} {{.Docker.Config.Volumes}} {{.Docker.Config.Healthcheck}}' "$made"; echo
 echo "== selftest"
 buildah run "$made" -- gfedge selftest
-echo "== with a read-only root, as docker run --read-only --tmpfs /tmp"
+echo "== with a read-only root, as docker run --read-only --tmpfs /tmp -v gfedge:/data"
 seen=$(mktemp -d)
 mount --bind "$(buildah mount "$made")" "$seen" && mount -o remount,bind,ro "$seen"
 mount -t proc proc "$seen/proc" && mount --bind /dev "$seen/dev"
-for folder in data tmp; do mount -t tmpfs -o mode=1777 tmpfs "$seen/$folder"; done
+mount -t tmpfs -o mode=1777 tmpfs "$seen/tmp" && mount -t tmpfs -o uid=10001,gid=10001,mode=755 tmpfs "$seen/data"
 trap 'umount "$seen/data" "$seen/tmp" "$seen/dev" "$seen/proc" "$seen" && rmdir "$seen"; buildah rm "$made" >/dev/null' EXIT
-chroot --userspec=10001:10001 "$seen" env -i PATH=/opt/gfedge/bin:/usr/bin:/bin PYTHONDONTWRITEBYTECODE=1 GFEDGE_DATA=/data sh -c '
-  touch /opt/gfedge/x 2>&1 || true
-  gfedge selftest'
-echo "== serve, and the healthcheck beside it"
-buildah run "$made" -- sh -c 'gfedge serve & server=$!
-  for _ in $(seq 100); do gfedge health 2>/dev/null && break; sleep 0.2; done
+# shellcheck disable=SC2046 - a word for each variable
+chroot --userspec=10001:10001 "$seen" env -i $(buildah inspect --format '{{range .Docker.Config.Env}}{{.}} {{end}}' "$made") sh -c '
+  id; touch /opt/gfedge/x 2>&1 || true
+  gfedge selftest
+  echo "== serve, and the healthcheck beside it"
+  cd /data; gfedge serve & server=$!
+  for _ in $(seq 300); do gfedge health 2>/dev/null && break; sleep 0.2; done
   gfedge health && ls -l /data/admin-token && gfedge token create --name prometheus --scope metrics | cut -c1-4
   kill $server; wait $server; echo "ended with $?"'
