@@ -27,7 +27,7 @@ HAS_TORCH = not subprocess.run(
     [PYTHON, "-c", "import torch, onnx, onnxruntime"], capture_output=True, check=False
 ).returncode
 needs_torch = pytest.mark.skipif(
-    not HAS_TORCH, reason="needs torch: GFEDGE_TRAIN_PYTHON names a Python that has it"
+    not HAS_TORCH, reason="needs torch: `make train`, and GFEDGE_TRAIN_PYTHON as it prints"
 )
 
 
