@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import builders
 import numpy as np
@@ -26,19 +26,19 @@ SPECIAL = [0.0, -0.0, 1e-40, -1e-40, 1e37, -1e37, 1.0, -1.0]
 
 
 def prelu_onnx(
-    slope: NDArray[np.float32], *, opset: int = 17, domain: str = "", kernel: bool = True
+    slope: NDArray[np.float32], *, opset: int = 17, domain: str = "", window: int = 2
 ) -> bytes:
     """A convolution that changes nothing, PRelu, and one more convolution."""
     channels = 16
-    sides: dict[str, Any] = {"kernel_shape": [1, 1]} if kernel else {}
-    one = np.eye(channels, dtype=np.float32)[..., None, None]
+    one = np.eye(channels, dtype=np.float32).reshape(channels, channels, *[1] * window)
     nodes = [
-        helper.make_node("Conv", ["x", "one"], ["before"], name="first", **sides),
+        helper.make_node("Conv", ["x", "one"], ["before"], name="first"),
         helper.make_node("PRelu", ["before", "slope"], ["after"], name="second", domain=domain),
-        helper.make_node("Conv", ["after", "one"], ["y"], **sides),
+        helper.make_node("Conv", ["after", "one"], ["y"]),
     ]
-    x = helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", channels, "h", "w"])
-    y = helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n", channels, "h", "w"])
+    shape = ("n", channels, "h", "w")[: 2 + window]
+    x = helper.make_tensor_value_info("x", TensorProto.FLOAT, shape)
+    y = helper.make_tensor_value_info("y", TensorProto.FLOAT, shape)
     constants = [numpy_helper.from_array(slope, "slope"), builders.floats("one", one)]
     graph = helper.make_graph(nodes, "one", [x], [y], constants)
     opsets = [helper.make_opsetid("", opset)]
@@ -109,19 +109,107 @@ def test_a_model_on_the_cpu_is_loaded_so(tmp_path: Path, monkeypatch: pytest.Mon
         builders.velocity_onnx(),
         prelu_onnx(SLOPE, opset=6),
         prelu_onnx(SLOPE, domain="com.studio"),
-        prelu_onnx(SLOPE, kernel=False),
+        prelu_onnx(SLOPE.reshape(16, 1), window=1),
         prelu_onnx(SLOPE[:1]),
         prelu_onnx(SLOPE.reshape(16)),
         prelu_onnx(SLOPE.astype(np.float16)),
         prelu_onnx(SLOPE[:8]),
     ],
     ids=[
-        *("no PRelu", "a generator", "an old opset", "another's operator", "sides not said"),
+        *("no PRelu", "a generator", "an old opset", "another's operator", "one dimension"),
         *("one slope", "a slope for each column", "half precision", "not whole blocks"),
     ],
 )
 def test_any_other_graph_stays_as_it_is(model: bytes) -> None:
     assert for_cpu(model) == model
+
+
+def changed(change: Callable[[onnx.ModelProto], object]) -> bytes:
+    model = onnx.load_from_string(prelu_onnx(SLOPE))
+    change(model)
+    return bytes(model.SerializeToString())
+
+
+def other_slope(values: NDArray[np.float32]) -> Callable[[onnx.ModelProto], object]:
+    return lambda m: m.graph.initializer.append(numpy_helper.from_array(values, "slope"))
+
+
+def local_relu(model: onnx.ModelProto) -> None:
+    """A function that gives another meaning to an operator that would be put in."""
+    node = helper.make_node("Abs", ["x"], ["y"])
+    opsets = [helper.make_opsetid("", 17)]
+    model.functions.append(helper.make_function("", "Relu", ["x"], ["y"], [node], opsets))
+
+
+def wide(model: onnx.ModelProto) -> None:
+    """A slope that says it has 2^30 channels, and so do the weights."""
+    for constant, shape in zip(model.graph.initializer, [(1, 1), (16, 1, 1)], strict=True):
+        del constant.dims[:]
+        constant.dims.extend((1 << 30, *shape))
+
+
+def packed(model: onnx.ModelProto) -> None:
+    """A shape of ten thousand ones."""
+    model.graph.initializer[0].dims.extend([1] * 10_000)
+
+
+HOSTILE: dict[str, Callable[[onnx.ModelProto], object]] = {
+    "a slope given twice": other_slope(SLOPE),
+    "a slope given twice, with another shape": other_slope(SLOPE[:1]),
+    "a slope that callers may replace": lambda m: m.graph.input.add(name="slope"),
+    "a slope that a node makes too": lambda m: m.graph.node.append(
+        helper.make_node("Neg", ["one"], ["slope"])
+    ),
+    "a slope without an end": lambda m: m.graph.initializer[0].CopyFrom(
+        numpy_helper.from_array(SLOPE * np.inf, "slope")
+    ),
+    "a slope cut short": lambda m: setattr(m.graph.initializer[0], "raw_data", b"\0" * 60),
+    "a name of ours": lambda m: setattr(m.graph.node[0], "name", "gfedge/column"),
+    "a function of the same name": local_relu,
+    "no output": lambda m: m.graph.node[1].ClearField("output"),
+    "two outputs": lambda m: m.graph.node[1].output.append("z"),
+    "a shape of 2^30 channels": wide,
+    "a shape of ten thousand sizes": packed,
+    "weights of other channels": lambda m: m.graph.initializer[1].dims.__setitem__(0, 32),
+    "two versions of the operators": lambda m: m.opset_import.add(domain="ai.onnx", version=6),
+}
+
+
+@pytest.mark.parametrize("what", HOSTILE)
+def test_a_hostile_graph_stays_as_it_is(what: str) -> None:
+    """It is then refused or run as ONNX Runtime sees fit; what would be put in may not make it worse."""
+    model = changed(HOSTILE[what])
+    assert for_cpu(model) == model
+
+
+def test_two_graphs_are_one_to_protobuf() -> None:
+    """So what is said in one counts in the other: the constants would be given twice."""
+    twice = prelu_onnx(SLOPE) * 2
+    assert for_cpu(twice) == twice
+
+
+def test_many_operators_are_not_made_seven_times_as_many() -> None:
+    """Nor are their names repeated: what is added to a file has a bound."""
+    few, many = (onnx.load_from_string(prelu_onnx(SLOPE)) for _ in range(2))
+    for model, count in ((few, 900), (many, 1_100)):
+        for number in range(count):
+            inputs, outputs = ["before", "slope"], [f"{'long' * 100}{number}"]
+            model.graph.node.append(helper.make_node("PRelu", inputs, outputs))
+    written = many.SerializeToString()
+    assert for_cpu(written) == written
+    written = few.SerializeToString()
+    assert len(written) < len(for_cpu(written)) < 2 * len(written)
+
+
+def test_names_like_those_that_were_once_made_do_not_collide() -> None:
+    """Another tensor may be called as the output with an ending."""
+    model = onnx.load_from_string(prelu_onnx(SLOPE))
+    for end in ("turned", "-x", "above", "below", "column", "scaled", "0", "1"):
+        model.graph.node.append(helper.make_node("Neg", ["x"], [f"after/{end}"]))
+    x = np.random.default_rng(5).normal(0, 2, (1, 16, 5, 8)).astype(np.float32)
+    slower = bytes(model.SerializeToString())
+    assert for_cpu(slower) != slower
+    assert np.array_equal(run(for_cpu(slower), x), run(slower, x))
 
 
 def test_what_else_stands_in_the_file_stays() -> None:
