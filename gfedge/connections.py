@@ -9,12 +9,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+import warnings
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
 import msgspec
-from aiohttp import web
+from aiohttp import BadContentDispositionHeader, BadContentDispositionParam, web
 from aiohttp._websocket.reader import WebSocketReader
 from aiohttp.web_protocol import RequestHandler
 
@@ -22,6 +23,10 @@ from gfedge import errors, wire
 from gfedge.settings import Settings
 
 log = logging.getLogger(__name__)
+
+# aiohttp warns of broken Content-Disposition headers, with what the client sent: each new text would be a line in the log.
+for kind in (BadContentDispositionHeader, BadContentDispositionParam):
+    warnings.simplefilter("ignore", kind)
 
 LINGER_SECONDS = 2.0
 """How long the rest of a refused body is read, so that its client sees the answer."""

@@ -102,6 +102,34 @@ async def test_other_forms(api: Api) -> None:
         assert found["data"] == {"resultType": kind, "result": result}
 
 
+FORM_ERRORS = [
+    ("query=%66oo&query=\xff", "", "not UTF-8"),
+    ("\x1f\x8b", "; charset=bogus", "not UTF-8"),
+    ("&".join(["a=1"] * 1001), "", "more than 1000 fields"),
+]
+
+
+@pytest.mark.parametrize(("body", "charset", "text"), FORM_ERRORS)
+async def test_a_form_that_cannot_be_read_is_bad_data(
+    api: Api, body: str, charset: str, text: str
+) -> None:
+    headers = {"Content-Type": f"application/x-www-form-urlencoded{charset}"}
+    sent = body.encode("latin-1")
+    async with api.http.post(f"{BASE}/query", data=sent, headers=headers) as response:
+        found = await response.json()
+    assert (response.status, found["errorType"]) == (400, "bad_data")
+    assert text in found["error"]
+
+
+async def test_a_client_does_not_choose_how_a_form_is_decoded(api: Api) -> None:
+    """Punycode takes the square of a text's length: 100 KB were 6 s in which nobody else was served."""
+    headers = {"Content-Type": "application/x-www-form-urlencoded; charset=punycode"}
+    body = b"query=vector(1)%2Bvector(2)&x=" + b"9b" * 500_000
+    async with asyncio.timeout(20):
+        async with api.http.post(f"{BASE}/query", data=body, headers=headers) as response:
+            assert (await response.json())["data"]["result"][0]["value"][1] == "3"
+
+
 async def test_a_range_is_a_matrix(api: Api) -> None:
     form = {"start": NOW - 30, "end": NOW, "step": "15s"}
     found = await ask(api, "query_range", query="sum by (job) (requests_total)", **form)

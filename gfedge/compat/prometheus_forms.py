@@ -6,15 +6,18 @@ import math
 import re
 from collections.abc import Sequence
 from datetime import datetime
+from urllib.parse import parse_qsl
 
 from aiohttp import web
 from multidict import MultiDict
 
+from gfedge import wire
 from gfedge.promql import lexer
 from gfedge.promql.parser import parse_selector
 from gfedge.promql.types import QueryError, Selector
 
 FORM = "application/x-www-form-urlencoded"
+MOST_FIELDS = 1000
 FARTHEST = 1 << 53
 """Milliseconds: times farther away are as good as never."""
 _rfc3339 = re.compile(r"(\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d)(\.\d+)?([Zz]|[+-]\d\d:\d\d)")
@@ -32,7 +35,7 @@ class Form:
         """Of the form in the body first, then of the query."""
         values: MultiDict[str] = MultiDict()
         if request.method == "POST" and request.content_type == FORM:
-            values.extend((k, v) for k, v in (await request.post()).items() if isinstance(v, str))
+            values.extend(_fields(await wire.read_json(request)))
         values.extend(request.query)
         return cls(values)
 
@@ -80,6 +83,17 @@ class Form:
             except QueryError as error:
                 raise invalid("match[]", str(error)) from None
         return found
+
+
+def _fields(body: bytes) -> list[tuple[str, str]]:
+    """Not `request.post()`, which decodes by any charset that a client names: some take their time, others are none."""
+    try:
+        text = body.decode().rstrip()
+        return parse_qsl(text, keep_blank_values=True, max_num_fields=MOST_FIELDS)
+    except UnicodeDecodeError:
+        raise QueryError("bad_data", "the form is not UTF-8") from None
+    except ValueError:
+        raise QueryError("bad_data", f"the form has more than {MOST_FIELDS} fields") from None
 
 
 def invalid(name: str, reason: str) -> QueryError:
