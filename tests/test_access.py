@@ -548,7 +548,10 @@ async def test_more_names_can_be_allowed(tmp_path: Path) -> None:
     await client.close()
 
 
-@pytest.mark.parametrize("name", ["Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Real-IP"])
+PROXIES = ["Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Real-IP", "x-forwarded-port"]
+
+
+@pytest.mark.parametrize("name", [*PROXIES, "X-Forwarded-Prefix", "X-Forwarded"])
 async def test_a_proxy_before_a_local_server_is_refused(local: Lan, name: str) -> None:
     status, problem, _ = await local.asked("GET", "/health", headers={name: "for=10.0.0.1"})
     assert (status, problem["code"]) == (400, "looks_proxied")

@@ -18,13 +18,7 @@ from gfedge.settings import Settings
 
 LOOPBACK_NAMES = frozenset(("localhost", "127.0.0.1", "::1"))
 SAFE_METHODS = frozenset(("GET", "HEAD"))
-FORWARDED = (
-    "Forwarded",
-    "X-Forwarded-For",
-    "X-Forwarded-Host",
-    "X-Forwarded-Proto",
-    "X-Real-IP",
-)
+FORWARDED = re.compile(r"forwarded|x-forwarded(-.*)?|x-real-ip", re.IGNORECASE)
 _host = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::\d{1,5})?")
 _ports = {"http": 80, "https": 443}
 
@@ -54,9 +48,9 @@ class Origins:
 
     def check_forwarded(self, request: web.Request) -> None:
         """A proxy in front of a server without tokens would let everybody in as if they were local."""
-        if self.local and (found := next((h for h in FORWARDED if h in request.headers), None)):
+        if self.local and (found := next(filter(FORWARDED.fullmatch, request.headers), None)):
             raise errors.BadRequest(
-                f"{found}: this request came through a proxy, and this server is for this machine alone. "
+                f"{found[:100]}: this request came through a proxy, and this server is for this machine alone. "
                 "Behind a proxy start it with --host and a token",
                 code="looks_proxied",
             )
