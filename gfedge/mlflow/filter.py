@@ -8,6 +8,7 @@ Clauses are joined by AND alone; there is no OR, no NOT and no parenthesis but t
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Literal, NoReturn
 
 import msgspec
@@ -28,6 +29,7 @@ LISTED = ("IN", "NOT IN")
 NULL = ("IS NULL", "IS NOT NULL")
 DATASET_KEYS = ("name", "digest", "context")
 MAX_LENGTH = 100_000
+MAX_CLAUSES, MAX_ORDERS = 500, 100
 TOKENS = re.compile(
     r"""
     (?P<space>\s+)
@@ -87,12 +89,16 @@ def parse(text: str | None, grammar: Grammar) -> list[Clause]:
 
 
 def parse_orders(texts: list[str], grammar: Grammar) -> list[Order]:
-    found: list[Order] = []
-    for text in texts:
-        order = _order(text, grammar)
-        if all(order.key != other.key for other in found):  # it is ordered by that already
-            found.append(order)
-    return found
+    check_orders(texts)
+    found: dict[Key, Order] = {}
+    for order in (_order(text, grammar) for text in texts):
+        found.setdefault(order.key, order)  # else it is ordered by that already
+    return list(found.values())
+
+
+def check_orders(orders: Sequence[object]) -> None:
+    if len(orders) > MAX_ORDERS:
+        raise invalid(f"order_by has at most {MAX_ORDERS} clauses")
 
 
 def _order(text: str, grammar: Grammar) -> Order:
@@ -163,6 +169,8 @@ class _Parser:
                 self._refuse()
             if self._next < len(self._tokens):  # a trailing AND is let pass
                 found.append(self._clause())
+            if len(found) > MAX_CLAUSES:
+                raise invalid(f"A filter has at most {MAX_CLAUSES} clauses")
         return found
 
     def _clause(self) -> Clause:

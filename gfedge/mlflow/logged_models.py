@@ -172,6 +172,7 @@ async def search_logged_models(request: web.Request, asked: LoggedModelSearch) -
     if any(not one.dataset_name for one in asked.datasets):
         raise refusals.invalid("`dataset_name` in the `datasets` clause must be specified.")
     most = limits.page(PAGE if asked.max_results is None else asked.max_results, MAX_PAGE)
+    filters.check_orders(asked.order_by)
     clauses = filters.parse(asked.filter, GRAMMAR)
     rows = await request.app[keys.DB].read(store.list_models, asked.experiment_ids)
     metrics = await request.app[keys.DB].read(store.metrics_of, [row.id for row in rows])
