@@ -53,8 +53,9 @@ def route(method: str, path: str, work: Work, summary: str, options: Any = Anyth
         try:
             body = await work(await Form.of(request), request)
         except QueryError as error:
-            failed = json.failure(error.kind, str(error))
-            return web.Response(body=failed, status=STATUS[error.kind], content_type=JSON)
+            failed, status = json.failure(error.kind, str(error)), STATUS[error.kind]
+            headers = {"Retry-After": "10"} if status == 503 else {}
+            return web.Response(body=failed, status=status, headers=headers, content_type=JSON)
         return await _response(body, request)
 
     answered.__name__ = f"prometheus_{work.__name__}"

@@ -41,6 +41,7 @@ _UNITS |= {"w": 7 * 86_400_000, "y": 365 * 86_400_000}
 _ORDER = ("y", "w", "d", "h", "m", "s", "ms")
 _ESCAPES = {"a": 7, "b": 8, "f": 12, "n": 10, "r": 13, "t": 9, "v": 11, "\\": 92, "'": 39, '"': 34}
 _MAX_MS = (1 << 63) // 1_000_000
+_LARGEST = (1 << 63) - 1
 
 
 class ParseError(QueryError):
@@ -180,11 +181,10 @@ class Lexer:
             self._fail(f"bad number or duration syntax: {shown}", start, tail)
         self.at = end
         value = _value(text[start:end])
-        if math.isinf(value):
+        if value is None or math.isinf(value):
             written = quoted(text[start:end])
-            reason = (
-                f"error parsing number: strconv.ParseFloat: parsing {written}: value out of range"
-            )
+            wrong = "invalid syntax" if value is None else "value out of range"
+            reason = f"error parsing number: strconv.ParseFloat: parsing {written}: {wrong}"
             self._fail(reason, start, end)
         return Token("number", text[start:end], (start, end), value)
 
@@ -255,13 +255,14 @@ def _rune(char: str) -> str:
     return f"'{char}'"
 
 
-def _value(written: str) -> float:
-    """A number as Go reads it: whole ones with a leading 0 are octal."""
+def _value(written: str) -> float | None:
+    """A number as Go reads it: whole ones with a leading 0 are octal, and those beyond 64 bits are none (hexadecimal)
+    or decimal."""
     plain = written.replace("_", "")
     if plain[:2].lower() == "0x":
-        return float(int(plain, 16))
-    if re.fullmatch(r"0[0-7]+", plain):
-        return float(int(plain, 8))
+        return float(found) if (found := int(plain, 16)) <= _LARGEST else None
+    if re.fullmatch(r"0[0-7]+", plain) and (found := int(plain, 8)) <= _LARGEST:
+        return float(found)
     try:
         return float(plain)
     except OverflowError:
