@@ -70,6 +70,44 @@ async def test_a_file_comes_back_as_it_went(serving: Serving, tmp_path: Path) ->
         assert (response.status, response.headers["Content-Length"]) == (200, str(len(data)))
 
 
+DATA = b"0123456789"
+TAG = f'"{hashlib.sha256(DATA).hexdigest()}"'
+ASKED: list[tuple[dict[str, str], int, bytes]] = [
+    ({"Range": "bytes=2-4"}, 206, b"234"),
+    ({"Range": "bytes=-3", "If-Range": TAG}, 206, b"789"),
+    ({"Range": "bytes=2-4", "If-Range": '"another"'}, 200, DATA),
+    ({"Range": "bytes=2-4", "If-Range": "Mon, 23 Nov 2026 00:00:00 GMT"}, 200, DATA),
+    ({"Range": "lines=1-2"}, 200, DATA),
+    ({"Range": "bytes=0-1,4-5"}, 200, DATA),
+    ({"Range": "bytes=0x1-"}, 200, DATA),
+    ({"If-Match": TAG}, 200, DATA),
+    ({"If-Match": '"another"'}, 412, b"precondition_failed"),
+    ({"If-None-Match": f'"x", {TAG}'}, 304, b""),
+    ({"Range": "bytes=10-"}, 416, b"range_not_satisfiable"),
+    ({"Range": "bytes=-0"}, 416, b"range_not_satisfiable"),
+    ({"If-Modified-Since": "Thu, 01 Jan 99999999999 00:00:00 GMT"}, 200, DATA),
+    ({"If-Unmodified-Since": "Thu, 01 Jan 99999999999 00:00:00 GMT"}, 200, DATA),
+    ({"Range": "bytes=0-", "If-Range": "Thu, 01 Jan 99999999999 00:00:00 GMT"}, 200, DATA),
+]
+
+
+async def test_conditions_and_ranges_of_files_go_by_their_digest(client: Api) -> None:
+    """What cannot be met is a problem, and what cannot be read is let be (RFC 9110, 13 and 14)."""
+    path = f"{await begin(client)}/a.bin"
+    await client.call("PUT", path, 201, data=DATA)
+    for headers, status, text in ASKED:
+        async with client.http.request("GET", path, headers=headers) as response:
+            body = await response.read()
+            assert (response.status, text in body) == (status, True), (headers, body)
+            if status < 400:
+                assert body == text
+                assert response.headers["ETag"] == TAG
+            else:
+                assert response.content_type == "application/problem+json"
+            if status == 416:
+                assert response.headers["Content-Range"] == "bytes */10"
+
+
 async def test_what_comes_without_a_media_type_has_that_of_its_name(client: Api) -> None:
     anything, at = "application/octet-stream", await begin(client)
     for name, sent, kind in (

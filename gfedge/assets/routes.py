@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import re
 import time
 from pathlib import Path
 
-from aiohttp import ETag, hdrs, web
+from aiohttp import hdrs, web
 
-from gfedge import errors, keys
+from gfedge import content, keys
 from gfedge.assets import files, store
 from gfedge.assets.assets import Assets
 from gfedge.assets.types import Pin, Pins
@@ -17,7 +16,6 @@ from gfedge.wire import Route
 
 ASSETS = web.AppKey("assets", Assets)
 CHUNK = 1 << 18
-_range = re.compile(r"bytes=(\d{0,15})-(\d{0,15})")
 
 
 def routes() -> list[Route]:
@@ -33,8 +31,7 @@ def routes() -> list[Route]:
             },
             fails={
                 404: ("asset_not_found",),
-                412: ("precondition_failed",),
-                416: ("range_not_satisfiable",),
+                **content.REFUSED,
             },
             summary="The bytes of a picture; immutable, with ETag and ranges",
             produces=tuple(files.SUFFIXES),
@@ -76,10 +73,7 @@ async def list_pins(request: web.Request) -> Pins:
 
 
 async def get_asset(request: web.Request) -> web.StreamResponse:
-    """The picture, as far as the request's conditions want it (RFC 9110, 13 and 14).
-
-    Not aiohttp's FileResponse: its ETag is made of time and size, ours is the digest.
-    """
+    """The picture, as far as the request's conditions want it (RFC 9110, 13 and 14)."""
     sha256 = request.match_info["sha256"]
     path = files.find(request.app[ASSETS].root, sha256)
     headers: dict[str, str] = {
@@ -87,12 +81,10 @@ async def get_asset(request: web.Request) -> web.StreamResponse:
         hdrs.ETAG: f'"{sha256}"',
         hdrs.ACCEPT_RANGES: "bytes",
     }
-    if request.if_match is not None and not _names(request.if_match, sha256):
-        raise errors.PreconditionFailed(f"the asset here is {sha256}", headers=headers)
-    if _names(request.if_none_match or (), sha256):
+    if content.unchanged(request, sha256):
         return web.Response(status=304, headers=headers)
     size = path.stat().st_size
-    part = _part(request, sha256, size)
+    part = content.part(request, sha256, size)
     response = web.StreamResponse(status=200, headers=headers)
     response.content_type = files.MEDIA_TYPES[path.suffix]
     if part is not None:
@@ -110,32 +102,6 @@ async def whole(request: web.Request, sha256: str, headers: dict[str, str]) -> w
     response = web.StreamResponse(headers=headers)
     response.content_type = kind
     return await _stream(request, response, path, range(size))
-
-
-def _names(tags: tuple[ETag, ...], sha256: str) -> bool:
-    return any(tag.value in ("*", sha256) for tag in tags)
-
-
-def _part(request: web.Request, sha256: str, size: int) -> range | None:
-    """The bytes that a single Range asks for; None for the whole, also where the range is not understood.
-
-    Only GET has ranges (RFC 9110, 14.2): HEAD says how much there is.
-    """
-    if request.method == hdrs.METH_HEAD:
-        return None
-    found = _range.fullmatch(request.headers.get(hdrs.RANGE, ""))
-    if found is None or request.headers.get(hdrs.IF_RANGE, f'"{sha256}"') != f'"{sha256}"':
-        return None
-    first, last = found.groups()
-    if not first:
-        part = range(max(0, size - int(last)), size) if last else None
-    else:
-        part = range(int(first), min(size, int(last) + 1) if last else size)
-    if part is not None and not part:
-        raise errors.RangeNotSatisfiable(
-            f"the asset has {size} bytes", headers={hdrs.CONTENT_RANGE: f"bytes */{size}"}
-        )
-    return part
 
 
 async def _stream(

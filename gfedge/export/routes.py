@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 
 from aiohttp import hdrs, web
 
-from gfedge import auth, errors, keys
+from gfedge import auth, content, errors, keys
 from gfedge.export.folder import CONTENTS
 from gfedge.export.start import Exports, opened
 from gfedge.export.types import Archive, Contents, Export, ExportRequest
@@ -45,7 +45,7 @@ def routes() -> list[Route]:
             tail=True,
             handler=get_file,
             also=(206, 304),
-            fails={404: ("export_file_not_found",)},
+            fails={404: ("export_file_not_found",), **content.REFUSED},
             summary="A file of the archive; `archive.json` names all of them",
             reply=Contents,
             produces=(PARQUET,),
@@ -77,9 +77,10 @@ async def get_file(request: web.Request) -> web.StreamResponse:
             f"no file {name!r} is in the archive: {CONTENTS} names them",
             code="export_file_not_found",
         )
-    headers: dict[str, str] = {hdrs.CONTENT_TYPE: PARQUET if made else "application/json"}
-    if made:
-        headers["Repr-Digest"] = (
-            f"sha-256=:{base64.b64encode(bytes.fromhex(made.sha256)).decode()}:"
+    if made is None:
+        return web.Response(
+            body=await asyncio.to_thread(path.read_bytes), content_type="application/json"
         )
-    return web.FileResponse(path, headers=headers)
+    digest = base64.b64encode(bytes.fromhex(made.sha256)).decode()
+    headers = {hdrs.CONTENT_TYPE: PARQUET, "Repr-Digest": f"sha-256=:{digest}:"}
+    return content.answer(request, path, made.sha256, headers)

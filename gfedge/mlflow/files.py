@@ -11,7 +11,7 @@ import msgspec
 from aiohttp import web
 from msgspec import Meta
 
-from gfedge import errors, keys
+from gfedge import content, errors, keys
 from gfedge.mlflow import places, refusals, run_answers, runs
 from gfedge.mlflow.model_types import VersionNamed
 from gfedge.mlflow.places import Place
@@ -191,9 +191,7 @@ async def fetch(request: web.Request, at: Place) -> web.StreamResponse:
     except errors.NotFound:
         folder = (await opened(request)).here(at.owner) if at.kind == "version" else None
         if folder is not None and at.path in folder.files:
-            return artifact_routes.ArtifactFile(
-                folder.path / at.path, headers={"ETag": f'"{folder.files[at.path]}"'}
-            )
+            return content.answer(request, folder.path / at.path, folder.files[at.path], {})
         if await entries(request, at):
             text = f"Artifact path refers to a directory, not a file: '{at.path}'"
             raise refusals.invalid(text) from None

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from aiohttp import hdrs, web
 
-from gfedge import errors, examples, keys, wire
+from gfedge import content, errors, examples, keys, wire
 from gfedge.inference.types import ModelFolder
 from gfedge.registry import files, golden, registration, uploads
 from gfedge.registry.registration import Origin
@@ -22,7 +22,7 @@ from gfedge.registry.types import (
     RegisterBody,
     RegisterQuery,
 )
-from gfedge.tracking.artifact_routes import FILES, ArtifactFile, disposition
+from gfedge.tracking.artifact_routes import FILES, disposition
 from gfedge.tracking.routes import RUNS
 from gfedge.wire import Route, reply
 
@@ -95,7 +95,11 @@ def routes() -> list[Route]:
             path=f"{VERSION}/files/{{file}}",
             handler=get_model_file,
             also=(206, 304),
-            fails={404: ("model_not_found", "file_not_found"), 409: ("files_missing",)},
+            fails={
+                404: ("model_not_found", "file_not_found"),
+                409: ("files_missing",),
+                **content.REFUSED,
+            },
             summary="One file of a version, with ETag and ranges",
             produces=(ANY,),
         ),
@@ -202,12 +206,11 @@ async def get_model_file(request: web.Request) -> web.StreamResponse:
     folder, name = await _folder(request), request.match_info["file"]
     if name not in folder.files:
         raise errors.NotFound(f"this version has no file {name!r}", code="file_not_found")
-    headers = {
-        hdrs.ETAG: f'"{folder.files[name]}"',
+    headers: dict[str, str] = {
         hdrs.CONTENT_TYPE: ANY,
         hdrs.CONTENT_DISPOSITION: disposition(name),
     }
-    return ArtifactFile(folder.path / name, headers=headers)
+    return content.answer(request, folder.path / name, folder.files[name], headers)
 
 
 async def get_card(request: web.Request) -> ModelCard:

@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 from aiohttp import hdrs, web
 
-from gfedge import errors, keys
+from gfedge import content, errors, keys
 from gfedge.tracking import artifacts, paths
 from gfedge.tracking.artifact_types import (
     ArtifactEntry,
@@ -77,7 +77,11 @@ def routes() -> list[Route]:
             tail=True,
             handler=get_artifact,
             also=(206, 304),
-            fails={404: ("run_not_found", "artifact_not_found"), 422: ("bad_artifact_path",)},
+            fails={
+                404: ("run_not_found", "artifact_not_found"),
+                **content.REFUSED,
+                422: ("bad_artifact_path",),
+            },
             summary="The bytes of a file of a run, with ETag, Repr-Digest and ranges",
             produces=(ANY,),
         ),
@@ -153,16 +157,13 @@ async def fetch(request: web.Request, run_id: str, path: str) -> web.StreamRespo
         raise _missing(run_id, path)
     digest = base64.b64encode(bytes.fromhex(row.sha256)).decode()
     headers = {
-        hdrs.ETAG: f'"{row.sha256}"',
         hdrs.CONTENT_TYPE: row.media_type,
         # Whatever it is, it is not shown as a page of this server.
         hdrs.CONTENT_DISPOSITION: disposition(path.rpartition("/")[2]),
         hdrs.CACHE_CONTROL: "no-cache",
         "Repr-Digest": f"sha-256=:{digest}:",
     }
-    if any(tag.value in ("*", row.sha256) for tag in request.if_none_match or ()):
-        return web.Response(status=304, headers=headers)
-    return ArtifactFile(file, headers=headers)
+    return content.answer(request, file, row.sha256, headers)
 
 
 async def _find(request: web.Request, run_id: str, path: str) -> Made:
@@ -200,18 +201,6 @@ async def delete_artifact(request: web.Request) -> ArtifactsGone:
     if not count:
         raise _missing(run_id, path)
     return ArtifactsGone(files=count)
-
-
-class ArtifactFile(web.FileResponse):
-    """A file whose ETag is its digest, where aiohttp would make one of time and size."""
-
-    @property
-    def etag(self):  # type: ignore[no-untyped-def]
-        return super().etag
-
-    @etag.setter
-    def etag(self, value) -> None:  # type: ignore[no-untyped-def]
-        """The digest that came with the headers stays."""
 
 
 def disposition(name: str) -> str:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 from aiohttp import web
 
-from gfedge import errors, report
+from gfedge import content, errors, report
 from gfedge.tracking import artifact_routes
 from gfedge.tracking.artifact_types import ArtifactRow
 from gfedge.training import reports
@@ -90,6 +91,7 @@ def routes() -> list[Route]:
             fails={
                 403: ("wrong_job_secret",),
                 404: ("training_job_not_found", "run_not_found", "artifact_not_found"),
+                **content.REFUSED,
                 422: ("bad_artifact_path",),
             },
             summary="The bytes of a file of the job's run, as a checkpoint to go on from; needs the job's secret",
@@ -137,9 +139,10 @@ async def get_training_artifact(request: web.Request) -> web.StreamResponse:
     return await artifact_routes.fetch(request, record.run_id, request.match_info["path"])
 
 
-async def get_report_module(request: web.Request) -> web.FileResponse:
+async def get_report_module(request: web.Request) -> web.Response:
     await _trainer_of(request)
-    return web.FileResponse(SCRIPT, headers={"Content-Type": "text/x-python; charset=utf-8"})
+    source = await asyncio.to_thread(SCRIPT.read_text, "utf-8")
+    return web.Response(text=source, content_type="text/x-python")
 
 
 async def _trainer_of(request: web.Request) -> str:
