@@ -1,12 +1,9 @@
 """The same graph in operators that ONNX Runtime is faster at on an x86-64 CPU, read and written by wire format.
 
 After a convolution, `PRelu(x, slope) = Relu(x) + (-slope) * Relu(-1 * x)`, the products as depthwise 1x1 convolutions.
-PRelu itself takes a quarter of an upscaler's time: its kernel is slow, and for it the picture leaves the blocked layout
-of convolutions (NCHWc) and comes back. The numbers are the same to the last bit: one of the two terms is zero, and to
-change a sign is exact. The file stays as it is; its digest was checked before. See docs/decisions/0052-prelu.md.
-
-The file may be hostile: what is not plainly the case that is known stays as it is, and time, memory and what is added
-are bounded.
+PRelu takes a quarter of an upscaler's time: for it the picture leaves the blocked layout of convolutions (NCHWc). The
+numbers stay the same to the last bit: one of the two terms is zero. See docs/decisions/0052-prelu.md. The file may be
+hostile: what is not plainly the case that is known stays as it is, and time, memory and what is added are bounded.
 """
 
 from __future__ import annotations
