@@ -308,7 +308,7 @@ async def jobs(app: web.Application) -> AsyncIterator[None]:
         settings, app[keys.DB], app[assets.ASSETS], app[keys.EVENTS], app[tracking.FEED]
     )
     app[ai.INTAKE] = Intake(settings, known, app[tracking.EXPERIMENTS], app[assets.ASSETS])
-    queue.recorded = partial(app[tracking.INDEX].mark, new=True)
+    queue.ends.recorded = partial(app[tracking.INDEX].mark, new=True)
     await queue.open()
     app[tracking.RUNS].elsewhere = queue.live_run
     app[artifacts.FILES].made = partial(job_store.made, app[assets.ASSETS].root)

@@ -17,6 +17,7 @@ from functools import partial
 from gfedge import errors, metrics
 from gfedge.ai import record, store
 from gfedge.ai.admission import Admission
+from gfedge.ai.ends import Ends
 from gfedge.ai.execution import Executor, reason
 from gfedge.ai.feed import Feed
 from gfedge.ai.idempotency import KEPT_SECONDS, Keys, Use
@@ -36,14 +37,10 @@ from gfedge.tracking.types import RunRecord
 
 log = logging.getLogger(__name__)
 
-REMEMBERED = 1000
-"""Ended jobs kept in memory, for the clients that still look at them."""
 PRUNE_SECONDS = 3600.0
 """How often submissions whose jobs have ended are removed."""
 CANCEL_SECONDS = 2.0
 """How long who cancels a running job waits to hear that it stopped; a tile on a slow machine may take longer."""
-RECORD_AGAIN_SECONDS = (0.25, 5.0)
-"""First and longest wait before an end that could not be recorded is tried again."""
 
 
 class JobQueue:
@@ -62,13 +59,11 @@ class JobQueue:
         self._suspects = Suspects(settings.data)
         self.admission = Admission(settings, self._pending, lambda: len(self._live) - self._running)
         self._running = 0
-        self._ended: OrderedDict[str, EndedJob] = OrderedDict()
+        self.ends = Ends(db)
         self._keys = Keys()
-        self.feed = Feed(events, runs, self._live, self._pending, self._ended)
+        self.feed = Feed(events, runs, self._live, self._pending, self.ends.latest)
         events.begin_with("ai-jobs", partial(self.feed.snapshot, db))
         self._stopping = False
-        self.recorded: Callable[[RunRecord], None] = lambda run: None
-        """Whoever reads runs hears of each that will be written."""
         self.on_end: Callable[[EndedJob], None] = lambda job: None
         """Whoever wants to know hears of each job that ended."""
         self._hurry = asyncio.Event()
@@ -79,8 +74,7 @@ class JobQueue:
         """Takes up what a stop or a crash left undone."""
         with contextlib.suppress(errors.NoSpace, errors.Unavailable):
             await self._prune()  # which only saves room
-        for job in await self._db.read(store.unrecorded):
-            self._defer(job)
+        await self.ends.open()
         since = time.time() - KEPT_SECONDS
         for key, digest, job_id, created_at in await self._db.read(store.idempotency_keys, since):
             self._keys.load(key, Use(digest, job_id, created_at))
@@ -108,6 +102,7 @@ class JobQueue:
     async def drain(self) -> None:
         """Gives running jobs their grace; what is not done by then runs again at the next start."""
         self._stopping = True
+        self.ends.stop()
         running = [live.done for live in self._live.values() if live.status == "running"]
         if running:
             hurry = self._tasks.spawn("hurry", self._hurry.wait())
@@ -219,7 +214,7 @@ class JobQueue:
         A step is short, so whoever cancels is mostly told how it went. Conflict where the job has ended otherwise.
         """
         if (live := self._live.get(job_id)) is None:
-            ended = await self._find_ended(job_id)
+            ended = await self.ends.find(job_id)
             if ended.status == "cancelled":
                 return self.snapshot(ended)
             raise errors.Conflict(f"job {job_id} has {ended.status} already", code="job_ended")
@@ -236,7 +231,7 @@ class JobQueue:
         if (live := self._live.get(job_id)) is not None:
             await self.secure(live)
             return live
-        return await self._find_ended(job_id)
+        return await self.ends.find(job_id)
 
     async def get(self, job_id: str) -> Job:
         return self.snapshot(await self.find(job_id))
@@ -284,8 +279,7 @@ class JobQueue:
 
     def forget(self, job_ids: Collection[str]) -> None:
         """Ended jobs that were removed: nothing here speaks of them any more."""
-        for job_id in job_ids:
-            self._ended.pop(job_id, None)
+        self.ends.forget(job_ids)
         self._keys.forget_jobs(set(job_ids))
 
     def snapshot(self, job: Live | EndedJob) -> Job:
@@ -326,12 +320,6 @@ class JobQueue:
             if live.acknowledged.cancelled():
                 raise errors.Unavailable("the first request with this key failed: try again")
         return await self.find(job_id)
-
-    async def _find_ended(self, job_id: str) -> EndedJob:
-        job = self._ended.get(job_id) or await self._db.read(store.find_job, job_id)
-        if job is None:
-            raise errors.NotFound(f"no job {job_id!r} is here", code="job_not_found")
-        return job
 
     def _position(self, live: Live) -> int | None:
         if live.status != "queued":
@@ -375,8 +363,7 @@ class JobQueue:
         live.ending = True
         job = ended(live, outcome)
         try:
-            await self._record(job)
-            self._defer(job)
+            await self.ends.record(job)
         except Exception as failure:
             if self._stopping:
                 raise
@@ -384,10 +371,8 @@ class JobQueue:
             job = ended(live, Outcome(status="failed", error=reason(failure)))
         for row in outcome.outputs:
             self._assets.remember(row)
-        self._ended[job.id] = job
+        self.ends.remember(job)
         self.admission.drain.ended(len(self._pending), time.monotonic())
-        if len(self._ended) > REMEMBERED:
-            self._ended.popitem(last=False)
         self._live.pop(job.id, None)
         self._suspects.ended(job.id)
         if not live.done.done():
@@ -396,24 +381,6 @@ class JobQueue:
         self.feed.ended(job)
         self.on_end(job)
         self._count()
-
-    def _defer(self, job: EndedJob) -> None:
-        """Writes later what follows from the job's own row; who looks for its run finds it at once."""
-        self._db.defer(*record.rows(job))
-        self.recorded(record.ended_run(job))
-
-    async def _record(self, job: EndedJob) -> None:
-        """Inserts until it is done: a full disk or a failing database holds the job up, it does not lose it."""
-        pause, longest = RECORD_AGAIN_SECONDS
-        while True:
-            try:
-                return await self._db.insert(store.job_row(job))
-            except (errors.NoSpace, errors.Unavailable) as failure:
-                if self._stopping:
-                    raise
-                log.error("job %s cannot be recorded and is tried again: %s", job.id, failure)
-            await asyncio.sleep(pause)
-            pause = min(2 * pause, longest)
 
     def _count(self) -> None:
         metrics.jobs_queued.set(len(self._live) - self._running)
