@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 import time
 import warnings
+import weakref
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -187,14 +190,18 @@ class Server(web.Server):
         limit: int,
         limit_per_address: int,
         stall_seconds: float,
+        idle_seconds: float,
         **options: Any,
     ) -> None:
         super().__init__(*args, **options)
+        self.idle_seconds = idle_seconds
         self._limit = limit
         self._stall_seconds = stall_seconds
         self._limit_per_address = limit_per_address
         self._told = -TELL_SECONDS
         self._open: dict[RequestHandler, str] = {}
+        self._agreeing: dict[int, weakref.ref[socket.socket]] = {}
+        """Connections on which TLS is not agreed yet, by descriptor, the oldest first; some may be gone."""
         self._counts: Counter[str] = Counter()
 
     def __call__(self) -> RequestHandler:
@@ -203,6 +210,7 @@ class Server(web.Server):
 
     def connection_made(self, handler: RequestHandler, transport: asyncio.Transport) -> None:
         super().connection_made(handler, transport)
+        self._agreeing.pop(transport.get_extra_info("socket").fileno(), None)
         peer = transport.get_extra_info("peername")
         address = self._open[handler] = str(peer[0]) if peer else ""
         self._counts[address] += 1
@@ -210,6 +218,16 @@ class Server(web.Server):
             self._make_room(handler, transport, address)
         elif len(self._open) > self._limit:
             self._make_room(handler, transport, None)
+
+    def accepted(self, made: socket.socket) -> None:
+        """Counts a connection on which TLS is not agreed yet. Past the limit those go that take the longest."""
+        self._agreeing.pop(made.fileno(), None)
+        self._agreeing[made.fileno()] = weakref.ref(made)
+        while len(self._agreeing) + len(self._open) > self._limit and self._agreeing:
+            oldest = self._agreeing.pop(next(iter(self._agreeing)))()
+            if oldest is not None and oldest.fileno() >= 0:
+                with suppress(OSError):  # it went by itself
+                    oldest.shutdown(socket.SHUT_RDWR)
 
     def connection_lost(self, handler: RequestHandler, exc: BaseException | None = None) -> None:
         super().connection_lost(handler, exc)
@@ -277,8 +295,40 @@ class Runner(web.AppRunner):
             limit=max(8, min(self._settings.max_connections, file_limit() - SPARE_FILES)),
             limit_per_address=self._settings.max_connections_per_address,
             stall_seconds=STALLS * self._settings.body_timeout,
+            idle_seconds=self._settings.idle_timeout,
             **options,
         )
+
+
+class Listening(socket.socket):
+    """A socket that tells of each connection as it comes: of TLS a protocol hears only when it is agreed."""
+
+    def __init__(self, listening: socket.socket, accepted: Callable[[socket.socket], None]) -> None:
+        super().__init__(fileno=listening.detach())
+        self._accepted = accepted
+
+    def accept(self) -> tuple[socket.socket, Any]:
+        made, address = super().accept()
+        self._accepted(made)
+        return made, address
+
+
+class Site(web.SockSite):
+    """Listens. TLS must be agreed in the time that a head may take; asyncio gives it a minute."""
+
+    async def start(self) -> None:
+        if self._ssl_context is None:
+            return await super().start()
+        await web.BaseSite.start(self)
+        server = self._runner.server
+        assert isinstance(server, Server)
+        self._server = await asyncio.get_running_loop().create_server(
+            server,
+            sock=Listening(self._sock, server.accepted),
+            ssl=self._ssl_context,
+            ssl_handshake_timeout=server.idle_seconds,
+        )
+        return None
 
 
 def file_limit() -> int:

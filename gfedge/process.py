@@ -83,7 +83,7 @@ async def _serve(app: web.Application, listening: socket.socket) -> None:
     try:
         await runner.setup()
         write_down_crashes(settings.data)
-        await web.SockSite(runner, listening, ssl_context=tls).start()
+        await connections.Site(runner, listening, ssl_context=tls).start()
         _collect_garbage()
         start.leave_note(app)
         log.info("gfedge %s on %s, data in %s", __version__, settings.address, settings.data)

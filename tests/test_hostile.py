@@ -5,6 +5,7 @@ One test per promise of docs/security.md. The server listens with timeouts of te
 
 from __future__ import annotations
 
+import argparse
 import ast
 import asyncio
 import gzip
@@ -12,8 +13,11 @@ import json
 import logging
 import os
 import re
+import shutil
 import socket
+import ssl
 import struct
+import sys
 import time
 import zlib
 from collections.abc import AsyncIterator
@@ -31,7 +35,8 @@ from test_house import ROUTES, filled, named, served
 import gfedge
 from gfedge import digests, keys, wire
 from gfedge.app import make_app
-from gfedge.connections import Runner
+from gfedge.cli import tls
+from gfedge.connections import Runner, Site
 from gfedge.db import Cursor
 from gfedge.settings import Settings
 
@@ -118,7 +123,9 @@ async def raw(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Raw]:
 
 
 @asynccontextmanager
-async def running(folder: Path, **more: Any) -> AsyncIterator[Raw]:
+async def running(
+    folder: Path, speaking: ssl.SSLContext | None = None, **more: Any
+) -> AsyncIterator[Raw]:
     given: dict[str, Any] = {
         "host": "0.0.0.0",
         "admin_token_file": str(folder / "token"),
@@ -139,9 +146,10 @@ async def running(folder: Path, **more: Any) -> AsyncIterator[Raw]:
     runner = Runner(app, settings, shutdown_timeout=1)
     await runner.setup()
     listening = socket.create_server(("127.0.0.1", 0))
-    await web.SockSite(runner, listening).start()
+    port = listening.getsockname()[1]
+    await Site(runner, listening, ssl_context=speaking).start()
     try:
-        yield Raw(app, listening.getsockname()[1], (folder / "token").read_text().strip())
+        yield Raw(app, port, (folder / "token").read_text().strip())
     finally:
         await runner.cleanup()
 
@@ -349,6 +357,27 @@ async def test_past_the_limit_busy_connections_stay_and_the_new_one_is_told(raw:
     assert {parsed(answer)[0] for answer in answers} == {408}
     for _, writer in busy:
         await closed(writer)
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl makes the certificate")
+@pytest.mark.skipif(sys.platform == "win32", reason="asyncio does not ask the socket there")
+async def test_who_does_not_agree_on_tls_makes_room_and_has_a_time(tmp_path: Path) -> None:
+    """Protocols hear of a connection only when TLS is agreed: those before would be counted by nobody."""
+    tls.init(argparse.Namespace(folder=tmp_path, name=[]))
+    found = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    found.load_cert_chain(tmp_path / "gfedge.crt", tmp_path / "gfedge.key")
+    trusting = ssl.create_default_context(cafile=tmp_path / "gfedge.crt")
+    async with running(tmp_path, found, idle_timeout=1.0) as server:
+        silent = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(3 * LIMIT)]
+        reader, writer = await asyncio.open_connection("localhost", server.port, ssl=trusting)
+        writer.write(f"GET /health HTTP/1.1\r\n{HEAD}Connection: close\r\n\r\n".encode())
+        assert b"200 OK" in await asyncio.wait_for(reader.read(), 20)
+        await closed(writer)
+        for one in (silent[0], silent[-1]):  # cut off for a newer one, and after its time
+            one.settimeout(20)
+            assert await asyncio.to_thread(one.recv, 1) == b""
+        for one in silent:
+            one.close()
 
 
 async def test_aborted_clients_leave_nothing_in_the_log(
