@@ -21,7 +21,6 @@ REFUSED = {412: ("precondition_failed",), 416: ("range_not_satisfiable",)}
 """Codes of a file's answers, for the tables of routes."""
 _lock = threading.Lock()
 _range = re.compile(r"bytes=(\d{0,15})-(\d{0,15})")
-_decided = re.compile(r"range|if-.*|accept-encoding", re.IGNORECASE)
 
 
 def keep(path: Path) -> bool:
@@ -54,10 +53,9 @@ class Answer(web.FileResponse):
         self._part = part
 
     async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
-        """What was asked for is decided: aiohttp gets to see a plain range or none."""
-        headers = [(k, v) for k, v in request.headers.items() if not _decided.fullmatch(k)]
-        if self._part is not None:
-            headers.append((hdrs.RANGE, f"bytes={self._part.start}-{self._part.stop - 1}"))
+        """What was asked for is decided: aiohttp gets to see a plain range or nothing."""
+        part = self._part
+        headers = {hdrs.RANGE: f"bytes={part.start}-{part.stop - 1}"} if part is not None else {}
         return await super().prepare(request.clone(headers=headers))
 
     @property

@@ -83,6 +83,7 @@ ASKED: list[tuple[dict[str, str], int, bytes]] = [
     ({"If-Match": TAG}, 200, DATA),
     ({"If-Match": '"another"'}, 412, b"precondition_failed"),
     ({"If-None-Match": f'"x", {TAG}'}, 304, b""),
+    ({"Accept-Language": "\udce9\udcff"}, 200, DATA),
     ({"Range": "bytes=10-"}, 416, b"range_not_satisfiable"),
     ({"Range": "bytes=-0"}, 416, b"range_not_satisfiable"),
     ({"If-Modified-Since": "Thu, 01 Jan 99999999999 00:00:00 GMT"}, 200, DATA),
