@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import msgspec
 
 
@@ -23,7 +25,12 @@ MOST_DETAIL, MOST_NAME = 2000, 500
 """Characters of a text and of a name in an answer; what a client sent may stand in both."""
 
 
+_token = re.compile(r"gfe_\w+")
+
+
 def _cut(text: str, most: int) -> str:
+    """Bounded, and without a token that a client put where it does not belong."""
+    text = _token.sub("gfe_…", text[: most + 1000])
     return text if len(text) <= most else f"{text[:most]}…"
 
 

@@ -18,6 +18,8 @@ GRACE_SECONDS = 0.15
 """How long a new client may take to say what it wants before it gets everything."""
 PING_SECONDS = 20.0
 """Between pings; a client that does not answer within half of it is gone."""
+LOOK_SECONDS = 2.0
+"""Between looks whether a client's token is still valid."""
 FLUSH_SECONDS, CLOSE_SECONDS = 1.0, 2.0
 """What a client gets to take what waits for it, then to answer the close; then it is cut off."""
 PROTOCOLS = ("gfedge.v1",)
@@ -40,7 +42,7 @@ async def stream(request: web.Request, name: StreamName) -> web.StreamResponse:
     try:
         await ws.prepare(request)
         tasks.spawn(f"read a client of {name}", _read(ws, client))
-        tasks.every(f"look at a client of {name}", PING_SECONDS, partial(_look, request, client))
+        tasks.every(f"look at a client of {name}", LOOK_SECONDS, partial(_look, request, client))
         sender = tasks.spawn(f"send to a client of {name}", _send(ws, client))
         if await client.gone != FELL_BEHIND:
             await asyncio.wait([sender], timeout=FLUSH_SECONDS)

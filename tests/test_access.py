@@ -183,6 +183,14 @@ async def test_two_authorization_headers_are_refused(lan: Lan) -> None:
         assert response.status == 401
 
 
+async def test_a_token_in_a_path_is_not_repeated(lan: Lan) -> None:
+    for token, status in ((None, 401), (lan.admin, 404)):
+        found, problem, _ = await lan.asked("GET", f"/metrics;token={lan.admin}/{lan.admin}", token)
+        assert found == status
+        assert lan.admin not in str(problem)
+        assert "gfe_…" in str(problem)
+
+
 @pytest.mark.parametrize("name", ["token", "access_token"])
 async def test_a_token_in_a_query_is_refused(lan: Lan, name: str) -> None:
     for token in (None, lan.admin):
@@ -242,6 +250,20 @@ async def test_a_revoked_token_is_refused_at_once(lan: Lan) -> None:
     status, shown, _ = await lan.asked("DELETE", f"{TOKENS}/{token_id}", lan.admin)
     assert (status, shown["state"]) == (200, "revoked")
     assert (await lan.asked("GET", "/metrics", text))[0] == 401
+
+
+async def test_a_stream_ends_with_its_token(lan: Lan, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not only at the next ping, 20 s later."""
+    monkeypatch.setattr("gfedge.sockets.LOOK_SECONDS", 0.05)
+    monkeypatch.setattr("gfedge.sockets.PING_SECONDS", 600.0)
+    text, token_id = await lan.token("read")
+    headers = {"Authorization": f"Bearer {text}"}
+    async with lan.http.ws_connect(STREAM, headers=headers) as ws:
+        await lan.asked("DELETE", f"{TOKENS}/{token_id}", lan.admin)
+        async with asyncio.timeout(20):
+            async for _ in ws:
+                pass
+        assert ws.close_code == 1008
 
 
 async def test_an_expired_token_is_refused(lan: Lan) -> None:
