@@ -18,8 +18,9 @@ from onnx import helper
 
 from gfedge.registry import gates, golden, references
 from gfedge.registry.policy import Gates, ProdGates
+from gfedge.registry.trails import Trails
 from gfedge.registry.trial import Showing
-from gfedge.registry.types import ModelVersionRow
+from gfedge.registry.types import ChangeRow, ModelVersionRow
 
 MODELS = "/api/v1/ml-platform/models"
 SUPERRES = f"{MODELS}/superres"
@@ -464,3 +465,21 @@ async def test_whatever_is_done_one_version_is_in_prod(serving: Serving) -> None
         if change["replaced"]:
             at[f"superres@{change['replaced']}"] = "archived"
     assert {key.partition("@")[2]: stage for key, stage in at.items()} == await stages(client)
+
+
+def test_a_model_that_was_registered_and_no_more_was_never_in_prod() -> None:
+    """As a stop or a crash leaves it in its first start: the next one puts it into prod."""
+
+    def entry(version: str, action: Any, stage: str) -> ChangeRow:
+        return ChangeRow(
+            id="", name="m", version=version, action=action, to_stage=stage, changed_at=0.0
+        )
+
+    trails = Trails([entry("1", "registered", "dev")])
+    assert "m" not in trails
+    trails.follow(entry("1", "promoted", "prod"))
+    trails.follow(entry("2", "promoted", "prod"))
+    assert "m" in trails
+    assert list(trails.before("m")) == ["m@1"]
+    trails.follow(entry("1", "rolled_back", "prod"))
+    assert list(trails.before("m")) == []

@@ -404,6 +404,18 @@ async def test_an_examination_without_end_is_ended(
     assert "longer than" in (await refusal)["detail"]
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no resource limits")
+def test_a_stop_does_not_wait_for_an_examination(
+    process: Callable[..., Process], tmp_path: Path
+) -> None:
+    models = tmp_path / "new"
+    builders.make_superres_folder(models, onnx_bytes=nested_functions(17))
+    server = process(folder=models)
+    server.start()
+    assert server.stop() == 0
+    assert "model refused" not in server.log.read_text()
+
+
 async def test_the_examination_sees_no_secret(
     client: Api, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

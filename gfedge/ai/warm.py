@@ -34,6 +34,8 @@ class Warm:
         self.engine: Engine | None = None
         self.failure = ""
         self.stopping = asyncio.Event()
+        self._reading = False
+        """The model folders are being read, and examined where they are new."""
 
     @property
     def device(self) -> str:
@@ -49,7 +51,9 @@ class Warm:
     ) -> None:
         """Reads the model folders, starts the engine and the queue, and loads what serves."""
         try:
+            self._reading = True
             await self._open(known)
+            self._reading = False
             self.engine = await asyncio.to_thread(_engine, settings)
             if self.stopping.is_set():
                 return
@@ -72,6 +76,8 @@ class Warm:
     async def down(self, task: asyncio.Task[None]) -> None:
         """Ends the engine and what comes up with it; `task` is that of `up`."""
         self.stopping.set()
+        if self._reading:
+            task.cancel()  # an examination would go on; the next start makes it
         if self.engine is not None:
             await asyncio.to_thread(self.engine.close)  # which ends loads that wait for a worker
         # Not cancelled while a thread makes the engine: it would be left running.

@@ -16,17 +16,17 @@ class Trails:
             self.follow(entry)
 
     def __contains__(self, name: str) -> bool:
-        """Whether the model has a history: it is not here for the first time."""
+        """Whether any version of the model was ever in prod."""
         return name in self._of
 
     def follow(self, entry: ChangeRow) -> None:
-        trail = self._of.setdefault(entry.name, [])
         version = f"{entry.name}@{entry.version}"
         if entry.action == "rolled_back":
+            trail = self._of.get(entry.name, [])
             while trail and trail[-1] != version:
                 trail.pop()
         elif entry.action == "promoted" and entry.to_stage == "prod":
-            trail.append(version)
+            self._of.setdefault(entry.name, []).append(version)
 
     def before(self, name: str) -> Iterator[str]:
         """The versions that were in prod before the last one, latest first."""
