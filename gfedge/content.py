@@ -19,6 +19,8 @@ from gfedge import errors
 
 REFUSED = {412: ("precondition_failed",), 416: ("range_not_satisfiable",)}
 """Codes of a file's answers, for the tables of routes."""
+FULL = (27, 28, 122)
+"""EFBIG, ENOSPC and EDQUOT: what a write that finds no room fails with; the first of a limit of the process (`ulimit -f`)."""
 _lock = threading.Lock()
 _range = re.compile(r"bytes=(\d{0,15})-(\d{0,15})")
 

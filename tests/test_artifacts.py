@@ -7,6 +7,7 @@ import base64
 import hashlib
 import io
 import random
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from urllib.parse import quote
@@ -183,6 +184,20 @@ async def test_too_large_a_file_is_refused_while_it_comes(serving: Serving, tmp_
         pass  # the server had closed before this client stopped sending
     await client.refused("GET", f"{at}/big", 404, "artifact_not_found")
     assert len(files_in(tmp_path / "data" / "artifacts")) == 1
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no such limit")
+async def test_a_file_beyond_the_limit_of_the_process_finds_no_room(client: Api) -> None:
+    """`ulimit -f` fails a write with EFBIG, which is no failure of the server's."""
+    import resource
+
+    path, before = f"{await begin(client)}/a.bin", resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (400_000, before[1]))
+    try:
+        await client.refused("PUT", path, 507, "disk_full", data=bytes(900_000))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    await client.call("PUT", path, 201, data=bytes(900_000))
 
 
 async def test_a_full_disk_is_507_and_leaves_nothing(serving: Serving, tmp_path: Path) -> None:

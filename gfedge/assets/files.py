@@ -51,7 +51,7 @@ def write(root: Path, data: bytes, media_type: str) -> tuple[str, bool]:
         _sync_folder(path.parent)
     except OSError as error:
         temporary.unlink(missing_ok=True)
-        if error.errno in (28, 122):  # ENOSPC, EDQUOT
+        if error.errno in content.FULL:
             raise errors.NoSpace("the disk is full: free some space and try again") from error
         raise
     return sha256, True

@@ -68,7 +68,7 @@ class ModelFiles:
         free = shutil.disk_usage(self.root).free
         if free < self._min_free:
             raise errors.NoSpace(
-                f"the disk is nearly full: {self._min_free >> 20} MiB must stay free under {self.root} "
+                f"the disk is nearly full: {self._min_free >> 20} MiB must stay free for the data folder "
                 "(setting min_free_disk); free some space and try again"
             )
         path = self.root / INCOMING / secrets.token_hex(16)

@@ -21,8 +21,7 @@ from gfedge.db import Cursor, rows
 from gfedge.tracking import store
 from gfedge.tracking.artifact_types import ArtifactEntry, ArtifactQuery, ArtifactRow
 
-FULL = (28, 122)
-"""ENOSPC and EDQUOT."""
+FULL = content.FULL
 CHECK_EVERY = 64 << 20
 """Bytes after which free space is looked at again."""
 
@@ -96,7 +95,7 @@ class ArtifactFiles:
         free = shutil.disk_usage(self.root).free - coming
         if free < self._min_free:
             raise errors.NoSpace(
-                f"the disk is nearly full: {self._min_free >> 20} MiB must stay free under {self.root} "
+                f"the disk is nearly full: {self._min_free >> 20} MiB must stay free for the data folder "
                 "(setting min_free_disk); free some space and try again"
             )
 
