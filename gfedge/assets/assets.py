@@ -36,7 +36,7 @@ class Assets:
         free = shutil.disk_usage(self.root).free
         if free < self._min_free:
             raise errors.NoSpace(
-                f"only {free >> 20} MiB are free under {self.root}, and {self._min_free >> 20} MiB must stay "
+                f"only {free >> 20} MiB are free for the data folder, and {self._min_free >> 20} MiB must stay "
                 "(setting min_free_disk): free some space and try again"
             )
 
