@@ -199,7 +199,7 @@ def make_app(
     app.cleanup_ctx.extend(
         (
             *(database, start.access, jobs, training_jobs, collections, history, alerting),
-            *(models, export.exports),
+            *(sampling, models, export.exports),
         )
     )
     app.on_shutdown.append(drain)
@@ -253,7 +253,7 @@ async def database(app: web.Application) -> AsyncIterator[None]:
 
 
 async def history(app: web.Application) -> AsyncIterator[None]:
-    """The clock that samples the metrics, what it sampled, and the GPUs."""
+    """The clock that is to sample the metrics, what it sampled, and the GPUs."""
     settings, seen = app[keys.SETTINGS], serving(app)
     async with monitoring.opened(app, settings, app[keys.DB], seen):
         yield
@@ -265,6 +265,12 @@ async def alerting(app: web.Application) -> AsyncIterator[None]:
         app[prometheus_status.ALERTING] = app[alerts.ALERTS]
         app[keys.RELOADS]["rules and receivers"] = app[alerts.ALERTS].reread
         yield
+
+
+async def sampling(app: web.Application) -> AsyncIterator[None]:
+    """Begins after all that the first answer waits for: its threads would take their turns from it."""
+    monitoring.begin(app)
+    yield
 
 
 def serving(app: web.Application) -> Serving:

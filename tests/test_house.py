@@ -6,6 +6,8 @@ import ast
 import importlib
 import inspect
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any, get_args
 
@@ -303,6 +305,13 @@ def test_every_module_says_what_it_is(path: Path) -> None:
 @pytest.mark.parametrize("path", MODULES, ids=short)
 def test_no_module_grows_past_400_lines(path: Path) -> None:
     assert len(path.read_text(encoding="utf-8").splitlines()) <= 450
+
+
+def test_a_start_does_without_numpy() -> None:
+    """What numpy takes to import is a tenth of the time to the first answer (gfedge/arrays.py)."""
+    code = "import sys, gfedge.process; print([name for name in ('numpy', 'onnxruntime', 'PIL') if name in sys.modules])"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout == "[]\n"
 
 
 def test_tasks_alone_makes_tasks() -> None:

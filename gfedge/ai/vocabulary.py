@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 import msgspec
 from msgspec import Meta
 
 from gfedge.inference.folder import graph_bytes
-from gfedge.inference.samplers import SAMPLERS
-from gfedge.inference.types import ModelFolder
+from gfedge.inference.types import ModelFolder, Sampler
 from gfedge.inference.words import Vocabulary, split
 from gfedge.registry.types import ModelReference
 from gfedge.registry.versions import version_id
@@ -85,7 +84,7 @@ def known(model: ModelFolder, query: VocabularyQuery) -> Known:
         ],
         aliases=dict(vocabulary.aliases),
         styles=model.styles,
-        samplers=list(SAMPLERS),
+        samplers=list(get_args(Sampler)),
         looked_up=[_looked(vocabulary, word) for word in split(query.words)[:MOST_WORDS]],
     )
 

@@ -10,8 +10,8 @@ from itertools import compress
 from typing import Any
 
 import msgspec
-import numpy as np
 
+from gfedge.arrays import np
 from gfedge.promql.numbers import format_value
 from gfedge.promql.types import Labels, LabelSets, Mask, Result, Times, Values, Vector
 

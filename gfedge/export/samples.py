@@ -5,8 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 
-import numpy as np
-
+from gfedge.arrays import np
 from gfedge.db import Cursor
 from gfedge.monitoring.blocks import unpack
 

@@ -13,11 +13,13 @@ import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
 
-import numpy as np
-import numpy.typing as npt
-
+from gfedge.arrays import np
 from gfedge.inference import meanings
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 FORMAT = 1
 STOP_WORDS = frozenset(
@@ -28,7 +30,7 @@ STOP_WORDS = frozenset(
 )  # fmt: skip
 WORD = re.compile(r"[^\W\d_]+")
 
-Ids = npt.NDArray[np.int64]
+Ids: TypeAlias = "NDArray[np.int64]"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,19 +7,23 @@ of a server's own metrics, 1.4 of noisy gauges with two decimals, where plain ma
 
 from __future__ import annotations
 
+import struct
 import zlib
+from typing import TYPE_CHECKING, TypeAlias
 
 import msgspec
-import numpy as np
-from numpy.typing import NDArray
 
+from gfedge.arrays import np
 from gfedge.promql.types import Times, Values
 
-Ids = NDArray[np.int32]
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+Ids: TypeAlias = "NDArray[np.int32]"
 
 ABSENT_BITS = 0x7FF80000000000AB
 """The NaN that stands where a series has no sample. Legal NaNs and the staleness marker have other bits."""
-ABSENT = np.uint64(ABSENT_BITS).view(np.float64)
+ABSENT: float = struct.unpack("<d", ABSENT_BITS.to_bytes(8, "little"))[0]
 SCALES = (1.0, 10.0, 100.0, 1000.0, 10_000.0)
 EXACT = 2.0**52
 """Below this, a float64 is a whole number exactly."""

@@ -51,7 +51,8 @@ class Gpus:
     def stop(self) -> None:
         """Returns when the thread has ended; a driver that hangs is not waited for long."""
         self._stopping.set()
-        self._thread.join(2.0)
+        if self._thread.is_alive():  # the start may have failed before
+            self._thread.join(2.0)
         measured.readings.forget("gpus")
 
     def _run(self) -> None:

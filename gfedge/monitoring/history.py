@@ -13,10 +13,10 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
-import numpy as np
 from prometheus_client.registry import Collector
 
 from gfedge import errors, metrics
+from gfedge.arrays import np
 from gfedge.db import Database
 from gfedge.monitoring.archive import Archive
 from gfedge.monitoring.blocks import Block, absent, join

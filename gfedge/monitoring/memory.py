@@ -9,8 +9,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 
-import numpy as np
-
+from gfedge.arrays import np
 from gfedge.monitoring.blocks import Block, Ids, empty
 from gfedge.promql.types import Times, Values
 
@@ -30,13 +29,10 @@ class Memory:
         self._lock = threading.Lock()
         self._columns = BLOCK_MS // interval_ms + 1
         self._rows = 0
-        self._begin()
-
-    def _begin(self) -> None:
-        """A head without samples."""
-        self._times: Times = np.zeros(self._columns, np.int64)
-        self._values: Values = empty(self._rows + SPARE, self._columns)
         self._count = 0
+        """Samples of the head; without one it has no arrays."""
+        self._times: Times
+        self._values: Values
 
     @property
     def last(self) -> int:
@@ -54,14 +50,14 @@ class Memory:
 
     @property
     def nbytes(self) -> int:
-        return sum(block.nbytes for block in list(self._blocks)) + self._values.nbytes
+        head = self._values.nbytes if self._count else 0
+        return sum(block.nbytes for block in list(self._blocks)) + head
 
     def restore(self, block: Block) -> None:
         """Puts a block behind those that are here; before anything is appended."""
         self._blocks.append(block)
         if len(block.ids):
             self._rows = max(self._rows, int(block.ids[-1]) + 1)
-        self._begin()
 
     def append(self, time: int, ids: Ids, values: Values) -> Block | None:
         """Adds a column, later than all before; gives the block that it completes, if it does."""
@@ -78,6 +74,8 @@ class Memory:
 
     def amend(self, time: int, ids: Ids, values: Values) -> bool:
         """Adds samples to the column of a time; False where the head has none."""
+        if not self._count:
+            return False
         column = int(np.searchsorted(self._times[: self._count], time))
         if column == self._count or self._times[column] != time:
             return False
@@ -97,6 +95,8 @@ class Memory:
         """The blocks with samples of `start <= time <= end`; the last may be the head as it is now."""
         with self._lock:
             found = [b for b in self._blocks if b.times[-1] >= start and b.times[0] <= end]
+            if not self._count:
+                return found
             count, times, values = self._count, self._times, self._values
         times = times[:count]
         first = int(np.searchsorted(times, start))
@@ -106,7 +106,10 @@ class Memory:
         return found
 
     def _make_room(self, rows: int) -> None:
-        if rows > len(self._values):
+        if not self._count:
+            self._times = np.zeros(self._columns, np.int64)
+            self._values = empty(max(self._rows, rows) + SPARE, self._columns)
+        elif rows > len(self._values):
             grown = empty(rows + SPARE, self._columns)
             grown[: len(self._values)] = self._values
             with self._lock:
@@ -121,5 +124,5 @@ class Memory:
             self._blocks.append(block)
             while self._blocks[0].times[-1] < block.times[-1] - self.keep_ms:
                 self._blocks.popleft()
-            self._begin()
+            self._count = 0
         return block

@@ -8,18 +8,19 @@ these times what it would have read from the samples; and both sides of every re
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
-from numpy.typing import NDArray
-
+from gfedge.arrays import np
 from gfedge.monitoring.blocks import ABSENT, Block, Ids, absent
 from gfedge.promql.types import Times, Values
 
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
 Aggregate = Literal["last", "min", "max", "avg"]
 OF_GAUGES: dict[Aggregate, Callable[..., Any]] = {
-    "min": np.fmin.reduce,
-    "max": np.fmax.reduce,
+    "min": lambda values, axis: np.fmin.reduce(values, axis=axis),
+    "max": lambda values, axis: np.fmax.reduce(values, axis=axis),
     "avg": lambda values, axis: np.nansum(values, axis=axis) / (~np.isnan(values)).sum(axis=axis),
 }
 MOST_RESETS = 8

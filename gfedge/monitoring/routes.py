@@ -153,7 +153,7 @@ def routes() -> list[Route]:
 async def opened(
     app: web.Application, settings: Settings, db: Database, serving: Serving
 ) -> AsyncIterator[None]:
-    """The clock, what it reads and what it sampled, from the start of the server to its end."""
+    """The clock, which `begin` starts, what it reads and what it sampled, until the end of the server."""
     app[SERVING] = serving
     gpus = app[GPUS] = Gpus(settings.metrics_interval)
     history = app[HISTORY] = History(settings, db, REGISTRY)
@@ -165,8 +165,6 @@ async def opened(
     history.sources += [host.read, lambda: read(serving)]
     compat = Compat(settings.metrics_compat)
     REGISTRY.register(compat)
-    gpus.start()
-    history.start()
     async with AsyncExitStack() as others:
         app[EXTERNAL] = External(await _other(others, settings.prometheus_url, PROXY_SECONDS))
         key = settings.grafana_api_key
@@ -181,6 +179,12 @@ async def opened(
             queries.close()
             await asyncio.to_thread(gpus.stop)
             REGISTRY.unregister(compat)
+
+
+def begin(app: web.Application) -> None:
+    """The clock runs from here on, and the GPUs are looked at."""
+    app[GPUS].start()
+    app[HISTORY].start()
 
 
 async def _other(

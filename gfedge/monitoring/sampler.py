@@ -10,15 +10,15 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
 from prometheus_client.registry import Collector
 
+from gfedge.arrays import np
 from gfedge.monitoring.blocks import Ids
 from gfedge.promql.index import SeriesIndex
-from gfedge.promql.types import NAME, STALE, Index, Labels, Metadata, Values, make_labels
+from gfedge.promql.types import NAME, STALE, Index, Labels, Metadata, Times, Values, make_labels
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
     from prometheus_client.metrics_core import Metric
 
 COUNTERS = frozenset(("counter", "histogram"))
@@ -44,7 +44,7 @@ class Sampler:
         """What Prometheus says of a target that answers, which is the first thing that people ask for."""
         self._most = most
         self._rows: dict[tuple[str, ...], int] = {}
-        self._times = np.zeros((0, 2), np.int64)
+        self._times: Times | None = None
         """When each row was first and last sampled, in milliseconds."""
         self._before: frozenset[int] | None = None
         self._seen: set[int] = set()
@@ -61,17 +61,20 @@ class Sampler:
 
     def saw(self, ids: Ids, start: int, end: int) -> None:
         """Notes that rows were sampled from a time to a later one."""
-        if len(ids) and (most := int(ids.max())) >= len(self._times):
+        times = self._times if self._times is not None else np.zeros((0, 2), np.int64)
+        if len(ids) and (most := int(ids.max())) >= len(times):
             more = np.zeros((most + 1 + GROW_ROWS, 2), np.int64)
-            more[: len(self._times)] = self._times
-            self._times = more
-        known = self._times[ids]
-        self._times[ids, 0] = np.where(known[:, 0] > 0, known[:, 0], start)
-        self._times[ids, 1] = end
+            more[: len(times)] = times
+            times = more
+        known = times[ids]
+        times[ids, 0] = np.where(known[:, 0] > 0, known[:, 0], start)
+        times[ids, 1] = end
+        self._times = times
 
     def seen(self, rows: Index, start: int, end: int) -> NDArray[np.bool_]:
         """Which rows were sampled between two times, roughly: a row of before the start may have been, for long."""
-        times = self._times
+        if (times := self._times) is None:
+            return np.ones(len(rows), np.bool_)
         rows = np.minimum(rows, len(times) - 1)
         first, last = times[rows, 0], times[rows, 1]
         found: NDArray[np.bool_] = ((first <= end) & (last >= start)) | (last == 0)

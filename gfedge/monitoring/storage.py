@@ -9,8 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-import numpy as np
-
+from gfedge.arrays import np
 from gfedge.monitoring.archive import RESOLUTIONS
 from gfedge.monitoring.blocks import ABSENT_BITS, Block, Ids, fill
 from gfedge.monitoring.history import History

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-import numpy as np
-
+from gfedge.arrays import np
 from gfedge.promql import compensated, labels
 from gfedge.promql.hashing import label_hash
 from gfedge.promql.labels import Groups

@@ -4,34 +4,35 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import numpy as np
-
+from gfedge.arrays import np
 from gfedge.promql import labels
 from gfedge.promql.labels import Groups
 from gfedge.promql.query import Query
 from gfedge.promql.syntax import COMPARISONS, Binary, Matching
 from gfedge.promql.types import Index, Labels, LabelSets, Mask, QueryError, Values, Vector
 
-OPERATIONS: dict[str, Callable[..., Values]] = {
-    "+": np.add,
-    "-": np.subtract,
-    "*": np.multiply,
-    "/": np.divide,
-    "%": np.fmod,
-    "^": np.float_power,
-    "atan2": np.arctan2,
-    "==": np.equal,
-    "!=": np.not_equal,
-    ">": np.greater,
-    "<": np.less,
-    ">=": np.greater_equal,
-    "<=": np.less_equal,
+OPERATIONS = {
+    "+": "add",
+    "-": "subtract",
+    "*": "multiply",
+    "/": "divide",
+    "%": "fmod",
+    "^": "float_power",
+    "atan2": "arctan2",
+    "==": "equal",
+    "!=": "not_equal",
+    ">": "greater",
+    "<": "less",
+    ">=": "greater_equal",
+    "<=": "less_equal",
 }
+"""numpy's functions."""
 
 
 def operate(op: str, left: Values, right: Values) -> Values:
     with np.errstate(all="ignore"):
-        return OPERATIONS[op](left, right)
+        found: Values = getattr(np, OPERATIONS[op])(left, right)
+        return found
 
 
 def scalars(node: Binary, left: Values, right: Values) -> Values:

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import msgspec
-import numpy as np
 
+from gfedge.arrays import np
 from gfedge.promql.types import Index, Values
 
 

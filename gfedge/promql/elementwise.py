@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
-
+from gfedge.arrays import np
 from gfedge.promql.types import Values, Vector
 
-MATHS: dict[str, Callable[[Values], Values]] = {
-    "abs": np.abs, "ceil": np.ceil, "floor": np.floor, "exp": np.exp, "ln": np.log,
-    "log2": np.log2, "log10": np.log10, "sqrt": np.sqrt, "sgn": np.sign,
-    "deg": np.degrees, "rad": np.radians,
-    "sin": np.sin, "cos": np.cos, "tan": np.tan,
-    "asin": np.arcsin, "acos": np.arccos, "atan": np.arctan,
-    "sinh": np.sinh, "cosh": np.cosh, "tanh": np.tanh,
-    "asinh": np.arcsinh, "acosh": np.arccosh, "atanh": np.arctanh,
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+MATHS = {
+    "abs": "abs", "ceil": "ceil", "floor": "floor", "exp": "exp", "ln": "log",
+    "log2": "log2", "log10": "log10", "sqrt": "sqrt", "sgn": "sign",
+    "deg": "degrees", "rad": "radians",
+    "sin": "sin", "cos": "cos", "tan": "tan",
+    "asin": "arcsin", "acos": "arccos", "atan": "arctan",
+    "sinh": "sinh", "cosh": "cosh", "tanh": "tanh",
+    "asinh": "arcsinh", "acosh": "arccosh", "atanh": "arctanh",
 }  # fmt: skip
+"""numpy's functions."""
 
 _FARTHEST = 1e14
 """Seconds that numpy's calendar can take."""

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Literal
 
-import numpy as np
-
+from gfedge.arrays import np
 from gfedge.promql import labels, selection
 from gfedge.promql.checks import value_type
 from gfedge.promql.evaluate import Evaluation, Value

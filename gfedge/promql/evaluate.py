@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from typing import TypeAlias
 
-import numpy as np
-
+from gfedge.arrays import np
 from gfedge.promql import (
     aggregate,
     binary,
@@ -38,7 +38,7 @@ from gfedge.promql.syntax import (
 )
 from gfedge.promql.types import Aligned, Labels, LabelSets, Mask, Values, Vector
 
-Value = Vector | Values | str
+Value: TypeAlias = "Vector | Values | str"
 """A vector, a number at each step, or a string."""
 
 
@@ -162,7 +162,7 @@ class Evaluation:
             windows = partial(self.windows, function=name)
             return ranges.call(self.query, expr, steps, windows, numbers)
         if name in elementwise.MATHS:
-            return self._each(expr, steps, elementwise.MATHS[name])
+            return self._each(expr, steps, getattr(np, elementwise.MATHS[name]))
         if name in elementwise.DATES:
             return self._dated(expr, steps)
         return _FUNCTIONS[name](self, expr, steps)

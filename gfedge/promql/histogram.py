@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-import numpy as np
-
+from gfedge.arrays import np
 from gfedge.promql import labels
 from gfedge.promql.lexer import quoted
 from gfedge.promql.numbers import label_of_float

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import msgspec
-import numpy as np
 
+from gfedge.arrays import np
 from gfedge.promql.types import NAME, Index, Labels, LabelSets, Matcher, Selector
 
 KEPT = 512

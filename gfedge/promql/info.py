@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import numpy as np
-
+from gfedge.arrays import np
 from gfedge.promql import labels, selection
 from gfedge.promql.matching import matcher
 from gfedge.promql.query import Query, Steps

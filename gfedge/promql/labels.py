@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterable
 
 import msgspec
-import numpy as np
 
+from gfedge.arrays import np
 from gfedge.promql.compensated import Plan, plan
 from gfedge.promql.lexer import quoted
 from gfedge.promql.printer import label

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import numpy as np
-
+from gfedge.arrays import np
 from gfedge.promql.compensated import tree
 from gfedge.promql.quantiles import quantile
 from gfedge.promql.rates import anchor

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import numpy as np
-
+from gfedge.arrays import np
 from gfedge.promql.types import Mask, Values
 
 

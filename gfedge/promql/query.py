@@ -6,8 +6,8 @@ import time
 from collections.abc import Callable
 
 import msgspec
-import numpy as np
 
+from gfedge.arrays import np
 from gfedge.promql.lexer import position
 from gfedge.promql.syntax import Expr
 from gfedge.promql.types import Limits, QueryError, Storage, Times

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import numpy as np
-
+from gfedge.arrays import np
 from gfedge.promql import overtime, rates, selection
 from gfedge.promql.aggregate import quantile_warning
 from gfedge.promql.checks import value_type

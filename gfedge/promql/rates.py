@@ -6,8 +6,8 @@ The mathematics is that of Prometheus' extrapolatedRate and, for `anchored` and 
 from __future__ import annotations
 
 import msgspec
-import numpy as np
 
+from gfedge.arrays import np
 from gfedge.promql.compensated import tree
 from gfedge.promql.types import Index, Mask, Times, Values
 from gfedge.promql.windows import Windows

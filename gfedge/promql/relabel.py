@@ -5,8 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-import numpy as np
-
+from gfedge.arrays import np
 from gfedge.promql import labels
 from gfedge.promql.lexer import quoted
 from gfedge.promql.matching import BadRegex, regex

@@ -6,8 +6,8 @@ import math
 from collections.abc import Iterator, Sequence
 
 import msgspec
-import numpy as np
 
+from gfedge.arrays import np
 from gfedge.promql import durations
 from gfedge.promql.query import Query, Steps
 from gfedge.promql.rates import interpolated

@@ -6,24 +6,28 @@ the bits `STALE_BITS`, and a storage hands it on as a sample like any other.
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Literal, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
 import msgspec
-import numpy as np
-from numpy.typing import NDArray
+
+from gfedge.arrays import np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 Labels: TypeAlias = tuple[tuple[str, str], ...]
 """A label set: (name, value) sorted by name, `__name__` among them, no empty value."""
 
-Times: TypeAlias = NDArray[np.int64]
-Values: TypeAlias = NDArray[np.float64]
-Mask: TypeAlias = NDArray[np.bool_]
-Index: TypeAlias = NDArray[np.intp]
+Times: TypeAlias = "NDArray[np.int64]"
+Values: TypeAlias = "NDArray[np.float64]"
+Mask: TypeAlias = "NDArray[np.bool_]"
+Index: TypeAlias = "NDArray[np.intp]"
 
 NAME = "__name__"
 STALE_BITS = 0x7FF0000000000002
-STALE = float(np.uint64(STALE_BITS).view(np.float64))
+STALE: float = struct.unpack("<d", STALE_BITS.to_bytes(8, "little"))[0]
 
 
 DERIVED = 64

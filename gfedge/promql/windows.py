@@ -10,8 +10,8 @@ import copy
 from collections.abc import Callable, Iterable, Iterator
 
 import msgspec
-import numpy as np
 
+from gfedge.arrays import np
 from gfedge.promql.types import (
     STALE_BITS,
     Aligned,

@@ -6,13 +6,16 @@ generating it is a prompt; whether a picture was drawn at all can be seen withou
 
 from __future__ import annotations
 
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING
 
 from gfedge import inference
+from gfedge.arrays import np
 from gfedge.inference.folder import graph_bytes
 from gfedge.inference.types import ModelFolder, Pixels
 from gfedge.registry.types import GoldenInputs
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 PROMPTS = ("red potion", "long sword", "stone wall", "green dragon")
 SIDE = 96
