@@ -100,6 +100,30 @@ def test_a_stopped_training_goes_on_to_the_same_curve_and_exports(tmp_path: Path
     assert result.unknown_words == ()
 
 
+@needs_torch
+def test_a_training_begins_with_the_net_of_another(tmp_path: Path) -> None:
+    data = built(tmp_path)
+    art(tmp_path / "more", "red_potion", "iron-helmet")
+    source = sprite_set.Source(folder="more", licence="CC0-1.0")
+    more = sprite_set.build(sprite_set.Recipe(name="more", sources=[source]), tmp_path)
+    sprite_set.save(more, tmp_path / "more.npz")
+    small = ("--batch", 4, "--channels", 16, 16, 16, "--threads", 1, "--device", "cpu")
+    one, two = tmp_path / "one", tmp_path / "two"
+    tool("train", "--data", data, "--run", one, "--steps", 3, *small)
+    begin = ("--begin", one, "--rate", 0)  # nothing is learned: what was taken over stays
+    tool("train", "--data", tmp_path / "more.npz", "--run", two, "--steps", 1, *begin, *small)
+    code = (
+        "import sys, torch\nfrom pathlib import Path\nfrom gfedge.inference.words import Vocabulary\n"
+        "(a, b), (v, w) = zip(*((torch.load(f'{f}/checkpoint.pt', weights_only=True)['ema'], Vocabulary.load(f'{f}/vocab.json').ids) for f in sys.argv[1:]))\n"
+        "name = 'tokens.word.weight'\n"
+        "assert all(torch.equal(a[k], b[k]) for k in a if k != name)\n"
+        "assert torch.equal(a[name][v['potion']], b[name][w['potion']])\n"
+        "assert 'helmet' not in v and 'sword' not in w and v['potion'] != w['potion']\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    subprocess.run([PYTHON, "-c", code, str(one), str(two)], env=environment, check=True)
+
+
 def test_a_set_has_every_picture_once_with_its_words_and_licence(tmp_path: Path) -> None:
     art(tmp_path / "items", "red_potion", "redDragon_02", "the")
     (tmp_path / "items" / "copy.png").write_bytes((tmp_path / "items/red_potion.png").read_bytes())

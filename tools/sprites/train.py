@@ -233,6 +233,16 @@ class Run:
         self.mean.fill_(state["loss"])
         self.started_at = state["started_at"]
 
+    def begin(self, folder: Path, vocabulary: Vocabulary) -> None:
+        """Start with the averaged net of another run; words that it did not know keep their random vectors."""
+        known = Vocabulary.load(folder / "vocab.json")
+        state = torch.load(folder / "checkpoint.pt", weights_only=True, map_location=self.device)
+        ema, words = state["ema"], self.net.tokens.word.weight.detach().clone()
+        for word in vocabulary.ids.keys() & known.ids.keys():
+            words[vocabulary.ids[word]] = ema["tokens.word.weight"][known.ids[word]]
+        for net in (self.net, self.ema):
+            net.load_state_dict(ema | {"tokens.word.weight": words})
+
     def advance(self, batch: list[Tensor], steps: int, peak: float) -> None:
         """One step of training."""
         for group in self.optimiser.param_groups:
@@ -318,6 +328,7 @@ def main() -> None:
     ask.add_argument(
         "--until", type=int, help="stop there; the learning rate still goes by --steps"
     )
+    ask.add_argument("--begin", type=Path, help="begin with the net of that run, of any words")
     ask.add_argument("--batch", type=int, default=64)
     ask.add_argument("--rate", type=float, default=1e-3)
     ask.add_argument("--seed", type=int, default=1)
@@ -337,6 +348,8 @@ def main() -> None:
     batches = Batches(options.data, options.batch, options.seed, pinned=on_gpu)
     (options.run / "vocab.json").write_text(batches.vocabulary.to_json(), encoding="utf-8")
     run = Run(options, batches)
+    if options.begin:
+        run.begin(options.begin, batches.vocabulary)
     run.resume()
     print(
         f"{batches.about['name']}: {run.facts['images']} pictures, {len(batches.vocabulary.ids)} words; "
