@@ -103,6 +103,7 @@ def server(*command: str, port: int | None = None, path: str = "/health") -> Ite
 
 
 def wait_until_ready(found: Server) -> None:
-    """Until every model is loaded."""
-    while b'"registered"' in (body := get(found.host, found.port)[1]) or b'"loading"' in body:
+    """Until the model folders are read and every model is loaded."""
+    waiting = (b'"device":"starting"', b'"registered"', b'"loading"')
+    while any(state in get(found.host, found.port)[1] for state in waiting):
         time.sleep(0.05)

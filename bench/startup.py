@@ -53,12 +53,11 @@ def starts(table: Table, rounds: int) -> None:
 
 
 def idle(table: Table, seconds: float) -> None:
-    """What a server costs that has its models loaded and no client; after the first half minute, which still tidies up."""
+    """What a server costs that has its models loaded and no client; after the first half minute, when it has tidied up."""
     with server() as found:
         wait_until_ready(found)
-        time.sleep(1)
-        table.add("resident when idle, both models loaded", found.resident_bytes() / MIB, "MiB")
         time.sleep(min(30.0, seconds / 2))
+        table.add("resident when idle, all models loaded", found.resident_bytes() / MIB, "MiB")
         before = found.tree_cpu_seconds()
         time.sleep(seconds)
         share = 100 * (found.tree_cpu_seconds() - before) / seconds
