@@ -36,8 +36,12 @@ INPUTS = ("x", "t", "words", "subwords")
 SEEDS = 6
 SAMPLING = {"steps": 20, "guidance": 2.5}
 """How a net draws that was not taught another way (distil.py)."""
-SHIPPED = "dcss-cleared-subset"
-"""The set behind the model that comes with gfedge; its card says what its makers saw. Others have a card of figures."""
+CARDS = {
+    "sha256:83c6affb11976840668077816afa40d5410a5debe45838239299b29e53e0b19b": "dcss",
+    "sha256:dec2055fc41a0e7d571539920571223eda57e74c75d00b8c3b31906b28d36f7e": "mixed",
+}
+"""The sets behind the models that come with gfedge, whose cards say what was seen. Others have a card of figures."""
+DCSS = "dcss-cleared-subset"
 VERSIONED = re.compile(r"[a-z0-9][a-z0-9._-]*/[a-z0-9][a-z0-9._-]*")
 
 
@@ -179,7 +183,7 @@ def facts_of(state: dict[str, Any], folder: Path, prompts: Sequence[str]) -> dic
 
 def data_of(state: dict[str, Any]) -> dict[str, str]:
     """Name and licence of the training set."""
-    data = state.get("data", {"name": SHIPPED, "licence": "CC0-1.0"})
+    data = state.get("data", {"name": DCSS, "licence": "CC0-1.0"})
     return {"data": data["name"], "licence": data["licence"] or "LicenseRef-unknown"}
 
 
@@ -242,16 +246,14 @@ def make(
     if VERSIONED.fullmatch(place := named or f"{out.parent.name}/{out.name}"):
         name, version = place.split("/")
         facts |= {"name": name, "version": version}
-    shipped = facts["data"] == SHIPPED
-    taught = HERE / "templates" / "taught"
-    templates = HERE / "templates" if shipped else HERE / "templates" / "own"
-    templates = taught if sampling is not SAMPLING else templates
     facts |= {"draw_steps": sampling["steps"], "guidance": sampling["guidance"]}
-    if notice := state.get("data", {}).get("notice"):
+    shipped = HERE / "templates" / CARDS.get(state["digest"], "own")
+    if (shipped / "NOTICE").exists():
+        shutil.copyfile(shipped / "NOTICE", made / "NOTICE")
+    elif notice := state.get("data", {}).get("notice"):
         text = f"{facts['name']}: weights trained on pictures of others:\n\n{notice}\n"
         (made / "NOTICE").write_text(text, encoding="utf-8")
-    if shipped:
-        shutil.copyfile(HERE / "templates" / "NOTICE", made / "NOTICE")
+    templates = shipped if sampling is SAMPLING else HERE / "templates" / "taught"
     for name in ("model.toml", "CARD.md"):
         text = (templates / name).read_text(encoding="utf-8")
         (made / name).write_text(fill(text, facts), encoding="utf-8")

@@ -18,12 +18,20 @@ PROMPTS = (
     "bat", "dog", "orc", "knight", "wizard", "demon", "golem", "eye",
     "stone wall", "brick wall", "tree", "door", "statue", "grass", "water",
 )  # fmt: skip
+WIDE = (
+    "red potion", "long sword", "red dragon", "skeleton warrior", "stone wall", "blue book", "gold coin", "green slime",
+    "tree", "spider", "heart", "flat heart", "apple", "flat mushroom", "flower", "flat fish", "butterfly", "cat", "dog",
+    "car", "flat truck", "boat", "house", "castle", "key", "lock", "bag", "bottle", "cup", "cake", "flat pizza", "ball",
+    "star", "sun", "moon", "cloud", "umbrella", "hat", "crown", "glove", "bomb", "hammer", "camera", "robot", "alien", "card",
+)  # fmt: skip
+"""Of a vocabulary that tells pixel art from flat icons."""
 GAP, GREY = 4, (64, 64, 72)
 
 
 def prompts_of(vocabulary: Vocabulary) -> tuple[str, ...]:
     """The prompts that a model has words for, then its most frequent words: art of one's own may know no potion."""
-    known = (prompt for prompt in PROMPTS if not vocabulary.encode(prompt).unknown)
+    asked = WIDE if {"pixel", "flat"} <= vocabulary.ids.keys() else PROMPTS
+    known = (prompt for prompt in asked if not vocabulary.encode(prompt).unknown)
     frequent = sorted(vocabulary.ids, key=lambda word: (-vocabulary.counts.get(word, 0), word))
     return tuple(dict.fromkeys((*known, *frequent)))[: len(PROMPTS)]
 
