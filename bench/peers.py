@@ -251,7 +251,8 @@ def turns(
             rates[side.name].append(len(images) / (time.perf_counter() - began))
             cpu[side.name].append(1e3 * (one.tree_cpu_seconds() - before) / len(images))
         before = time.process_time()
-        rates["loop"].append(bare_rate(net, images))  # type: ignore[arg-type]
+        threads = min(clients, os.cpu_count() or 1)
+        rates["loop"].append(bare_rate(net, images, threads=threads))  # type: ignore[arg-type]
         cpu["loop"].append(1e3 * (time.process_time() - before) / len(images))
     word = f"{clients} client{'s' if clients > 1 else ''}"
     compare(table, f"{word}: throughput", rates, "/s", at_least=1)

@@ -139,6 +139,7 @@ def main() -> None:
     ask.add_argument("--data", type=Path, required=True, help="what the teacher was trained on")
     ask.add_argument("--teacher", type=Path, required=True, help="its run, with checkpoint.pt")
     ask.add_argument("--run", type=Path, required=True)
+    ask.add_argument("--named", default="its teacher", help="the teacher's model: sprite@1")
     ask.add_argument("--judged", type=Path, default=Path(__file__).parent / "judged.toml")
     ask.add_argument("--steps", type=int, default=576)
     ask.add_argument("--batch", type=int, default=64)
@@ -156,6 +157,7 @@ def main() -> None:
         raise SystemExit(f"the teacher was trained on other data: {state['digest']}")
     (options.run / "vocab.json").write_text(batches.vocabulary.to_json(), encoding="utf-8")
     run = Run(options, batches)
+    run.facts["teacher"] = options.named
     run.facts["sampling"] = {"steps": STEPS, "guidance": 1.0}
     run.facts |= {"data": state["data"]} if "data" in state else {}
     for net in (run.net, run.ema):

@@ -36,11 +36,8 @@ INPUTS = ("x", "t", "words", "subwords")
 SEEDS = 6
 SAMPLING = {"steps": 20, "guidance": 2.5}
 """How a net draws that was not taught another way (distil.py)."""
-CARDS = {
-    "sha256:83c6affb11976840668077816afa40d5410a5debe45838239299b29e53e0b19b": "dcss",
-    "sha256:dec2055fc41a0e7d571539920571223eda57e74c75d00b8c3b31906b28d36f7e": "mixed",
-}
-"""The sets behind the models that come with gfedge, whose cards say what was seen. Others have a card of figures."""
+OWN, TAUGHT = "own", "taught"
+"""Templates of figures alone. Those of the models that come with gfedge say what its makers saw, and hold for these weights only."""
 DCSS = "dcss-cleared-subset"
 VERSIONED = re.compile(r"[a-z0-9][a-z0-9._-]*/[a-z0-9][a-z0-9._-]*")
 
@@ -140,11 +137,16 @@ def same_alone(velocity: Velocity, vocabulary: Vocabulary, size: int = 32) -> bo
 
 
 def commit() -> str:
-    """The commit of the code here, if it is a git checkout."""
-    line = ("git", "-C", str(HERE), "rev-parse", "HEAD")
+    """The commit of the code here, if it is a git checkout; `-dirty` where it was changed since."""
     with contextlib.suppress(OSError):
-        return subprocess.run(line, capture_output=True, text=True, check=False).stdout.strip()
+        found = _git("rev-parse", "HEAD")
+        return f"{found}-dirty" if found and _git("status", "--porcelain", "--", ".") else found
     return ""
+
+
+def _git(*arguments: str) -> str:
+    line = ("git", "-C", str(HERE), *arguments)
+    return subprocess.run(line, capture_output=True, text=True, check=False).stdout.strip()
 
 
 def sha256(path: Path) -> str:
@@ -184,7 +186,9 @@ def facts_of(state: dict[str, Any], folder: Path, prompts: Sequence[str]) -> dic
 def data_of(state: dict[str, Any]) -> dict[str, str]:
     """Name and licence of the training set."""
     data = state.get("data", {"name": DCSS, "licence": "CC0-1.0"})
-    return {"data": data["name"], "licence": data["licence"] or "LicenseRef-unknown"}
+    known = {DCSS: "CC0-1.0"}
+    licence = data["licence"] or known.get(data["name"], "LicenseRef-unknown")
+    return {"data": data["name"], "licence": licence}
 
 
 def fill(template: str, facts: dict[str, Any]) -> str:
@@ -211,13 +215,21 @@ def main() -> None:
     ask.add_argument("--out", type=Path, required=True)
     ask.add_argument("--copies", default="an uncounted number", help="what likeness.py counted")
     ask.add_argument("--named", default="", help="NAME/VERSION, where the folder is not called so")
+    ask.add_argument(
+        "--card", default="", help="templates/ of a model that was looked at: dcss, mixed"
+    )
     options = ask.parse_args()
     torch.set_num_threads(1)
-    print(json.dumps(make(options.run, options.out, options.copies, options.named), indent=1))
+    facts = make(options.run, options.out, options.copies, options.named, options.card)
+    print(json.dumps(facts, indent=1))
 
 
 def make(
-    run: Path, out: Path, copies: str = "an uncounted number", named: str = ""
+    run: Path,
+    out: Path,
+    copies: str = "an uncounted number",
+    named: str = "",
+    card: str = "",
 ) -> dict[str, Any]:
     """Makes the folder `out` from the checkpoint in `run`, or the weights where there is none; gives the facts that it tells."""
     whole = run / "checkpoint.pt"
@@ -247,13 +259,13 @@ def make(
         name, version = place.split("/")
         facts |= {"name": name, "version": version}
     facts |= {"draw_steps": sampling["steps"], "guidance": sampling["guidance"]}
-    shipped = HERE / "templates" / CARDS.get(state["digest"], "own")
-    if (shipped / "NOTICE").exists():
-        shutil.copyfile(shipped / "NOTICE", made / "NOTICE")
+    facts |= {"teacher": state.get("teacher", "its teacher")}
+    templates = HERE / "templates" / (card or (OWN if sampling is SAMPLING else TAUGHT))
+    if (templates / "NOTICE").exists():
+        shutil.copyfile(templates / "NOTICE", made / "NOTICE")
     elif notice := state.get("data", {}).get("notice"):
         text = f"{facts['name']}: weights trained on pictures of others:\n\n{notice}\n"
         (made / "NOTICE").write_text(text, encoding="utf-8")
-    templates = shipped if sampling is SAMPLING else HERE / "templates" / "taught"
     for name in ("model.toml", "CARD.md"):
         text = (templates / name).read_text(encoding="utf-8")
         (made / name).write_text(fill(text, facts), encoding="utf-8")
