@@ -18,6 +18,7 @@ SIZES = frozenset(
         "max_job_memory",
         "max_memory",
         "model_memory",
+        "database_memory",
         "gpu_memory",
         "min_free_disk",
         "history_size",

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import resource
 import shutil
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from conftest import Api, Process, Serving, connected
 from yarl import URL
 
 from gfedge import migrate
+from gfedge.backup import files
 from gfedge.cli import main
 from gfedge.db import Database
 
@@ -110,6 +113,60 @@ def test_a_backup_of_a_data_folder_that_nobody_serves(
     assert "all is sound" in capsys.readouterr().out
     assert main(["backup", str(backup), *nowhere]) == 2
     assert "is there already" in capsys.readouterr().err
+
+
+@pytest.fixture
+def elsewhere(tmp_path: Path) -> Iterator[Path]:
+    """A folder on another file system than the tests'."""
+    memory = Path("/dev/shm")
+    if not memory.is_dir() or memory.stat().st_dev == tmp_path.stat().st_dev:
+        pytest.skip("needs /dev/shm, on a file system of its own")
+    with tempfile.TemporaryDirectory(dir=memory) as folder:
+        yield Path(folder)
+
+
+def picture_of(data: Path) -> Path:
+    """A picture of a data folder with an empty database."""
+    picture = data / "assets" / "ab" / f"{'cd' * 31}.png"
+    picture.parent.mkdir(parents=True)
+    picture.write_bytes(b"x" * (1 << 20))
+    database = Database(data / "gfedge.duckdb")
+    database.open(migrate.migrate)
+    database.close()
+    return picture.relative_to(data)
+
+
+def test_a_backup_links_pictures_on_one_file_system(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    picture = picture_of(data)
+    where = ["--server", "http://127.0.0.1:9", "--data", str(data)]
+    for backup in (data / "backups" / "nightly-1", tmp_path / "other" / "kept"):
+        assert main(["backup", str(backup), *where]) == 0
+        assert (backup / picture).samefile(data / picture)
+    assert [one.name for one in (data / "backups").iterdir()] == ["nightly-1"]
+
+
+def test_a_backup_to_another_file_system_is_a_copy(tmp_path: Path, elsewhere: Path) -> None:
+    data = tmp_path / "data"
+    picture = picture_of(data)
+    where = ["--server", "http://127.0.0.1:9", "--data", str(data)]
+    assert main(["backup", str(elsewhere / "kept"), *where]) == 0
+    assert (elsewhere / "kept" / picture).read_bytes() == (data / picture).read_bytes()
+    assert (data / picture).stat().st_nlink == 1, "what was made on the way is gone"
+    assert [one.name for one in elsewhere.iterdir()] == ["kept"]
+
+
+def test_a_copy_that_fails_does_not_stand_under_its_name(tmp_path: Path, elsewhere: Path) -> None:
+    picture = picture_of(tmp_path / "made")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 16, limits[1]))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            files.move(tmp_path / "made", elsewhere / "kept")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert not list(elsewhere.iterdir())
+    assert (tmp_path / "made" / picture).stat().st_size == 1 << 20
 
 
 async def test_verification_names_what_is_wrong(serving: Serving, tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from gfedge import app, configuration, errors, metrics, migrate, wire
 from gfedge.ai.pipelines import PIPELINES
 from gfedge.ai.types import Kind, SuperresBody, SuperresParams
 from gfedge.monitoring import measured
+from gfedge.parsing import SIZES
 
 PACKAGE = Path(gfedge.__file__).parent
 ROUTES = app.routes()
@@ -202,6 +203,22 @@ def test_every_setting_has_help(row: tuple[str, str, str]) -> None:
     loaded = configuration.load({}, {f"GFEDGE_{name.upper()}": row[1]})
     expected = configuration.load({}, {})
     assert getattr(loaded, name) == getattr(expected, name)
+
+
+def test_every_setting_in_bytes_takes_a_suffix() -> None:
+    """A setting is in bytes where its name or help says so, or where it begins at a MiB and counts no pixels."""
+    told = re.compile(r"\b(bytes|memory|size|space)\b", re.IGNORECASE)
+    start = configuration.load({}, {})
+    found = {
+        name
+        for name, _, text in configuration.table()
+        if type(value := getattr(start, name)) is int and "pixels" not in f"{name} {text}"
+        if told.search(f"{name} {text}".replace("_", " ")) or value >= 1 << 20
+    }
+    assert found == SIZES
+    for name in SIZES:
+        loaded = configuration.load({}, {f"GFEDGE_{name.upper()}": "96M"})
+        assert getattr(loaded, name) == 96 << 20
 
 
 METRICS = {n: m for n, m in vars(metrics).items() if isinstance(m, MetricWrapperBase)}

@@ -50,6 +50,30 @@ def test_a_program_in_a_home_folder_cannot_be_a_service(
     assert "it sees no home folders. Install gfedge elsewhere" in capsys.readouterr().err
 
 
+def test_the_one_file_binary_is_no_service_and_the_folder_is(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """PyInstaller's bootloader: the parent of the one file waits, and systemd hears the parent alone."""
+    monkeypatch.setattr("sys.frozen", True, raising=False)
+    monkeypatch.setattr("sys.executable", str(tmp_path / "gfedge"))
+    monkeypatch.setattr("sys._MEIPASS", str(tmp_path / "_MEIq1w2e3"), raising=False)
+    for more in ([], ["--dry-run"], ["--command", str(tmp_path / "gfedge")]):
+        assert main(["install-service", "--root", str(tmp_path / "root"), *more]) == 2
+        assert "Take the folder build" in capsys.readouterr().err
+    assert main(["install-service", "--dry-run", "--command", "/opt/gfedge/gfedge"]) == 0
+    monkeypatch.setattr("sys._MEIPASS", str(tmp_path / "_internal"))
+    assert main(["install-service", "--root", str(tmp_path / "root")]) == 0
+
+
+def test_nightly_backups_lie_on_one_mount_with_the_pictures() -> None:
+    """Each writable path of a unit is a mount, and there are no hard links between mounts."""
+    text = service.unit("gfedge-backup.service", "/opt/gfedge/bin/gfedge")
+    assert "ReadWritePaths" not in text
+    assert "StateDirectory=gfedge\n" in text
+    assert set(re.findall(r"/var/[a-z/]+", text)) == {"/var/lib/gfedge", "/var/lib/gfedge/backups/nightly", "/var/lib/gfedge/backups"}  # fmt: skip
+    assert "-name 'nightly-*' -mtime +14 -exec rm -r {} +" in text, "those made by hand stay"
+
+
 def test_everybody_else_is_told_to_use_sudo(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

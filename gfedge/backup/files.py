@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import re
@@ -84,6 +85,32 @@ def digest(path: Path) -> str:
     """The sha256 of a file's bytes."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def move(folder: Path, target: Path) -> None:
+    """Gives a folder another name, whose parent exists; on another file system that is a copy under a hidden name first.
+
+    So the name shows a whole folder or none: a killed copy leaves `.NAME.part`.
+    """
+    try:
+        folder.rename(target)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        part = target.with_name(f".{target.name}.part")
+        shutil.rmtree(part, ignore_errors=True)
+        try:
+            shutil.copytree(folder, part, copy_function=_copy)
+            part.rename(target)
+        finally:
+            shutil.rmtree(part, ignore_errors=True)
+        shutil.rmtree(folder)
+    sync(target.parent)
+
+
+def _copy(path: str, to: str) -> None:
+    shutil.copy2(path, to)
+    sync(Path(to))
 
 
 def sync(path: Path) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import shutil
 import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -27,6 +26,8 @@ PATIENCE_SECONDS = 24 * 3600.0
 
 def backup(args: argparse.Namespace) -> int:
     """Back up to a folder that is not there yet."""
+    from gfedge.backup import files
+
     target = Path(args.folder).expanduser().absolute()
     if target.exists():
         raise CommandError(f"{target} is there already: name a new folder", UNUSABLE)
@@ -38,8 +39,11 @@ def backup(args: argparse.Namespace) -> int:
     made_at = Path(made["path"])
     if not made_at.is_dir():
         raise CommandError(f"the server made it on its own machine: {made_at}")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    shutil.move(made_at, target)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        files.move(made_at, target)
+    except OSError as error:
+        raise CommandError(f"the backup stands at {made_at}, not at {target}: {error}") from None
     print(f"{target}: {made['files']} files, {made['rows']} rows, {made['bytes'] / 1e6:.1f} MB")
     return 0
 

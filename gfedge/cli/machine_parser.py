@@ -34,9 +34,7 @@ def _add_service(commands: Any) -> None:
     service = commands.add_parser(
         "install-service",
         help=text,
-        description=sentence(
-            f"{text}: writes the units, a user, /etc/gfedge/gfedge.toml and the folders"
-        ),
+        description=sentence(f"{text}: writes the units and /etc/gfedge/gfedge.toml, adds a user"),
     )
     service.add_argument("--dry-run", action="store_true", help="only print the units")
     text = "the program that the service starts (default: this one)"

@@ -24,12 +24,18 @@ NEXT = """\
 now:
   systemctl enable --now gfedge gfedge-backup.timer
   systemctl status gfedge; journalctl -u gfedge -o cat
-settings: /etc/gfedge/gfedge.toml; data: /var/lib/gfedge; backups: /var/backups/gfedge"""
+settings: /etc/gfedge/gfedge.toml; data: /var/lib/gfedge; backups: /var/lib/gfedge/backups"""
 
 
 def run(args: argparse.Namespace) -> int:
-    """Write the units, a file of settings, the user and the folders; or only print the units."""
+    """Write the units, a file of settings and the user; or only print the units."""
     command = args.command_path or _own_command()
+    if _is_one_file(command):
+        raise CommandError(
+            f"{command} cannot be a service: one file runs in a child of itself, which systemd does not hear. Take the "
+            "folder build, which also starts at once: cp -r dist/gfedge /opt/, then /opt/gfedge/gfedge install-service",
+            UNUSABLE,
+        )
     found = {name: unit(name, command) for name in UNITS}
     if args.dry_run:
         for name, text in found.items():
@@ -41,7 +47,6 @@ def run(args: argparse.Namespace) -> int:
         _write(root / "etc/systemd/system" / name, text, 0o644)
     if not (config := root / "etc/gfedge/gfedge.toml").exists():
         _write(config, CONFIG, 0o640)
-    (root / "var/backups/gfedge").mkdir(parents=True, exist_ok=True)
     if root == Path("/"):
         _user()
         subprocess.run(["systemctl", "daemon-reload"], check=False)
@@ -61,6 +66,13 @@ def _own_command() -> str:
         return sys.executable
     script = Path(sys.executable).parent / "gfedge"
     return str(script if script.exists() else Path(sys.argv[0]).absolute())
+
+
+def _is_one_file(command: str) -> bool:
+    """Whether this is the one-file binary, which PyInstaller has unpacked to `TMPDIR/_MEI…`, and the service would be too."""
+    unpacked = Path(getattr(sys, "_MEIPASS", ""))
+    own = Path(command).resolve() == Path(sys.executable).resolve()
+    return own and unpacked.name.startswith("_MEI")
 
 
 def _check(command: str, root: Path) -> None:
@@ -90,4 +102,3 @@ def _user() -> None:
     if subprocess.run(["id", "gfedge"], capture_output=True, check=False).returncode:
         subprocess.run(["useradd", *words.split()], check=True)
     subprocess.run(["chown", "root:gfedge", "/etc/gfedge/gfedge.toml"], check=True)
-    subprocess.run(["chown", "gfedge:gfedge", "/var/backups/gfedge"], check=True)
