@@ -667,10 +667,19 @@ def test_what_is_not_utf_8_is_refused_before_it_is_sent(
 
 
 def test_words_without_effect_are_warned_of(capsys: pytest.CaptureFixture[str]) -> None:
-    jobs._warn_of_words({"unknown_words": ["zorp", "late"], "dropped_words": ["late", "owl"]})
+    jobs._warn_of_words(
+        {
+            "unknown_words": ["zorp", "late"],
+            "undocumented_words": ["snake", "owl"],
+            "dropped_words": ["late", "owl"],
+            "suggestions": {"snake": ["naga"]},
+        }
+    )
     assert capsys.readouterr().err.splitlines() == [
         "warning: the model has not learned: zorp (it goes by their parts)",
+        "warning: the model was not found to draw: snake (they may not show)",
         "warning: the model had no use for: late, owl (they changed nothing)",
+        "         near snake: naga",
     ]
     jobs._warn_of_words({"unknown_words": [], "dropped_words": None})
     jobs._warn_of_words({})

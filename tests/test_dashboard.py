@@ -183,10 +183,17 @@ async def test_words_that_the_model_never_saw_are_named_with_their_nearest(tab: 
     page = await tab.open()
     prompt = page.get_by_label("Prompt", exact=True)
     await prompt.fill("a red dragin")
-    unknown = page.get_by_label("Words that the model does not know")
+    unknown = page.get_by_label("Words that the model does not know or draw")
+    await expect(unknown).to_contain_text("never saw dragin; it knows")
+    await expect(unknown).to_contain_text("was not found to draw red")
     await unknown.get_by_role("button", name="dragon").click()
     await expect(prompt).to_have_value("a red dragon")
+    await expect(unknown).not_to_contain_text("dragin")
+    await prompt.fill("a dragon")
     await expect(unknown).to_have_count(0)
+    await page.get_by_text("More options").click()
+    await page.get_by_label("Not in the picture").fill("swords")
+    await expect(unknown).to_contain_text("was not found to draw swords")
 
 
 async def ask_for_a_slow_one(page: Page) -> None:

@@ -384,10 +384,25 @@ async def test_an_empty_mask_and_an_empty_palette_fail_the_job_with_the_reason(c
 
 
 async def test_unknown_words_come_with_the_nearest_known_ones(client: Api) -> None:
-    job = await client.generate("red dragoon qqqq machete")
-    assert job["unknown_words"] == ["dragoon", "qqqq", "machete"]
-    assert job["suggestions"] == {"dragoon": ["dragon"], "qqqq": [], "machete": ["sword"]}
-    assert (await client.job(job["id"]))["suggestions"] == job["suggestions"]
+    job = await client.generate("dragoon qqqq machete", negative_prompt="potion machete zorp")
+    assert job["unknown_words"] == ["dragoon", "qqqq", "machete", "zorp"]
+    near = {"dragoon": ["dragon"], "qqqq": [], "machete": ["sword"], "zorp": []}
+    assert job["suggestions"] == near
+    assert job["undocumented_words"] == []
+    assert (await client.job(job["id"]))["suggestions"] == near
+
+
+async def test_words_of_the_training_that_are_not_drawn_are_named(client: Api) -> None:
+    """The style `royal` adds `blue`: that is no word to warn of, and neither are aliases of documented ones."""
+    prompt = "Swords of the red dragons, elixir"
+    job = await client.generate(prompt, negative_prompt="book zorp", style="royal")
+    assert job["undocumented_words"] == ["swords", "red", "book"]
+    assert job["unknown_words"] == ["zorp"]
+    assert job["suggestions"] == {"zorp": [], "swords": [], "red": [], "book": []}
+    again = await client.job(job["id"])
+    assert again["undocumented_words"] == job["undocumented_words"]
+    plain = await client.generate("blue")
+    assert plain["undocumented_words"] == []
 
 
 async def test_the_vocabulary_tells_words_styles_and_what_is_near(client: Api) -> None:
@@ -400,10 +415,10 @@ async def test_the_vocabulary_tells_words_styles_and_what_is_near(client: Api) -
     assert set(found["styles"]) == {"handheld", "royal"}
     assert found["samplers"] == list(get_args(Sampler))
     assert found["looked_up"] == [
-        {"word": "swords", "means": "sword", "nearest": []},
-        {"word": "dragoon", "means": None, "nearest": ["dragon"]},
-        {"word": "elixir", "means": "potion", "nearest": []},
-        {"word": "beer", "means": None, "nearest": ["potion"]},
+        {"word": "swords", "means": "sword", "undocumented": True, "nearest": []},
+        {"word": "dragoon", "means": None, "undocumented": False, "nearest": ["dragon"]},
+        {"word": "elixir", "means": "potion", "undocumented": False, "nearest": []},
+        {"word": "beer", "means": None, "undocumented": False, "nearest": ["potion"]},
     ]
     await client.refused("GET", "/api/v1/ai/vocabulary?model=superres", 422, "model_of_other_kind")
 
@@ -484,8 +499,9 @@ async def test_one_call_of_the_isolated_engine_takes_pictures_too(serving: Servi
     body = {"seed": 1, "init_image": BASE64, "mask": WHITE, "tileable": True, "sampler": "heun"}
     plain = await (await serving()).generate("red dragoon", **body)
     apart = await (await serving(isolate_inference=True)).generate("red dragoon", **body)
+    assert apart["undocumented_words"] == plain["undocumented_words"] == ["red"]
     assert apart["outputs"][0]["pixels_sha256"] == plain["outputs"][0]["pixels_sha256"]
-    assert apart["suggestions"] == plain["suggestions"] == {"dragoon": ["dragon"]}
+    assert apart["suggestions"] == plain["suggestions"] == {"dragoon": ["dragon"], "red": []}
 
 
 # sheets

@@ -36,6 +36,7 @@ def test_the_commands_from_prompts_to_a_sheet(
     assert run("generate", "--prompts", "prompts.txt", "-o", "items.png", *options) == 0
     said = capsys.readouterr()
     assert "near dragoon: dragon" in said.err
+    assert "warning: the model was not found to draw: red" in said.err
     assert "items-4.png  32x32  seed 4" in said.out
 
     assert run("vary", "items-1.png", "-o", "other.png", "-n", "2", "--sampler", "heun") == 0
@@ -78,9 +79,10 @@ def test_words_are_listed_and_read(run: Run, capsys: pytest.CaptureFixture[str])
     assert run("words") == 0
     said = capsys.readouterr().out
     assert said.splitlines()[:2] == ["dragon, potion", "styles: handheld, royal"]
-    assert run("words", "elixir", "of", "dragoon", "machete", "qqqq") == 0
+    assert run("words", "elixir", "of", "swords", "dragoon", "machete", "qqqq") == 0
     assert capsys.readouterr().out.splitlines() == [
         "elixir: read as potion",
+        "swords: read as sword, but not found to be drawn",
         "dragoon: unknown; nearest: dragon",
         "machete: unknown; nearest: sword",
         "qqqq: unknown, and nothing is near",

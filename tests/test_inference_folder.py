@@ -317,7 +317,7 @@ def test_the_vocabulary_is_loaded_from_the_bytes_that_were_verified(
 ) -> None:
     folder = read_folder(builders.make_sprite_folder(tmp_path))
     data = (folder.path / "vocab.json").read_bytes()
-    expected = words.Vocabulary.loads(data, folder.vocabulary["documented"])
+    expected = words.Vocabulary.loads(data, folder.vocabulary["documented"], ["blue"])
 
     def again(path: Path) -> words.Vocabulary:
         raise AssertionError("vocab.json was read a second time")

@@ -12,7 +12,7 @@ import pytest
 
 from gfedge.inference import meanings
 from gfedge.inference.engine import Engine
-from gfedge.inference.folder import read_folder
+from gfedge.inference.folder import read_folder, vocabulary_of
 from gfedge.inference.types import EngineOptions
 from gfedge.inference.words import Vocabulary, grams_of, split
 
@@ -133,6 +133,19 @@ def test_what_is_drawn_well_comes_first() -> None:
     data = (MODEL / "vocab.json").read_bytes()
     assert Vocabulary.loads(data).nearest("warlock") == ("wizard", "human")
     assert Vocabulary.loads(data, ["human"]).nearest("warlock") == ("human", "wizard")
+
+
+def test_what_the_shipped_model_does_not_draw_is_named_with_what_it_draws() -> None:
+    shipped = vocabulary_of(read_folder(MODEL))
+    prompt = "the demons of a skeleton warrior, serpent and wizard with red swords and elixirs"
+    undocumented = ("demons", "warrior", "serpent", "wizard")
+    assert shipped.encode(prompt).undocumented == undocumented
+    assert [shipped.nearest(word)[:1] for word in undocumented] == [
+        ("draconian",), ("human",), ("naga",), ("human",),
+    ]  # fmt: skip
+    for word in set(shipped.ids) - set(shipped.documented):
+        assert all(set(one.split()) <= set(shipped.documented) for one in shipped.nearest(word))
+    assert Vocabulary.load(MODEL / "vocab.json").encode(prompt).undocumented == ()
 
 
 def test_what_a_model_does_not_know_is_passed_over(small: Vocabulary) -> None:

@@ -60,7 +60,7 @@ class Executor:
             **(work.surroundings or self._engine.surroundings),
         }
         outcome.unknown_words, outcome.dropped_words = work.unknown_words, work.dropped_words
-        outcome.suggestions = work.suggestions
+        outcome.undocumented_words, outcome.suggestions = work.undocumented_words, work.suggestions
         return outcome
 
     async def _execute(self, live: Live, work: Work) -> list[AssetRow]:

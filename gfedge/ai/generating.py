@@ -71,7 +71,7 @@ async def run(work: Work, params: GenerateParams) -> list[Pixels]:
     )
     work.account(sampled)
     work.unknown_words, work.dropped_words = sampled.unknown_words, sampled.dropped_words
-    work.suggestions = sampled.suggestions
+    work.undocumented_words, work.suggestions = sampled.undocumented_words, sampled.suggestions
     named = await _named_palette(work, params)
     palette = _first(named, model.defaults.get("palette"))
     images = await asyncio.to_thread(_drawn, sampled.images, params, palette)

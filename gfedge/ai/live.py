@@ -25,6 +25,7 @@ class Outcome(msgspec.Struct, kw_only=True):
     measures: dict[str, float] = msgspec.field(default_factory=dict)
     """Metrics of the run besides its timings."""
     unknown_words: tuple[str, ...] = ()
+    undocumented_words: tuple[str, ...] = ()
     dropped_words: tuple[str, ...] = ()
     suggestions: dict[str, tuple[str, ...]] = msgspec.field(default_factory=dict)
     error: JobError | None = None
@@ -125,6 +126,7 @@ def ended(live: Live, outcome: Outcome) -> EndedJob:
         progress=_final(live.progress, outcome.status),
         outputs=[Output.of(row) for row in outcome.outputs],
         unknown_words=list(outcome.unknown_words),
+        undocumented_words=list(outcome.undocumented_words),
         dropped_words=list(outcome.dropped_words),
         suggestions={word: list(near) for word, near in outcome.suggestions.items()},
         measures=outcome.measures,

@@ -223,15 +223,24 @@ class Job(msgspec.Struct, kw_only=True):
     timings: Timings
     outputs: list[Output]
     unknown_words: Annotated[
-        list[str], Meta(description="Words of the prompt that the model never saw in training.")
+        list[str],
+        Meta(
+            description="Words of the prompt and the negative prompt that the model never saw in training."
+        ),
     ]
+    undocumented_words: Annotated[
+        list[str],
+        Meta(
+            description="Words of both that it was trained on but not found to draw; empty where it names no words that it draws."
+        ),
+    ] = []
     dropped_words: Annotated[
-        list[str], Meta(description="Words of the prompt beyond those that the model can read.")
+        list[str], Meta(description="Words of both beyond those that the model can read.")
     ]
     suggestions: Annotated[
         dict[str, list[str]],
         Meta(
-            description="For unknown words, known words or phrases of about that meaning, or spelled alike where none is known."
+            description="What to say instead. For unknown words, known words or phrases of about that meaning, or spelled alike where none is known; for undocumented ones, documented ones of about that meaning."
         ),
     ] = {}
     measures: Annotated[
@@ -304,6 +313,7 @@ class EndedJob(Submission, kw_only=True, frozen=True):
     measures: dict[str, float]
     """Metrics of the run besides the timings."""
     error: JobError | None
+    undocumented_words: list[str] = []
     suggestions: dict[str, list[str]] = {}
     surroundings: dict[str, str] = {}
     """What the result may depend on besides the request: device, threads, libraries, processor."""

@@ -7,7 +7,7 @@ from typing import Annotated, Any, get_args
 import msgspec
 from msgspec import Meta
 
-from gfedge.inference.folder import graph_bytes
+from gfedge.inference.folder import vocabulary_of
 from gfedge.inference.types import ModelFolder, Sampler
 from gfedge.inference.words import Vocabulary, split
 from gfedge.registry.types import ModelReference
@@ -45,16 +45,23 @@ class Looked(msgspec.Struct, kw_only=True, frozen=True):
             description="The word of the vocabulary that it is read as; absent where it is unknown."
         ),
     ]
+    undocumented: Annotated[
+        bool,
+        Meta(
+            description="It is known from the training, but the model, which names the words that it was found to draw, does not name this one."
+        ),
+    ]
     nearest: Annotated[
         list[str],
         Meta(
-            description="Known words or phrases of about that meaning, or spelled alike where none is known; empty where the word is known."
+            description="For an unknown word, known words or phrases of about that meaning, or spelled alike where none is known; for an undocumented one, documented ones of about that meaning; else empty."
         ),
     ]
 
 
 class Known(msgspec.Struct, kw_only=True, frozen=True):
-    """What a model knows. A word outside is read by its letters alone, and named in the job's `unknown_words`."""
+    """What a model knows. A word outside is read by its letters alone, and named in the job's `unknown_words`; one
+    that was not found to be drawn, in its `undocumented_words`."""
 
     model: str
     documented: Annotated[list[str], Meta(description="The words to build on.")]
@@ -69,9 +76,8 @@ class Known(msgspec.Struct, kw_only=True, frozen=True):
 
 def known(model: ModelFolder, query: VocabularyQuery) -> Known:
     """Blocks: it reads the model's vocabulary."""
-    drawn = model.vocabulary.get("documented", [])
-    vocabulary = Vocabulary.loads(graph_bytes(model, "vocab.json"), drawn)
-    documented = [word for word in drawn if word in vocabulary.ids]
+    vocabulary = vocabulary_of(model)
+    documented = [word for word in vocabulary.documented if word in vocabulary.ids]
     shown = set(documented)
     counts = vocabulary.counts
     words = sorted(vocabulary.ids, key=lambda word: (-counts.get(word, 0), word))
@@ -91,5 +97,6 @@ def known(model: ModelFolder, query: VocabularyQuery) -> Known:
 
 def _looked(vocabulary: Vocabulary, word: str) -> Looked:
     means = vocabulary.fold(word)
-    nearest = [] if means is not None else list(vocabulary.nearest(word))
-    return Looked(word=word, means=means, nearest=nearest)
+    undocumented = vocabulary.undocumented(word)
+    nearest = vocabulary.nearest(word) if means is None or undocumented else ()
+    return Looked(word=word, means=means, undocumented=undocumented, nearest=list(nearest))

@@ -46,6 +46,7 @@ class Work(msgspec.Struct, kw_only=True):
     surroundings: dict[str, str] = msgspec.field(default_factory=dict)
     """Of the worker that ran it, where there are several."""
     unknown_words: tuple[str, ...] = ()
+    undocumented_words: tuple[str, ...] = ()
     dropped_words: tuple[str, ...] = ()
     suggestions: dict[str, tuple[str, ...]] = msgspec.field(default_factory=dict)
 

@@ -317,9 +317,13 @@ def save(path: Path, body: bytes, job: dict[str, Any]) -> None:
 
 def _warn_of_words(job: dict[str, Any]) -> None:
     dropped = [str(word) for word in job.get("dropped_words") or []]
-    unknown = [str(word) for word in job.get("unknown_words") or [] if str(word) not in dropped]
+    unknown, undocumented = (
+        [str(word) for word in job.get(kind) or [] if str(word) not in dropped]
+        for kind in ("unknown_words", "undocumented_words")
+    )
     for said, words, effect in (
         ("has not learned", unknown, "it goes by their parts"),
+        ("was not found to draw", undocumented, "they may not show"),
         ("had no use for", dropped, "they changed nothing"),
     ):
         if words:

@@ -29,12 +29,13 @@ def run(args: argparse.Namespace) -> int:
 
 def reading(word: dict[str, Any]) -> str:
     """How a word is read."""
-    if word["means"] == word["word"]:
-        return "known"
-    if word["means"]:
-        return f"read as {word['means']}"
     near = ", ".join(word["nearest"])
-    return f"unknown; nearest: {near}" if near else "unknown, and nothing is near"
+    if not word["means"]:
+        return f"unknown; nearest: {near}" if near else "unknown, and nothing is near"
+    read = "known" if word["means"] == word["word"] else f"read as {word['means']}"
+    if not word["undocumented"]:
+        return read
+    return f"{read}, but not found to be drawn" + (f"; nearest: {near}" if near else "")
 
 
 def _list(found: dict[str, Any], *, everything: bool) -> None:

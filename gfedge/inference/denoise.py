@@ -14,6 +14,8 @@ import time
 from collections import deque
 from collections.abc import Sequence
 from functools import partial
+from itertools import chain
+from typing import Literal
 
 import msgspec
 import numpy as np
@@ -41,7 +43,7 @@ CPU_SHARE = 16
 """Images in one graph call on a CPU, where larger batches only make steps longer (measured)."""
 
 MOST_SUGGESTED = 16
-"""Unknown words of a prompt that are looked up: it takes some milliseconds each."""
+"""Unknown and undocumented words of a job that are looked up: it takes some milliseconds each."""
 
 
 class GenerateJob(Job):
@@ -68,11 +70,18 @@ class GenerateJob(Job):
         """The prompt and the negative prompt as ids."""
         if self.prompts is None:
             request = self.request
-            both = (vocabulary.encode(request.prompt), vocabulary.encode(request.negative_prompt))
-            unknown = both[0].unknown[:MOST_SUGGESTED]
-            self.suggestions = {word: vocabulary.nearest(word) for word in unknown}
-            self.prompts = both
+            self.prompts = (
+                vocabulary.encode(request.prompt),
+                vocabulary.encode(request.negative_prompt),
+            )
+            named = [*self.words("unknown"), *self.words("undocumented")]
+            self.suggestions = {word: vocabulary.nearest(word) for word in named[:MOST_SUGGESTED]}
         return self.prompts
+
+    def words(self, kind: Literal["unknown", "undocumented", "dropped"]) -> tuple[str, ...]:
+        """Words of that kind: the prompt's, then the negative prompt's."""
+        found = (getattr(text, kind) for text in self.prompts or ())
+        return tuple(dict.fromkeys(chain.from_iterable(found)))
 
     @property
     def guided(self) -> bool:
@@ -85,14 +94,13 @@ class GenerateJob(Job):
             self.images[index] = self.kept_in(pixels)
             complete = len(self.images) == self.request.n
         if complete:
-            assert self.prompts is not None
-            prompt, _ = self.prompts
             self.settle(
                 self.result(
                     [self.images[i] for i in range(self.request.n)],
-                    unknown_words=prompt.unknown,
+                    unknown_words=self.words("unknown"),
+                    undocumented_words=self.words("undocumented"),
                     suggestions=self.suggestions,
-                    dropped_words=prompt.dropped,
+                    dropped_words=self.words("dropped"),
                 )
             )
 

@@ -15,6 +15,7 @@ from typing import Any, cast, get_args
 from gfedge.inference import manifest
 from gfedge.inference.scan import ScanError, scan
 from gfedge.inference.types import Kind, ModelFolder, ModelRefused, Sampler
+from gfedge.inference.words import Vocabulary, split
 
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
@@ -85,6 +86,13 @@ def graph_bytes(folder: ModelFolder, name: str) -> bytes:
         raise ModelRefused(f"{name} cannot be read: {error.strerror or error}") from error
     _check_digest(name, folder.files[name], hashlib.sha256(data).hexdigest())
     return data
+
+
+def vocabulary_of(folder: ModelFolder) -> Vocabulary:
+    """The words of a generate model, with those that it documents and those of its styles."""
+    styled = split(" ".join(str(style.get("words", "")) for style in folder.styles.values()))
+    documented = folder.vocabulary.get("documented", [])
+    return Vocabulary.loads(graph_bytes(folder, "vocab.json"), documented, styled)
 
 
 def external_files(folder: ModelFolder) -> list[str]:

@@ -68,6 +68,7 @@ class Job:
         *,
         tiles: int = 0,
         unknown_words: tuple[str, ...] = (),
+        undocumented_words: tuple[str, ...] = (),
         suggestions: dict[str, tuple[str, ...]] | None = None,
         dropped_words: tuple[str, ...] = (),
     ) -> Result:
@@ -78,6 +79,7 @@ class Job:
             batch_size=self.items / max(1, self.calls),
             tiles=tiles,
             unknown_words=unknown_words,
+            undocumented_words=undocumented_words,
             suggestions=suggestions or {},
             dropped_words=dropped_words,
         )

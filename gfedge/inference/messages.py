@@ -169,6 +169,7 @@ class Facts(msgspec.Struct):
     batch_size: float
     tiles: int
     unknown_words: tuple[str, ...]
+    undocumented_words: tuple[str, ...]
     suggestions: dict[str, tuple[str, ...]]
     dropped_words: tuple[str, ...]
 

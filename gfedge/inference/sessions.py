@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from gfedge.inference.deadline import Deadline
 from gfedge.inference.device import SILENT, cuda_options, onnxruntime
 from gfedge.inference.faults import Fault
-from gfedge.inference.folder import external_files, graph_bytes
+from gfedge.inference.folder import external_files, graph_bytes, vocabulary_of
 from gfedge.inference.rewrite import for_cpu
 from gfedge.inference.types import (
     Device,
@@ -333,7 +333,4 @@ def _check_inputs(folder: ModelFolder, session: Any) -> None:
 
 
 def _vocabulary(folder: ModelFolder) -> Vocabulary | None:
-    if folder.kind != "generate":
-        return None
-    drawn = folder.vocabulary.get("documented", [])
-    return Vocabulary.loads(graph_bytes(folder, "vocab.json"), drawn)
+    return vocabulary_of(folder) if folder.kind == "generate" else None

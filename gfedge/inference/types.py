@@ -188,11 +188,13 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     """Mean number of images (or tiles) in the graph calls that this run shared."""
     tiles: int = 0
     unknown_words: tuple[str, ...] = ()
-    """Words of the prompt that the model has never seen; they act through their sub-words alone."""
+    """Words of the prompts that the model has never seen; they act through their sub-words alone."""
+    undocumented_words: tuple[str, ...] = ()
+    """Words of the prompts that it has seen but was not found to draw."""
     suggestions: dict[str, tuple[str, ...]] = msgspec.field(default_factory=dict)
-    """For unknown words, the nearest known ones by spelling."""
+    """What to say instead of those: known words for the unknown, documented ones for the undocumented."""
     dropped_words: tuple[str, ...] = ()
-    """Words of the prompt that had no effect: those beyond the model's length, or all if none of them says anything."""
+    """Words of the prompts that had no effect: those beyond the model's length, or all if none of them says anything."""
     ran_on: dict[str, str] = msgspec.field(default_factory=dict)
     """What the result may depend on besides its request, where that is not the same for all workers."""
 

@@ -40,6 +40,8 @@ class Encoded:
     words: Ids
     subwords: Ids
     unknown: tuple[str, ...]
+    undocumented: tuple[str, ...]
+    """Words of the training that the model was not found to draw."""
     dropped: tuple[str, ...]
     """Words beyond the length; everything, if nothing in the prompt is a word that counts."""
 
@@ -78,7 +80,12 @@ class Vocabulary:
     counts: Mapping[str, int] = field(default_factory=dict)
     documented: Sequence[str] = ()
     """The words that the model was found to draw; not part of the file."""
+    styled: Sequence[str] = ()
+    """The words that its styles add: nobody need be warned of them; not part of the file."""
     ids: Mapping[str, int] = field(init=False, repr=False)
+    drawn: frozenset[str] = field(init=False, repr=False)
+    """The documented ones as the vocabulary has them; `dressed` are the styles' ones."""
+    dressed: frozenset[str] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         ids = {w: i for i, w in enumerate(self.words) if i > 0}
@@ -86,6 +93,9 @@ class Vocabulary:
         if astray:
             raise ValueError(f"aliases of words outside the vocabulary: {', '.join(astray)}")
         object.__setattr__(self, "ids", ids)
+        for name, given in (("drawn", self.documented), ("dressed", self.styled)):
+            known = frozenset(filter(None, map(self.fold, given)))
+            object.__setattr__(self, name, known)
 
     @classmethod
     def load(cls, path: str | Path) -> "Vocabulary":
@@ -93,7 +103,9 @@ class Vocabulary:
         return cls.loads(Path(path).read_bytes())
 
     @classmethod
-    def loads(cls, data: bytes, documented: Sequence[str] = ()) -> "Vocabulary":
+    def loads(
+        cls, data: bytes, documented: Sequence[str] = (), styled: Sequence[str] = ()
+    ) -> "Vocabulary":
         """The vocabulary from the bytes of a vocab.json."""
         raw = json.loads(data.decode())
         if raw.get("format") != FORMAT:
@@ -106,6 +118,7 @@ class Vocabulary:
             grams=raw["grams"],
             counts=raw["counts"],
             documented=documented,
+            styled=styled,
         )
 
     def to_json(self) -> str:
@@ -144,7 +157,13 @@ class Vocabulary:
         words, subwords = self.ids_of([token for token in tokens if token in kept])
         left_out = (word for token, word in tokens.items() if token not in kept)
         dropped = tuple(left_out if tokens else dict.fromkeys(prompt.split()))
-        return Encoded(words=words, subwords=subwords, unknown=tuple(unknown), dropped=dropped)
+        return Encoded(
+            words=words,
+            subwords=subwords,
+            unknown=tuple(unknown),
+            undocumented=tuple(filter(self.undocumented, split(prompt))),
+            dropped=dropped,
+        )
 
     def ids_of(self, tokens: list[str]) -> tuple[Ids, Ids]:
         """Ids of at most `length` tokens as they are: [length] and [length, grams]."""
@@ -158,9 +177,15 @@ class Vocabulary:
 
     def nearest(self, word: str, n: int = 3) -> tuple[str, ...]:
         """Up to n words or phrases of the vocabulary that mean about the same, those that are drawn well first; where none
-        is known, those of words spelled alike.
+        is known, those of words spelled alike. For an undocumented word: documented ones of about that meaning alone.
         """
         forms = (word.lower(), *singulars(word.lower()))
+        if self.undocumented(word):
+            meant = (*forms, self.fold(word) or "")
+            drawn = [
+                one for form in meant for one in meanings.nearest(form, self.drawn.__contains__)
+            ]
+            return tuple(dict.fromkeys(drawn))[:n]
         near = [one for form in forms for one in meanings.nearest(form, self.knows)]
         best = sorted(near, key=lambda one: not set(one.split()) <= set(self.documented))
         return tuple(dict.fromkeys(best or self._spelled(forms[0], 2 * n)))[:n]
@@ -174,6 +199,11 @@ class Vocabulary:
     def knows(self, word: str) -> bool:
         """Whether the word is read as one of the vocabulary."""
         return self.fold(word) is not None
+
+    def undocumented(self, word: str) -> bool:
+        """Whether the training had the word but the model was not found to draw it. Never, where it documents none."""
+        known = self.fold(word.lower()) if self.drawn else None
+        return known is not None and known not in self.drawn | self.dressed
 
     def _meant(self, word: str) -> tuple[str, ...]:
         known = self.fold(word)

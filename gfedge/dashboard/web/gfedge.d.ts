@@ -965,11 +965,13 @@ export interface Job {
   finished_at: number | null;
   timings: Timings;
   outputs: Array<Output>;
-  /** Words of the prompt that the model never saw in training. */
+  /** Words of the prompt and the negative prompt that the model never saw in training. */
   unknown_words: Array<string>;
-  /** Words of the prompt beyond those that the model can read. */
+  /** Words of both that it was trained on but not found to draw; empty where it names no words that it draws. */
+  undocumented_words?: Array<string>;
+  /** Words of both beyond those that the model can read. */
   dropped_words: Array<string>;
-  /** For unknown words, known words or phrases of about that meaning, or spelled alike where none is known. */
+  /** What to say instead. For unknown words, known words or phrases of about that meaning, or spelled alike where none is known; for undocumented ones, documented ones of about that meaning. */
   suggestions?: Record<string, Array<string>>;
   /** What was measured besides the times: `seam_score` is about 1 without a seam. */
   measures?: Record<string, number>;
@@ -1027,7 +1029,7 @@ export interface KeyValue {
   key: string;
   value?: string;
 }
-/** What a model knows. A word outside is read by its letters alone, and named in the job's `unknown_words`. */
+/** What a model knows. A word outside is read by its letters alone, and named in the job's `unknown_words`; one that was not found to be drawn, in its `undocumented_words`. */
 export interface Known {
   model: string;
   /** The words to build on. */
@@ -1226,7 +1228,9 @@ export interface Looked {
   word: string;
   /** The word of the vocabulary that it is read as; absent where it is unknown. */
   means: string | null;
-  /** Known words or phrases of about that meaning, or spelled alike where none is known; empty where the word is known. */
+  /** It is known from the training, but the model, which names the words that it was found to draw, does not name this one. */
+  undocumented: boolean;
+  /** For an unknown word, known words or phrases of about that meaning, or spelled alike where none is known; for an undocumented one, documented ones of about that meaning; else empty. */
   nearest: Array<string>;
 }
 /** A new token. Its text is shown this once and stored nowhere. */

@@ -32,6 +32,7 @@ function Known({ first }) {
     <div class="split">
       <section class="card" aria-label="What was asked"><h2>What was asked</h2><${Facts} of=${{ kind: job.kind, ...job.params, seed: job.seed }} />
         ${job.unknown_words.length > 0 && html`<p>The model never saw: <strong>${job.unknown_words.join(", ")}</strong></p>`}
+        ${job.undocumented_words?.length > 0 && html`<p>The model was not found to draw: <strong>${job.undocumented_words.join(", ")}</strong></p>`}
         ${job.dropped_words.length > 0 && html`<p>Left out: <strong>${job.dropped_words.join(", ")}</strong></p>`}</section>
       <section class="card" aria-label="How it went"><h2>How it went</h2><${Went} job=${job} /></section>
     </div>

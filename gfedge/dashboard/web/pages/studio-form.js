@@ -50,7 +50,7 @@ export function Form({ settings, change }) {
   const quick = (event) => { if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) event.target.form.requestSubmit(); };
   const versions = (models.value?.models ?? []).flatMap((model) => model.versions);
   const serving = chosen(models.value, settings.model);
-  const known = useVocabulary(settings.prompt, settings.model);
+  const known = useVocabulary(`${settings.prompt} ${settings.negative_prompt}`, settings.model);
   const check = (name, text) => html`<label class="check"><input type="checkbox" checked=${settings[name]} onChange=${(event) => change({ [name]: event.target.checked })} /> ${text}</label>`;
   return html`<aside class="asks">
     <form class="card" onSubmit=${submit} aria-label="Generate">
@@ -67,6 +67,7 @@ export function Form({ settings, change }) {
       ${settings.palette === "own" && html`<label>Colours <input ...${input("colours")} placeholder="#1a1c2c #5d275d #ef7d57" /></label>`}
       <details><summary>More options</summary><div class="more">
         <label>Not in the picture <input ...${input("negative_prompt")} placeholder="words to keep away from" /></label>
+        <${Unknown} known=${known} prompt=${settings.negative_prompt} change=${(negative_prompt) => change({ negative_prompt })} />
         <div class="pair">${check("outline", "Outline")}${check("tileable", "Tileable texture")}</div>
         <label>Sampler <select ...${input("sampler")}><option value="">model's own</option>${(known?.samplers ?? []).map((name) => html`<option value=${name}>${name}</option>`)}</select></label>
         <div class="pair">

@@ -78,6 +78,7 @@ function About({ job, output, index }) {
     ${job.model && html`<dt>Model</dt><dd><a href=${to("models", job.model.name, job.model.version)}>${job.model.name}@${job.model.version}</a></dd>`}
     <dt>Job</dt><dd><a href=${to("jobs", job.id)} class="mono">${job.id}</a></dd>
     ${job.unknown_words.length > 0 && html`<dt>Unknown words</dt><dd>${job.unknown_words.join(", ")}</dd>`}
+    ${job.undocumented_words?.length > 0 && html`<dt>Not found to be drawn</dt><dd>${job.undocumented_words.join(", ")}</dd>`}
     ${job.dropped_words.length > 0 && html`<dt>Words left out</dt><dd>${job.dropped_words.join(", ")}</dd>`}
   </dl>`;
 }
