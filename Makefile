@@ -130,7 +130,7 @@ $(RAY_STAMP): requirements-ray.lock $(RUN_STAMP)
 dist: $(RUN_STAMP) ## a wheel and an sdist in dist/, the same bytes every time
 	@$(BIN)/python tools/dist.py $(ARGS)
 
-sbom: $(RUN_STAMP) ## what is in it: packages and models with licences and digests (CycloneDX), in dist/
+sbom: $(RUN_STAMP) ## what is in it, for each of the two locks: packages, vendored scripts, models (CycloneDX), in dist/
 	@$(BIN)/python tools/sbom.py $(ARGS)
 
 binary: $(VENV)-$(BINARY)/.installed ## the single binary: dist/gfedge/ (a folder, starts at once) and dist/gfedge-onefile; CUDA=1 for GPUs

@@ -13,8 +13,10 @@ import tarfile
 import venv
 import zipfile
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 from conftest import Process, connected
@@ -119,16 +121,72 @@ async def test_the_wheel_in_a_fresh_environment_is_the_same_server(
     assert server.stop() == 0
 
 
-def test_the_bill_of_materials_names_every_package_and_model() -> None:
-    found = _tool("sbom").bill()
-    lock = (ROOT / "requirements.lock").read_text(encoding="utf-8")
-    locked = re.findall(r"(?m)^([A-Za-z0-9._-]+)==(\S+)", lock)
+LOCKS = ("requirements.lock", "requirements-cpu.lock")
+
+
+@pytest.mark.parametrize("lock", LOCKS)
+def test_the_bill_of_materials_names_every_package_and_model(lock: str) -> None:
+    found = _tool("sbom").bill(lock)
+    text = (ROOT / lock).read_text(encoding="utf-8")
+    locked = re.findall(r"(?m)^([A-Za-z0-9._-]+)==(\S+)", text)
     libraries = [one for one in found["components"] if one["type"] == "library"]
-    assert [(one["name"], one["version"]) for one in libraries] == locked
+    python = [one for one in libraries if one["purl"].startswith("pkg:pypi/")]
+    assert [(one["name"], one["version"]) for one in python] == locked
+    assert ("onnxruntime-gpu" in {one["name"] for one in python}) == (lock == LOCKS[0])
+    hashes = [one["content"] for part in python for one in part["externalReferences"][0]["hashes"]]
+    assert hashes == re.findall(r"--hash=sha256:(\w+)", text)
+    carried = {part["name"] for one in libraries for part in one.get("components", ())}
+    folder = ROOT / "gfedge" / "dashboard" / "web" / "vendor"
+    assert carried == {one.name for one in folder.iterdir()} - {"DIGESTS", *(one.name for one in folder.glob("*.LICENSE"))}  # fmt: skip
     unlicensed = {one["name"] for one in found["components"] if "licenses" not in one}
-    assert unlicensed <= {"onnxruntime", "onnxruntime-gpu", "uvloop"}, "they are for other systems"
+    assert unlicensed <= {"uvloop"}, "it is for other systems"
     models = {one["name"] for one in found["components"] if one["type"] == "machine-learning-model"}
     assert models == {path.name for path in default_models().iterdir()}
     refs = [one["bom-ref"] for one in found["components"]]
     assert len(set(refs)) == len(refs)
-    assert json.dumps(found) == json.dumps(_tool("sbom").bill())
+    assert json.dumps(found) == json.dumps(_tool("sbom").bill(lock))
+
+
+@pytest.mark.parametrize("lock", LOCKS)
+def test_the_bill_of_materials_is_what_cyclonedx_asks_for(lock: str) -> None:
+    """The required fields, forms and enumerations of the schema of CycloneDX 1.6, of what stands in it."""
+    found = _tool("sbom").bill(lock)
+    assert (found["bomFormat"], found["specVersion"], found["version"]) == ("CycloneDX", "1.6", 1)
+    assert re.fullmatch(r"urn:uuid:[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", found["serialNumber"])  # fmt: skip
+    assert datetime.fromisoformat(found["metadata"]["timestamp"]).tzinfo is not None
+    known = {"$schema", "bomFormat", "specVersion", "serialNumber", "version", "metadata", "components", "dependencies"}  # fmt: skip
+    assert found.keys() == known
+    parts = [found["metadata"]["component"], *found["components"]]
+    parts += [inner for one in parts for inner in one.get("components", ())]
+    refs = [one["bom-ref"] for one in parts]
+    assert len(set(refs)) == len(refs)
+    for one in parts:
+        _hold_component(one)
+    for edge in found["dependencies"]:
+        assert {edge["ref"], *edge["dependsOn"]} <= set(refs)
+        assert len(set(edge["dependsOn"])) == len(edge["dependsOn"])
+
+
+def _hold_component(one: dict[str, Any]) -> None:
+    known = {"type", "bom-ref", "name", "version", "description", "purl", "licenses", "hashes", "pedigree", "components", "externalReferences", "properties"}  # fmt: skip
+    assert {"type", "name"} <= one.keys() <= known
+    assert one["type"] in {"application", "library", "file", "machine-learning-model"}
+    assert re.fullmatch(r"pkg:(pypi|npm)/(%40[a-z]+/)?[a-z0-9.-]+@[\w.+-]+", one.get("purl", "pkg:npm/a@1"))  # fmt: skip
+    licences = one.get("licenses", [])
+    assert all(("expression" in it) or it["license"].keys() in ({"id"}, {"name"}) for it in licences)  # fmt: skip
+    assert len(licences) == 1 or not any("expression" in it for it in licences)
+    hashes = [*one.get("hashes", ()), *(h for ref in one.get("externalReferences", ()) for h in ref["hashes"])]  # fmt: skip
+    for it in hashes:
+        assert re.fullmatch(r"[0-9a-f]+", it["content"])
+        assert len(it["content"]) == {"SHA-256": 64, "SHA-512": 128}[it["alg"]]
+    assert hashes or one["type"] == "application"
+    assert all(ref["type"] == "distribution" and ref["url"] for ref in one.get("externalReferences", ()))  # fmt: skip
+    assert all({"name", "value"} == it.keys() for it in one.get("properties", ()))
+
+
+def test_every_bundled_model_stands_in_the_notice() -> None:
+    notice = (ROOT / "NOTICE").read_text(encoding="utf-8")
+    folders = [path.parent for path in (ROOT / "models").glob("*/*/model.toml")]
+    assert folders
+    for folder in folders:
+        assert f"models/{folder.parent.name}/{folder.name}:" in notice

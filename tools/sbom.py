@@ -1,12 +1,14 @@
-"""What gfedge is made of, as CycloneDX 1.6 (JSON): the locked packages and the models, with licences: `make sbom`.
+"""What gfedge is made of, as CycloneDX 1.6 (JSON), one document a lock: `make sbom`.
 
-Names and versions of packages are the lock's (and so are their digests, in the lock); licences are those that the
-installed packages declare; models come with the digest of each file.
+Names, versions and digests of packages are the lock's, licences those that the installed packages declare. Then what the
+dashboard carries (tools/vendor) and the models, with the digest of each file. `…-cpu` is the image and the binary for
+CPUs; a binary also carries the Python, and the bootloader of PyInstaller, that it was built with.
 """
 
 from __future__ import annotations
 
 import argparse
+import base64
 import datetime
 import importlib.metadata as installed
 import json
@@ -22,7 +24,10 @@ from typing import Any
 import gfedge
 
 ROOT = Path(__file__).resolve().parent.parent
-LOCKED = re.compile(r"(?m)^([A-Za-z0-9._-]+)==(\S+)(?: ; (.*?))? \\$")
+LOCKS = {"": "requirements.lock", "-cpu": "requirements-cpu.lock"}
+LOCKED = re.compile(r"(?m)^([A-Za-z0-9._-]+)==(\S+)(?: ; (.*?))? \\\n((?: +--hash=.*\n)+)")
+TWINS = {"onnxruntime": "onnxruntime-gpu", "onnxruntime-gpu": "onnxruntime"}
+"""Builds of one project, of which one is installed."""
 CLASSIFIERS = {
     "Apache Software License": "Apache-2.0",
     "MIT License": "MIT",
@@ -35,21 +40,24 @@ CLASSIFIERS = {
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    default = ROOT / "dist" / f"gfedge-{gfedge.__version__}.cdx.json"
-    parser.add_argument("-o", "--output", type=Path, default=default, metavar="FILE")
-    output = parser.parse_args().output
-    output.parent.mkdir(parents=True, exist_ok=True)
-    found = bill()
-    output.write_text(json.dumps(found, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    parser.add_argument("--into", type=Path, default=ROOT / "dist", metavar="DIR")
+    into = parser.parse_args().into
+    into.mkdir(parents=True, exist_ok=True)
+    for suffix, lock in LOCKS.items():
+        write(bill(lock), into / f"gfedge-{gfedge.__version__}{suffix}.cdx.json")
+
+
+def write(found: dict[str, Any], path: Path) -> None:
+    path.write_text(json.dumps(found, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    print(f"{path}: {len(found['components'])} components")
     unknown = [one["name"] for one in found["components"] if "licenses" not in one]
-    print(f"{output}: {len(found['components'])} components")
     if unknown:
         print(f"no licence is known here of {', '.join(unknown)}: they are for other systems")
 
 
-def bill() -> dict[str, Any]:
-    """The whole document; the same for the same tree and commit."""
-    parts = [*packages(), *models()]
+def bill(lock: str) -> dict[str, Any]:
+    """The whole document for a lock; the same for the same tree and commit."""
+    parts = [*packages(ROOT / lock), *vendored(), *models()]
     main_ref = f"pkg:pypi/gfedge@{gfedge.__version__}"
     content = json.dumps([main_ref, parts])
     return {
@@ -67,6 +75,7 @@ def bill() -> dict[str, Any]:
                 "version": gfedge.__version__,
                 "purl": main_ref,
                 "licenses": [{"license": {"id": "Apache-2.0"}}],
+                "properties": [{"name": "gfedge:lock", "value": lock}],
             },
         },
         "components": parts,
@@ -89,16 +98,65 @@ def _time() -> str:
     return found.isoformat().replace("+00:00", "Z")
 
 
-def packages(lock: Path = ROOT / "requirements.lock") -> Iterator[dict[str, Any]]:
-    """Every package of the lock; a marker says on which systems it is installed."""
-    for name, version, marker in LOCKED.findall(lock.read_text(encoding="utf-8")):
+def packages(lock: Path) -> Iterator[dict[str, Any]]:
+    """Every package of the lock, with the digests of its files; a marker says on which systems it is installed."""
+    for name, version, marker, hashes in LOCKED.findall(lock.read_text(encoding="utf-8")):
         purl = f"pkg:pypi/{name.lower().replace('_', '-')}@{version}"
-        found = {"type": "library", "bom-ref": purl, "name": name, "version": version, "purl": purl}
-        if licences := _licences(name):
+        found = {
+            "type": "library",
+            "bom-ref": purl,
+            "name": name,
+            "version": version,
+            "purl": purl,
+            "externalReferences": [_distribution(purl, "SHA-256", re.findall(r":(\w+)", hashes))],
+        }
+        if licences := _licences(name) or _licences(TWINS.get(name, name)):
             found["licenses"] = licences
         if marker:
             found["properties"] = [{"name": "gfedge:marker", "value": marker}]
         yield found
+
+
+def _distribution(purl: str, algorithm: str, digests: list[str]) -> dict[str, Any]:
+    """The files of a version at its registry, of which one is installed."""
+    hashes = [{"alg": algorithm, "content": digest} for digest in digests]
+    return {"type": "distribution", "url": purl, "hashes": hashes}
+
+
+def vendored(tools: Path = ROOT / "tools" / "vendor" / "vendor.toml") -> Iterator[dict[str, Any]]:
+    """The libraries in the dashboard, with the digests of their npm package and of the files made of it."""
+    folder = ROOT / "gfedge" / "dashboard" / "web" / "vendor"
+    lines = (folder / "DIGESTS").read_text(encoding="utf-8").splitlines()
+    digests = {name: digest for digest, name in (line.split("  ") for line in lines)}
+    for said in tomllib.loads(tools.read_text(encoding="utf-8"))["package"]:
+        if "folder" in said:  # of the tests
+            continue
+        purl = f"pkg:npm/{said['name'].replace('@', '%40')}@{said['version']}"
+        algorithm, _, integrity = said["integrity"].partition("-")
+        published = base64.b64decode(integrity).hex()
+        assert algorithm == "sha512", said["name"]
+        yield {
+            "type": "library",
+            "bom-ref": purl,
+            "name": said["name"],
+            "version": said["version"],
+            "purl": purl,
+            "licenses": [{"license": {"id": said["licence"]}}],
+            "externalReferences": [_distribution(purl, "SHA-512", [published])],
+            "components": _files(purl, {name: digests[name] for name in said["files"].values()}),
+        }
+
+
+def _files(ref: str, digests: dict[str, str]) -> list[dict[str, Any]]:
+    return [
+        {
+            "type": "file",
+            "bom-ref": f"{ref}/{name}",
+            "name": name,
+            "hashes": [{"alg": "SHA-256", "content": digest}],
+        }
+        for name, digest in digests.items()
+    ]
 
 
 def _licences(package: str) -> list[dict[str, Any]]:
@@ -140,15 +198,7 @@ def models(folder: Path = ROOT / "models") -> Iterator[dict[str, Any]]:
             "licenses": [{"license": {"id": said["licence"]}}],
             "hashes": [{"alg": "SHA-256", "content": said["files"]["model.onnx"]}],
             "pedigree": {"notes": said["source"]},
-            "components": [
-                {
-                    "type": "file",
-                    "bom-ref": f"{ref}/{name}",
-                    "name": name,
-                    "hashes": [{"alg": "SHA-256", "content": digest}],
-                }
-                for name, digest in said["files"].items()
-            ],
+            "components": _files(ref, said["files"]),
         }
 
 
