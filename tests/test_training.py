@@ -17,6 +17,7 @@ from aiohttp.test_utils import unused_port
 from conftest import Api, Process, Serving, connected, eventually
 
 from gfedge.cli import main
+from gfedge.training.exported import dataset_of
 
 JOBS = "/api/v1/ml-platform/training-jobs"
 RUNS = "/api/v1/ml-platform/runs"
@@ -528,6 +529,31 @@ async def test_an_exported_model_becomes_a_version_in_dev_with_its_lineage(
     assert {"run", "training_job", "dataset"} <= {node["kind"] for node in up["nodes"]}
     again = await until(api, (await api.call("POST", JOBS, 202, json=body))["id"])
     assert (again["state"], again["model"]) == ("succeeded", "line@1")
+
+
+async def test_a_model_tells_what_it_was_trained_on_where_nobody_else_did(
+    training: Training,
+) -> None:
+    api = await training()
+    job = await until(api, (await submit(api, steps=5, export_as="1"))["id"])
+    assert (job["state"], job["model"]) == ("succeeded", "line@1"), job
+    (read,) = (await api.get(f"{RUNS}/{job['run_id']}"))["inputs"]
+    assert (read["name"], read["digest"], read["context"]) == (
+        "superres-test-data", "sha256:cd34", "training",
+    )  # fmt: skip
+    (found,) = (await api.get("/api/v1/ml-platform/datasets", digest="sha256:cd34"))["datasets"]
+    assert found["profile"] == {"licence": "CC0-1.0", "source": "nowhere"}
+    for kind, name in (("model_version", "line@1"), ("training_job", job["id"])):
+        up = await api.get(f"/api/v1/ml-platform/lineage/{kind}/{name}", direction="up")
+        assert found["id"] in [n["id"] for n in up["nodes"] if n["kind"] == "dataset"], kind
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[dataset", "dataset = 1", "[dataset]\nname = 'a'", "[dataset]\nname = 1\ndigest = 2"]
+)  # fmt: skip
+def test_a_set_without_a_digest_is_no_dataset(tmp_path: Path, text: str) -> None:
+    (tmp_path / "model.toml").write_text(text)
+    assert dataset_of(tmp_path / "model.toml") is None
 
 
 async def test_a_model_that_is_none_fails_the_job_and_says_why(

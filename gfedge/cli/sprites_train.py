@@ -10,7 +10,6 @@ import sys
 import uuid
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlencode
 
 from gfedge.cli import train
 from gfedge.cli.client import Server
@@ -25,13 +24,12 @@ def run(args: argparse.Namespace) -> int:
 
 
 def at_the_server(args: argparse.Namespace) -> int:
-    """A training job, which knows its data set where that is registered."""
+    """A training job; its model tells the server what it was trained on."""
     name = args.data.removesuffix(".npz")
     with Server.of(args) as server:
         body = {
             "entry_point": "sprites",
             "params": {"data": f"{name}.npz", "device": args.device, **_given(args)},
-            "datasets": _registered(server, Path(name).name),
             "model": args.model,
         }
         reply = server.post(
@@ -83,21 +81,6 @@ def _check(python: str, args: argparse.Namespace) -> None:
 
 def _given(args: argparse.Namespace) -> dict[str, Any]:
     return {name: value for name in PARAMS if (value := getattr(args, name)) is not None}
-
-
-def _registered(server: Server, name: str) -> list[dict[str, str]]:
-    """The newest data set of that name that the server knows; none is no error, but is said."""
-    query = urlencode({"name": name})
-    found = server.get(f"/api/v1/ml-platform/datasets?{query}").json()["datasets"]
-    mine = [one for one in found if one["name"] == name]
-    if not mine:
-        print(
-            f"no data set {name!r} is registered, so the model's lineage will not name it: `gfedge dataset build` registers it",
-            file=sys.stderr,
-        )
-    return [
-        {"name": one["name"], "digest": one["digest"], "context": "training"} for one in mine[:1]
-    ]
 
 
 def _tool(python: str, module: str, *arguments: str) -> None:

@@ -8,12 +8,11 @@ from aiohttp import web
 from msgspec.structs import replace
 
 from gfedge import keys
-from gfedge.db import Row
 from gfedge.lineage.types import edge
 from gfedge.mlflow import limits, run_answers, runs
 from gfedge.mlflow.protocol import Nothing, call
 from gfedge.mlflow.types import DatasetInput, InputsLog, OutputsLog
-from gfedge.tracking import datasets
+from gfedge.tracking import inputs
 from gfedge.tracking.dataset_types import InputCreate
 from gfedge.tracking.logged_models import RunModelRow
 from gfedge.tracking.routes import RUNS
@@ -34,12 +33,7 @@ async def log_inputs(request: web.Request, asked: InputsLog) -> Nothing:
     run = runs.writable(request, await runs.found(request, asked))
     wanted = [_input(one) for one in asked.datasets]
     if wanted:
-        async with request.app[RUNS].written(run.id) as live:
-            stale: list[Row] = [StaleRow(run_id=run.id)] if live.record.ended_at is not None else []
-            found = await request.app[keys.DB].write(
-                datasets.link, run.id, wanted, stale, time.time()
-            )
-            request.app[RUNS].show(live, replace(live.record, inputs=found))
+        await inputs.link(request.app[keys.DB], request.app[RUNS], run.id, wanted)
     models = [ModelLink(model_id=one.model_id, direction="input") for one in asked.models]
     await link(request, run.id, models)
     return Nothing()

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import time
 
-import msgspec
 from aiohttp import web
 
 from gfedge import errors, keys
-from gfedge.db import Row
-from gfedge.tracking import datasets
+from gfedge.tracking import datasets, inputs
 from gfedge.tracking.dataset_types import (
     Dataset,
     DatasetCreate,
@@ -20,7 +18,7 @@ from gfedge.tracking.dataset_types import (
 from gfedge.tracking.filter import Comparison, Key, Query
 from gfedge.tracking.query import Position, Scope
 from gfedge.tracking.routes import INDEX, RUNS
-from gfedge.tracking.types import ListQuery, Run, Runs, RunTexts, StaleRow, shown
+from gfedge.tracking.types import ListQuery, Run, Runs, RunTexts, shown
 from gfedge.wire import Route, reply
 
 
@@ -106,13 +104,5 @@ async def list_readers(request: web.Request, query: ListQuery) -> RunTexts:
 
 
 async def link(request: web.Request, body: InputsCreate) -> Run:
-    runs = request.app[RUNS]
-    async with runs.written(request.match_info["id"]) as live:
-        run_id = live.record.id
-        more: list[Row] = [StaleRow(run_id=run_id)] if live.record.ended_at is not None else []
-        inputs = await request.app[keys.DB].write(
-            datasets.link, run_id, body.datasets, more, time.time()
-        )
-        after = msgspec.structs.replace(live.record, inputs=inputs)
-        runs.show(live, after)
-        return shown(after)
+    db, runs = request.app[keys.DB], request.app[RUNS]
+    return shown(await inputs.link(db, runs, request.match_info["id"], body.datasets))

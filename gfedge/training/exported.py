@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import mimetypes
 import shutil
 import tempfile
 import time
+import tomllib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from gfedge import errors
 from gfedge.db import Database
-from gfedge.tracking import artifacts, paths
+from gfedge.lineage.types import Node, edge
+from gfedge.tracking import artifacts, inputs, paths
 from gfedge.tracking.artifact_types import ArtifactQuery, ArtifactRow
 from gfedge.tracking.artifacts import ArtifactFiles
+from gfedge.tracking.dataset_types import InputCreate
+from gfedge.tracking.runs import Runs
+from gfedge.tracking.types import Input
 from gfedge.training.types import TrainingRecord
 
 MODEL = "model"
@@ -31,9 +39,10 @@ class Exports:
     """Keeps and registers the models of training jobs."""
 
     def __init__(
-        self, db: Database, files: ArtifactFiles, register: Register, scratch: Path
+        self, db: Database, runs: Runs, files: ArtifactFiles, register: Register, scratch: Path
     ) -> None:
         self._db = db
+        self._runs = runs
         self._files = files
         self._register = register
         self._scratch = scratch
@@ -59,6 +68,28 @@ class Exports:
             created_at=time.time(),
         )
         await self._db.write(artifacts.put_artifact, row)
+
+    async def trained_on(self, record: TrainingRecord, folder: str) -> str:
+        """Id of the dataset of a training; where its run has none, it gets the one that the model names with a digest."""
+        if record.dataset_id:
+            return record.dataset_id
+        read = (await self._runs.find(record.run_id)).inputs
+        read = read or await self._link(record.run_id, folder)
+        if not read:
+            return ""
+        job: Node = ("training_job", record.id)
+        await self._db.insert(edge(("dataset", read[0].dataset_id), "input", job, time.time()))
+        return read[0].dataset_id
+
+    async def _link(self, run_id: str, folder: str) -> list[Input]:
+        files = dict(await self._db.read(_below, run_id, paths.folder(folder)))
+        sha256 = files.get(MANIFEST)
+        told = await asyncio.to_thread(dataset_of, self._files.path_of(sha256)) if sha256 else None
+        if told is None:
+            return []
+        with contextlib.suppress(errors.Conflict):  # the run was deleted
+            return (await inputs.link(self._db, self._runs, run_id, [told])).inputs
+        return []
 
     async def register(self, record: TrainingRecord, folder: str) -> str:
         """Registers the model in a folder of the run's artifacts as a new version; gives its id."""
@@ -87,6 +118,23 @@ class Exports:
         for path, sha256 in found:
             (place / path).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(self._files.path_of(sha256), place / path)
+
+
+def dataset_of(manifest: Path) -> InputCreate | None:
+    """The set that a model.toml names; None where it tells no digest, without which a set is not known again."""
+    try:
+        facts = tomllib.loads(manifest.read_text(encoding="utf-8")).get("dataset", {})
+        told = {"name": facts["name"], "digest": facts["digest"], "context": "training"}
+        more = {key: value for key, value in facts.items() if key not in told}
+        return msgspec.convert({**told, "profile": msgspec.to_builtins(more)}, InputCreate)
+    except (
+        OSError,
+        ValueError,
+        TypeError,
+        KeyError,
+        AttributeError,
+    ):  # the registry says what is wrong with it
+        return None
 
 
 def _below(cursor: Any, run_id: str, folder: str) -> list[tuple[str, str]]:

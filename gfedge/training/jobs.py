@@ -251,6 +251,8 @@ class TrainingJobs:
         status, error, model = outcome.status, outcome.error, ""
         if status == "succeeded" and outcome.model:
             try:
+                dataset_id = await self.exports.trained_on(live.record, outcome.model)
+                await self._surely(live, dataset_id=dataset_id, quiet=True)
                 model = await self.exports.register(live.record, outcome.model)
             except Exception as failure:
                 log.warning("the model of training job %s is refused: %s", live.id, failure)

@@ -40,7 +40,8 @@ async def opened(needs: Needs) -> AsyncIterator[tuple[TrainingJobs, JobSecrets]]
     """The training jobs, with every backend at work; what a restart interrupted goes on."""
     settings = needs.settings
     secrets = JobSecrets(settings.data / "training.key")
-    exports = Exports(needs.db, needs.files, needs.register, settings.data / "training")
+    scratch = settings.data / "training"
+    exports = Exports(needs.db, needs.runs, needs.files, needs.register, scratch)
     jobs = TrainingJobs(settings, needs.db, needs.events, needs.experiments, needs.runs, exports)
     local, external = Local(settings, jobs, secrets), External(settings, jobs)
     rented = Rented(settings, jobs, secrets)
