@@ -35,7 +35,7 @@ RUN pip install --no-deps --no-build-isolation . \
 FROM ${PYTHON}
 LABEL org.opencontainers.image.title="gfedge" org.opencontainers.image.licenses="Apache-2.0"
 RUN useradd --no-create-home --user-group --uid 10001 --home-dir /data --shell /usr/sbin/nologin gfedge \
-    && install -d -o gfedge -g gfedge /data
+    && install -d -o gfedge -g gfedge /data /tokens
 COPY --from=build /opt/gfedge /opt/gfedge
 COPY LICENSE NOTICE /opt/gfedge/
 # hadolint ignore=DL3064

@@ -74,6 +74,15 @@ def test_the_wheel_holds_the_package_the_models_and_the_migrations(built: list[P
         assert f"gfedge-{gfedge.__version__}/models/sprite/1/model.onnx" in archive.getnames()
 
 
+def test_an_image_can_be_built_of_the_sdist(built: list[Path]) -> None:
+    with tarfile.open(built[1]) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
+    text = (ROOT / "Dockerfile").read_text(encoding="utf-8")
+    copied = re.findall(r"^COPY (?!--from)(.+) \S+$", text, re.MULTILINE)
+    assert {name for sources in copied for name in sources.split()} <= names
+    assert {"Dockerfile", ".dockerignore"} <= names
+
+
 def test_the_version_stands_in_one_place(built: list[Path]) -> None:
     assert all(path.name.startswith(f"gfedge-{gfedge.__version__}") for path in built)
     said = re.compile(rf"version\s*[=:]\s*[\"']?{re.escape(gfedge.__version__)}\b", re.IGNORECASE)

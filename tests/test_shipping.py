@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -212,11 +213,36 @@ def test_compose_wires_what_is_there() -> None:
             source = volume.partition(":")[0]
             assert (ROOT / source).exists() if "/" in source else source in found["volumes"]
         assert name in ("gfedge", "tokens", *one.get("profiles", ()))
-    ours = found["services"]["gfedge"]
-    assert ours["read_only"]
-    assert ours["cap_drop"] == ["ALL"]
-    names = {n.removeprefix("GFEDGE_").lower() for n in ours["environment"]}
+    ours = {name: one for name, one in found["services"].items() if one["image"] == "gfedge"}
+    assert set(ours) == {"gfedge", "tokens"}
+    for one in ours.values():
+        assert one["read_only"]
+        assert one["cap_drop"] == ["ALL"]
+        assert one["security_opt"] == ["no-new-privileges:true"]
+        assert "user" not in one, "the image's: 10001"
+    names = {n.removeprefix("GFEDGE_").lower() for n in ours["gfedge"]["environment"]}
     assert names <= set(Settings.__struct_fields__)
+
+
+def test_compose_mints_tokens_that_the_server_does_not_know(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A tokens volume may outlive the data that it was made for."""
+    monkeypatch.setenv("GFEDGE_DATA", str(tmp_path / "data"))
+    assert main(["token", "create", "--name", "prometheus", "--scope", "metrics"]) == 0
+    (tmp_path / "prometheus").write_text(known := capsys.readouterr().out)
+    (tmp_path / "grafana").write_text(dead := f"gfe_abcdefgh_{'a' * 52}\n")
+    found = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+    *shell, script = found["services"]["tokens"]["entrypoint"]
+    script = script.replace("$$", "$").replace("/tokens", str(tmp_path)).replace("/tmp/known", f"{tmp_path}/known")  # fmt: skip
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    here = {"PATH": path, "GFEDGE_DATA": str(tmp_path / "data"), "HOME": str(tmp_path)}
+    subprocess.run([*shell, script], env=here, check=True)
+    assert (tmp_path / "prometheus").read_text() == known
+    minted = (tmp_path / "grafana").read_text()
+    assert minted != dead
+    assert main(["token", "list"]) == 0
+    assert re.search(rf"(?m)^{minted[4:12]} +read +valid .* grafana$", capsys.readouterr().out)
 
 
 def test_grafana_gets_what_the_server_would_give_it() -> None:
