@@ -405,6 +405,14 @@ def test_a_trace_reads_as_a_tree() -> None:
     assert trace.readable(TRACE, draws=False)[2] == "+- job 1 ran"
 
 
+def test_facts_have_the_params_whole_and_cut_the_rest() -> None:
+    long = "a" * 300
+    node = {"kind": "job", "id": "1", "params": {"prompt": long}, "outputs": [long]}
+    shown = trace.readable({"nodes": [node]}, facts=True)
+    assert f'    params: {{"prompt": "{long}"}}' in shown
+    assert next(line for line in shown if "outputs" in line).endswith("a...")
+
+
 def test_the_trace_of_a_job_shows_what_it_made() -> None:
     shown = trace.readable({**TRACE, "subject": "job:1", "matched": ""})
     assert shown[0] == "job 1 ran"

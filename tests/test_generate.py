@@ -314,8 +314,12 @@ async def test_inpainting_keeps_what_is_black_in_the_mask_and_replays(client: Ap
 
 
 async def test_a_texture_is_scored_and_replays(client: Api) -> None:
-    job = await client.generate("blue dragon", seed=7, tileable=True, scale=2)
-    assert 0 < job["measures"]["seam_score"] < 3
+    job = await client.generate("blue dragon", seed=7, tileable=True, scale=2, n=2)
+    scores = [output["seam_score"] for output in job["outputs"]]
+    assert scores == [seams.seam_score(await shown(client, job, i)) for i in (0, 1)]
+    assert scores[0] != scores[1]
+    assert job["measures"]["seam_score"] == pytest.approx(sum(scores) / 2)
+    assert (await client.job(job["id"]))["outputs"] == job["outputs"]
     run = await client.get(f"/api/v1/ml-platform/runs/{job['run_id']}")
     assert run["metrics"]["seam_score"] == job["measures"]["seam_score"]
     path = f"{JOBS}/{job['id']}/replay"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -70,7 +71,11 @@ def test_pictures_from_files_go_along(
         == 0
     )
     assert np.array_equal(np.asarray(Image.open(tmp_path / "out.png"))[8:], given[8:])
+    capsys.readouterr()
     assert run("generate", "dragon", "-o", "x.png", "--palette-image", "in.png", "--tileable") == 0
+    assert re.search(
+        r"^x.png  32x32  seed \d+  seam score \d\.\d\d  sprite@1", capsys.readouterr().out
+    )
     assert run("generate", "dragon", "-o", "x.png", "--mask", "mask.png") == 1
     assert "goes with an `init_image`" in capsys.readouterr().err
 

@@ -15,6 +15,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from gfedge import keys
+from gfedge.ai.asked import told
 from gfedge.cli.trace import readable
 from gfedge.lineage.types import edge
 
@@ -82,9 +83,52 @@ async def test_the_chain_reads_from_the_picture_to_the_data(client: Api) -> None
     chain = (await client.get(f"/api/v1/assets/{job['outputs'][0]['sha256']}/trace"))["chain"]
     kinds = ["asset", "job", "run", "experiment", "model", "training run", "dataset"]
     assert [line.startswith(kind) for line, kind in zip(chain, kinds, strict=True)] == [True] * 7
-    assert f"was made by job {job['id']}" in chain[0]
-    assert '"red dragon", seed 9 on sprite@1' in chain[1]
+    assert chain[0].endswith(f"was made by job {job['id']} with seed 9")
+    assert chain[1].endswith('"red dragon", seed 9, 4 steps of euler, guidance 2 on sprite@1')
     assert job["model"]["digest"] in chain[4]
+
+
+async def test_the_chain_says_every_option_and_the_seed_of_the_picture(client: Api) -> None:
+    options = {
+        "negative_prompt": "blue", "style": "royal", "n": 2, "steps": 3, "sampler": "heun",
+        "guidance_scale": 3, "tileable": True, "palette": 5, "scale": 2, "background": "#102030",
+        "outline": {"colour": "#ff8800", "width": 2},
+    }  # fmt: skip
+    job = await client.generate("red dragon", seed=9, **options)
+    second = job["outputs"][1]
+    chain = (await client.get(f"/api/v1/assets/{second['sha256']}/trace"))["chain"]
+    made = f"made by job {job['id']} with seed 10, seam score {second['seam_score']:.2f}"
+    assert chain[0].endswith(made)
+    assert (
+        'ran generate "red dragon" without "blue" in style royal, 2 pictures, tileable, 5 colours,'
+        " outline #ff8800 2 wide, scale 2, background #102030, seeds 9 to 10, 3 steps of heun,"
+        " guidance 3 on sprite@1, superres@1"
+    ) in chain[1]
+
+
+@pytest.mark.parametrize(
+    ("params", "said"),
+    [
+        ({}, ""),
+        ({"scale": 4, "mode": "smooth"}, "scale 4"),
+        ({"scale": 2, "mode": "pixel", "tileable": True}, "scale 2, mode pixel, tileable"),
+        ({"pictures": ["a", "b"], "names": ["sprite-0", "sprite-1"], "name": "sheet"}, "of 2 pictures"),
+        (
+            {"pictures": ["a"], "names": ["x"], "name": "all", "columns": 3, "padding": 1, "power_of_two": True},
+            "of 1 picture, named all, frames named x, 3 columns, padding 1, sides of powers of two",
+        ),
+        ({"prompt": "x", "init_image": "a", "strength": 0.6}, '"x" over a picture, strength 0.6'),
+        ({"prompt": "x", "init_image": "a", "mask": "b", "strength": 1.0}, '"x" into the masked part of a picture'),
+        ({"prompt": "x", "init_image": "a", "mask": "b", "strength": 0.5}, '"x" into the masked part of a picture, strength 0.5'),
+        ({"prompt": "x", "palette": ["#000000", "#ffffff"]}, '"x", palette #000000 #ffffff'),
+        ({"prompt": "x", "palette": ["#000000"] * 9}, '"x", palette of 9 colours'),
+        ({"prompt": "x", "palette_image": "a"}, '"x", the colours of a picture'),
+        ({"prompt": "x", "palette_image": "a", "palette": 8}, '"x", 8 colours of a picture'),
+        ({"prompt": "x", "outline": {"colour": "#000000", "width": 1}}, '"x", outline #000000'),
+    ],
+)  # fmt: skip
+def test_what_was_asked_is_told_in_few_words(params: dict[str, Any], said: str) -> None:
+    assert told(params, None) == said
 
 
 async def test_an_asset_is_traced_by_its_digest(client: Api) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from gfedge.ai.asked import told
 from gfedge.lineage.types import Edge
 
 Node = dict[str, Any]
@@ -45,36 +46,29 @@ class _Around:
 def _asset(node: Node, around: _Around) -> str:
     size = f"{node['width']}x{node['height']}" if "width" in node else "size unknown"
     makers = around.before("job")
-    origin = f"made by job {makers[0]['id']}" if makers else "sent by a client"
+    origin = (
+        f"made by job {makers[0]['id']}{_made(node, makers[0])}" if makers else "sent by a client"
+    )
     return f"asset {node['id']} ({size}) was {origin}"
 
 
+def _made(node: Node, job: Node) -> str:
+    """The picture's own seed, and how well its edges meet, where that was measured."""
+    outputs = job.get("outputs") or []
+    index = next((i for i, one in enumerate(outputs) if one["sha256"] == node["id"]), None)
+    if index is None:
+        return ""
+    seed = f" with seed {job['seed'] + index}" if job.get("seed") is not None else ""
+    score = outputs[index].get("seam_score")
+    return seed + (f", seam score {score:.2f}" if score is not None else "")
+
+
 def _job(node: Node, around: _Around) -> str:
-    params = node.get("params", {})
-    what = f" {asked}" if (asked := _asked(params)) else ""
-    seed = f", seed {node['seed']}" if node.get("seed") is not None else ""
+    what = f" {asked}" if (asked := told(node.get("params", {}), node.get("seed"))) else ""
     models = ", ".join(model["id"] for model in around.before("model_version")) or "no model"
     inputs = "".join(f", from asset {asset['id']}" for asset in around.before("asset"))
     inputs += "".join(f", as job {job['id']} before it" for job in around.before("job"))
-    return f"job {node['id']} ({node.get('status')}) ran {node.get('pipeline')}{what}{seed} on {models}{inputs}"
-
-
-def _asked(params: dict[str, Any]) -> str:
-    """What a job was asked for, in few words."""
-    if "pictures" in params:
-        return f"of {len(params['pictures'])} pictures"
-    if "prompt" not in params:
-        return f"scale {params['scale']}" if "scale" in params else ""
-    said = f'"{params["prompt"]}"'
-    if params.get("style"):
-        said += f" in style {params['style']}"
-    if params.get("mask"):
-        return f"{said} into the masked part of a picture"
-    return (
-        f"{said} over a picture, strength {params['strength']:g}"
-        if params.get("init_image")
-        else said
-    )
+    return f"job {node['id']} ({node.get('status')}) ran {node.get('pipeline')}{what} on {models}{inputs}"
 
 
 def _run(node: Node, around: _Around) -> str:

@@ -55,6 +55,7 @@ class Executor:
         else:
             outcome = Outcome(status="succeeded", outputs=outputs)
         outcome.measures = {**work.measures, "peak_memory_bytes": peak_memory_bytes()}
+        outcome.seam_scores = work.seam_scores
         outcome.surroundings = {
             "gfedge": __version__,
             **(work.surroundings or self._engine.surroundings),

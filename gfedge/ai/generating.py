@@ -82,7 +82,7 @@ async def run(work: Work, params: GenerateParams) -> list[Pixels]:
     # Upscaling makes in-between colours: who named a palette wants no others, who named none likes them.
     images = await asyncio.to_thread(_finished, images, params, named)
     if params.tileable:
-        scores = [inference.seams.seam_score(image) for image in images]
+        work.seam_scores = scores = [inference.seams.seam_score(image) for image in images]
         work.measures["seam_score"] = sum(scores) / len(scores)
     return images
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from itertools import zip_longest
 from typing import Any
 
 import msgspec
@@ -24,6 +25,8 @@ class Outcome(msgspec.Struct, kw_only=True):
     outputs: list[AssetRow] = msgspec.field(default_factory=list)
     measures: dict[str, float] = msgspec.field(default_factory=dict)
     """Metrics of the run besides its timings."""
+    seam_scores: list[float] = msgspec.field(default_factory=list)
+    """Of each output, where they are textures."""
     unknown_words: tuple[str, ...] = ()
     undocumented_words: tuple[str, ...] = ()
     dropped_words: tuple[str, ...] = ()
@@ -116,6 +119,7 @@ def dropped(live: Live) -> Outcome | None:
 def ended(live: Live, outcome: Outcome) -> EndedJob:
     submission = live.submission
     finished = time.time()
+    scores = outcome.seam_scores[: len(outcome.outputs)]
     live.timings.total_seconds = time.monotonic() - live.since
     return EndedJob(
         **{name: getattr(submission, name) for name in submission.__struct_fields__},
@@ -124,7 +128,7 @@ def ended(live: Live, outcome: Outcome) -> EndedJob:
         finished_at=finished,
         timings=live.timings,
         progress=_final(live.progress, outcome.status),
-        outputs=[Output.of(row) for row in outcome.outputs],
+        outputs=[Output.of(*both) for both in zip_longest(outcome.outputs, scores)],
         unknown_words=list(outcome.unknown_words),
         undocumented_words=list(outcome.undocumented_words),
         dropped_words=list(outcome.dropped_words),

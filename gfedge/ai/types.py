@@ -246,7 +246,7 @@ class Job(msgspec.Struct, kw_only=True):
     measures: Annotated[
         dict[str, float],
         Meta(
-            description="What was measured besides the times: `seam_score` is about 1 without a seam."
+            description="What was measured besides the times: `seam_score`, the mean over the outputs, is about 1 without a seam."
         ),
     ] = {}
     error: JobError | None

@@ -45,6 +45,8 @@ class Work(msgspec.Struct, kw_only=True):
     """Metrics of the run besides its timings."""
     surroundings: dict[str, str] = msgspec.field(default_factory=dict)
     """Of the worker that ran it, where there are several."""
+    seam_scores: list[float] = msgspec.field(default_factory=list)
+    """Of each picture, where they are textures."""
     unknown_words: tuple[str, ...] = ()
     undocumented_words: tuple[str, ...] = ()
     dropped_words: tuple[str, ...] = ()

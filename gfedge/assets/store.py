@@ -56,7 +56,10 @@ def describe(cursor: Cursor, digests: list[str]) -> dict[str, Facts]:
         row["sha256"]: msgspec.to_builtins(Output.of(msgspec.convert(row, AssetRow)))
         for row in found
     }
-    return {sha256: {"href": known["url"], **known} for sha256, known in facts.items()}
+    return {
+        sha256: {"href": known["url"], **{k: v for k, v in known.items() if v is not None}}
+        for sha256, known in facts.items()
+    }
 
 
 TELLERS: list[Teller] = [("asset", describe)]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import msgspec
+from msgspec import Meta
 
 
 class AssetRow(msgspec.Struct, kw_only=True, frozen=True):
@@ -32,9 +33,13 @@ class Output(msgspec.Struct, kw_only=True, frozen=True):
     width: int
     height: int
     bytes: int
+    seam_score: Annotated[
+        float | None,
+        Meta(description="Of a tileable texture: about 1 without a seam. Else absent."),
+    ] = None
 
     @classmethod
-    def of(cls, row: AssetRow) -> Output:
+    def of(cls, row: AssetRow, seam_score: float | None = None) -> Output:
         return cls(
             sha256=row.sha256,
             pixels_sha256=row.pixels_sha256,
@@ -43,6 +48,7 @@ class Output(msgspec.Struct, kw_only=True, frozen=True):
             width=row.width,
             height=row.height,
             bytes=row.bytes,
+            seam_score=seam_score,
         )
 
 

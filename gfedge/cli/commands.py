@@ -146,7 +146,11 @@ def _add_trace(commands: Any) -> None:
     trace.add_argument(
         "subject", metavar="FILE|JOB", help="a picture, a job id, or an asset's sha256"
     )
-    trace.add_argument("--facts", action="store_true", help="what is known of every node besides")
+    trace.add_argument(
+        "--facts",
+        action="store_true",
+        help="what is known of every node besides, the params of jobs whole",
+    )
     trace.add_argument("--json", action="store_true", help="print the whole trace as JSON")
 
 

@@ -340,6 +340,8 @@ def _describe(
         seed = None if job.get("seed") is None else job["seed"] + number
         facts = [f"{output.get('width')}x{output.get('height')}"]
         facts += [f"seed {seed}"] if seed is not None else []
+        score = output.get("seam_score")
+        facts += [f"seam score {score:.2f}"] if isinstance(score, int | float) else []
         facts += [model] if (model := _model(job)) else []
         print(f"{path}  {'  '.join(facts)}", file=out)
     print(f"trace: {trace_command(job, paths[0], address)}", file=out)

@@ -168,7 +168,9 @@ def _line(node: dict[str, Any], chain: list[str]) -> str:
 def _node(node: dict[str, Any]) -> list[str]:
     facts = {name: value for name, value in node.items() if name not in ("kind", "id")}
     shown = [
-        f"    {name}: {_short(value)}" for name, value in facts.items() if _worth_saying(value)
+        f"    {name}: {_short(value, None if name == 'params' else LONGEST_VALUE)}"
+        for name, value in facts.items()
+        if _worth_saying(value)
     ]
     return [f"{node.get('kind')} {node.get('id')}", *shown]
 
@@ -177,7 +179,7 @@ def _worth_saying(value: object) -> bool:
     return value is not None and value != "" and value != [] and value != {}
 
 
-def _short(value: object) -> str:
+def _short(value: object, longest: int | None) -> str:
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     text = " ".join(text.split())
-    return text if len(text) <= LONGEST_VALUE else text[: LONGEST_VALUE - 3] + "..."
+    return text if longest is None or len(text) <= longest else text[: longest - 3] + "..."

@@ -973,7 +973,7 @@ export interface Job {
   dropped_words: Array<string>;
   /** What to say instead. For unknown words, known words or phrases of about that meaning, or spelled alike where none is known; for undocumented ones, documented ones of about that meaning. */
   suggestions?: Record<string, Array<string>>;
-  /** What was measured besides the times: `seam_score` is about 1 without a seam. */
+  /** What was measured besides the times: `seam_score`, the mean over the outputs, is about 1 without a seam. */
   measures?: Record<string, number>;
   error: JobError | null;
   /** The job that this one ran again. */
@@ -1455,6 +1455,8 @@ export interface Output {
   width: number;
   height: number;
   bytes: number;
+  /** Of a tileable texture: about 1 without a seam. Else absent. */
+  seam_score?: number | null;
 }
 export interface OutputsLog {
   /** It must be there. */

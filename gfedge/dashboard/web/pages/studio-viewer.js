@@ -2,6 +2,7 @@
 
 import { api, may } from "../parts/api.js";
 import { Dialog } from "../parts/dialog.js";
+import { figure } from "../parts/format.js";
 import { html, useEffect, useState } from "../parts/html.js";
 import { learn, titled } from "../parts/jobs.js";
 import { tried } from "../parts/notes.js";
@@ -75,6 +76,7 @@ function About({ job, output, index }) {
   return html`<dl class="facts">
     <dt>Size</dt><dd>${output.width}×${output.height}</dd>
     ${seed !== null && html`<dt>Seed</dt><dd class="mono">${seed}</dd>`}
+    ${typeof output.seam_score === "number" && html`<dt>Seam score</dt><dd>${figure(output.seam_score)}</dd>`}
     ${job.model && html`<dt>Model</dt><dd><a href=${to("models", job.model.name, job.model.version)}>${job.model.name}@${job.model.version}</a></dd>`}
     <dt>Job</dt><dd><a href=${to("jobs", job.id)} class="mono">${job.id}</a></dd>
     ${job.unknown_words.length > 0 && html`<dt>Unknown words</dt><dd>${job.unknown_words.join(", ")}</dd>`}
