@@ -59,10 +59,10 @@ bench: $(DEV_STAMP) ## every measurement in bench/, then all tables (LONG=1 as i
 	@set -e; $(foreach name,$(MEASURED),echo "== $(name)"; $(BIN)/python bench/$(name).py $(if $(LONG),$(LONG_$(name))) $(ARGS);)
 	@if [ -z '$(BENCH)' ]; then $(BIN)/python bench/table.py; fi
 
-soak: $(DEV_STAMP) ## the long proofs: 200 rounds of kill -9 (ROUNDS=20 for fewer), every edge of every schema, the slow pages
+soak: $(DEV_STAMP) ## the long proofs: 200 rounds of kill -9 (ROUNDS=20 for fewer), every edge of every schema, the slow pages, the binary in an empty root
 	@GFEDGE_KILL_ROUNDS=$(or $(ROUNDS),200) $(BIN)/python -m pytest tests/test_crash.py $(ARGS)
 	@GFEDGE_FUZZ=50 $(BIN)/python -m pytest tests/test_schemathesis.py $(ARGS)
-	@GFEDGE_SLOW=1 $(BIN)/python -m pytest tests/test_commands.py $(ARGS)
+	@GFEDGE_SLOW=1 $(BIN)/python -m pytest tests/test_commands.py tests/test_shipping.py $(ARGS)
 	@GFEDGE_TWINS=500 $(BIN)/python -m pytest tests/test_mlflow_twin.py $(ARGS)
 	@GFEDGE_LARGE=1 $(BIN)/python -m pytest tests/test_mlflow_clients.py -k large -s $(ARGS)
 

@@ -4,6 +4,7 @@
     <!-- slow: trains for minutes --> run where GFEDGE_SLOW is set
     <!-- needs: nginx -->             run where these programs are installed
     <!-- file: nginx.conf -->         written to this file, and held to what checks such files
+    <!-- in: archive -->              run in this folder of the page
     <!-- refused -->                  its last command has to fail
 
 `<!-- page slow: starts servers of its own -->` says `slow` of all that follow. A block marked `text` is what the block before it prints; `…` stands for anything, alone on a line for any lines.
@@ -17,7 +18,7 @@ from typing import NamedTuple
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
-NOTES = ("not run", "slow", "needs", "file", "refused")
+NOTES = ("not run", "slow", "needs", "file", "in", "refused")
 FENCE = re.compile(r"^(?P<indent> *)```(?P<language>\S*)\s*$")
 NOTE = re.compile(r"^\s*<!-- (?P<name>[a-z ]+?)(?:: (?P<value>.*?))? -->$")
 

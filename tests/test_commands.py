@@ -19,11 +19,14 @@ from blocks import PAGES, ROOT, Block, blocks, prints
 from conftest import Process
 
 SHELL = ("sh", "bash")
-LANGUAGES = (*SHELL, "text", "python")
+LANGUAGES = (*SHELL, "text", "python", "sql")
 """What may stand without a note; all others are files, or say why they are not run."""
 ADDRESS = re.compile(r"(127\.0\.0\.1|localhost|edge|edge\.lan):8000\b")
-SERVES = re.compile(r"^\s*(([A-Z_]+=\S+ )*gfedge serve\b|([A-Z_]+=\S+ )+make run\b)", re.MULTILINE)
-"""A page that says how its server is started has one of its own; the others share one."""
+QUERY = "import duckdb, sys; print(duckdb.sql(sys.stdin.read()))"
+SERVES = re.compile(
+    r"^\s*(([A-Z_]+=\S+ )*gfedge serve\b(?!.* --port)|([A-Z_]+=\S+ )+make run\b)", re.MULTILINE
+)
+"""A page that says how its server is started has one of its own; the others share one. With `--port` it is one more."""
 OTHER_PORTS = (8443, 9090)
 """What pages let other programs listen on; here each gets a free one."""
 SHARED = ("models", "tools", "node_modules")
@@ -162,6 +165,9 @@ class Session:
             return f"cat >'{name}' <<'END-OF-FILE'\n{text}END-OF-FILE\n{checks(block)}"
         if block.language == "python":
             return f"python - <<'END-OF-FILE'\n{text}END-OF-FILE"
+        if block.language == "sql":
+            text = f"python -c '{QUERY}' <<'END-OF-FILE'\n{text}END-OF-FILE"
+            return f"( cd {block.notes.get('in', '.')}\n{text}\n)"
         if block.language == "text":
             return ":"
         text = text.replace(".venv-mlflow/", f"{ROOT}/.venv-mlflow/").replace(".venv/bin/", "")
@@ -245,3 +251,9 @@ def test_a_command_that_should_fail_and_does_not_is_found(session: Callable[[str
     session("<!-- refused -->\n```sh\nfalse\n```\n")
     with pytest.raises(AssertionError, match=r"page.md:2 did not end well"):
         session("<!-- refused -->\n```sh\ntrue\n```\n")
+
+
+def test_a_query_that_fails_is_found(session: Callable[[str], None]) -> None:
+    session("```sql\nselect 1 as a\n```\n")
+    with pytest.raises(AssertionError, match=r"page.md:1 did not end well:(.*\n)*.*no_such_column"):
+        session("```sql\nselect no_such_column\n```\n")

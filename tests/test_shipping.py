@@ -320,6 +320,7 @@ def test_selftest_shows_the_log_of_a_server_that_does_not_start(
 
 
 @SLOW
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, for chroot and mount")
 def test_the_single_binary_where_there_is_nothing_else() -> None:
     """Builds it, and runs its selftest in a root with the C library and zlib alone; needs root and the network."""
     subprocess.run(["make", "binary"], cwd=ROOT, check=True)
