@@ -5,6 +5,7 @@
     <!-- needs: nginx -->             run where these programs are installed
     <!-- file: nginx.conf -->         written to this file, and held to what checks such files
     <!-- in: archive -->              run in this folder of the page
+    <!-- given: touch a.png -->       run before it: what a reader has by now
     <!-- refused -->                  its last command has to fail
 
 `<!-- page slow: starts servers of its own -->` says `slow` of all that follow. A block marked `text` is what the block before it prints; `…` stands for anything, alone on a line for any lines.
@@ -18,7 +19,7 @@ from typing import NamedTuple
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
-NOTES = ("not run", "slow", "needs", "file", "in", "refused")
+NOTES = ("not run", "slow", "needs", "file", "in", "given", "refused")
 FENCE = re.compile(r"^(?P<indent> *)```(?P<language>\S*)\s*$")
 NOTE = re.compile(r"^\s*<!-- (?P<name>[a-z ]+?)(?:: (?P<value>.*?))? -->$")
 

@@ -170,6 +170,7 @@ class Session:
             return f"( cd {block.notes.get('in', '.')}\n{text}\n)"
         if block.language == "text":
             return ":"
+        text = f"{block.notes.get('given', ':')}\n{text}"
         text = text.replace(".venv-mlflow/", f"{ROOT}/.venv-mlflow/").replace(".venv/bin/", "")
         return f"if (\n{text}\n); then exit 1; fi" if "refused" in block.notes else text
 
