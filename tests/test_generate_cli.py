@@ -80,6 +80,41 @@ def test_pictures_from_files_go_along(
     assert "goes with an `init_image`" in capsys.readouterr().err
 
 
+def test_one_failed_prompt_of_a_batch_costs_only_its_own_pictures(
+    run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = f"red dragon\nred {builders.CURSE}\nblue potion\n"
+    (tmp_path / "prompts.txt").write_text(lines, encoding="utf-8")
+    assert run("generate", "--prompts", "prompts.txt", "-o", "items.png", "-n", "2") == 1
+    assert sorted(path.name for path in tmp_path.glob("items-*")) == [
+        f"items-{i}.png" for i in (1, 2, 5, 6)
+    ]
+    said = capsys.readouterr()
+    assert "items-6.png  32x32" in said.out
+    failed, last = said.err.splitlines()[-2:]
+    assert failed.startswith(f'failed: "red {builders.CURSE}": job ')
+    assert last == "error: 1 of 3 prompts gave no picture"
+
+
+def test_a_variation_takes_a_mask_edges_that_meet_and_a_background(
+    run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = builders.noise(32, 32, seed=1)
+    (tmp_path / "in.png").write_bytes(builders.picture_file(given))
+    mask = np.zeros((32, 32, 4), np.uint8)
+    mask[:8] = 255
+    (tmp_path / "mask.png").write_bytes(builders.picture_file(mask))
+    masked = ("vary", "in.png", "--prompt", "dragon", "-n", "1", "--mask", "mask.png")
+    assert run(*masked, "-o", "masked.png") == 0
+    assert np.array_equal(np.asarray(Image.open(tmp_path / "masked.png"))[8:], given[8:])
+    seamless = ("--tileable", "--background", "ff00ff")
+    assert run("vary", "in.png", "--prompt", "dragon", "-o", "v.png", "-n", "2", *seamless) == 0
+    capsys.readouterr()
+    assert run("trace", "v-2.png") == 0
+    said = capsys.readouterr().out
+    assert "2 pictures, tileable, background #ff00ff" in said
+
+
 def test_words_are_listed_and_read(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("words") == 0
     said = capsys.readouterr().out

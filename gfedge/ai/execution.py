@@ -147,7 +147,9 @@ def reason(error: Exception) -> JobError:
 
 
 def peak_memory_bytes() -> float:
-    """The most memory that this process has held so far (resident set)."""
+    """The most memory that this process has held since it began (resident set): jobs that run together cannot be told
+    apart, so it is no job's own, and what worker processes hold is not in it.
+    """
     if sys.platform == "win32":
         return 0.0
     import resource

@@ -246,7 +246,7 @@ class Job(msgspec.Struct, kw_only=True):
     measures: Annotated[
         dict[str, float],
         Meta(
-            description="What was measured besides the times: `seam_score`, the mean over the outputs, is about 1 without a seam."
+            description="What was measured besides the times: `seam_score`, the mean over the outputs, is about 1 without a seam; `peak_memory_bytes` is the most that the server's process has held since it began, not the job's own share."
         ),
     ] = {}
     error: JobError | None

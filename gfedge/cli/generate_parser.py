@@ -21,6 +21,7 @@ VARY_EXAMPLES = """\
 examples:
   gfedge vary dragon.png -o other.png                  other-1.png to other-4.png, by dragon.png's own prompt
   gfedge vary dragon.png -o other.png -n 8 --strength 0.3
+  gfedge vary dragon.png -o wings.png --mask wings-mask.png    only where the mask is white
 """
 SHEET_EXAMPLES = """\
 examples:
@@ -44,12 +45,10 @@ def add_generate(generate: argparse.ArgumentParser) -> None:
         "-n", type=int, metavar="N", help="how many pictures; -o x.png then names x-1.png, ..."
     )
     _add_sampling(generate)
-    generate.add_argument("--tileable", action="store_true", help="a texture whose edges meet")
     flag(generate, "--init-image", "PICTURE", "start from a file, or an asset's sha256")
     flag(
         generate, "--mask", "PICTURE", "draw only where it is white; the rest of --init-image stays"
     )
-    flag(generate, "--background", "COLOUR", "transparent, or a hex colour")
 
 
 def add_vary(vary: argparse.ArgumentParser) -> None:
@@ -58,6 +57,7 @@ def add_vary(vary: argparse.ArgumentParser) -> None:
     vary.add_argument("-n", type=int, metavar="N", default=4, help="how many (default 4)")
     flag(vary, "--prompt", "PROMPT", "what it shows (default: as in the job that made it)")
     _add_sampling(vary)
+    flag(vary, "--mask", "PICTURE", "vary only where it is white; the rest of PICTURE stays")
 
 
 def _add_sampling(command: argparse.ArgumentParser) -> None:
@@ -74,6 +74,8 @@ def _add_sampling(command: argparse.ArgumentParser) -> None:
     flag(command, "--style", "NAME", "one of the model's styles (`gfedge words` lists them)")
     flag(command, "--palette", "N|COLOURS", "number of colours, or hex colours: ff0000,203040")
     flag(command, "--palette-image", "PICTURE", "take the colours of a file, or an asset")
+    command.add_argument("--tileable", action="store_true", help="a texture whose edges meet")
+    flag(command, "--background", "COLOUR", "transparent, or a hex colour")
     flag(command, "--outline", "COLOUR[:WIDTH]", "a line around the sprite: 000000, or 000000:2")
     flag(command, "--model", "NAME", "the model (default: the server's)")
     flag(command, "--experiment", "NAME", "the experiment that records the run")

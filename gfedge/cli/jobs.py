@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from gfedge.cli.client import Server
-from gfedge.cli.errors import UNUSABLE, CommandError
+from gfedge.cli.client import NoServer, Server
+from gfedge.cli.errors import INTERRUPTED, UNUSABLE, CommandError
 from gfedge.cli.options import DEFAULT_SERVER
 from gfedge.cli.progress import finish
 
@@ -90,7 +90,7 @@ def _send(path: str, args: argparse.Namespace) -> int:
 
 
 def _batch(prompts: list[str], args: argparse.Namespace) -> int:
-    """A job for each prompt; their pictures are numbered through."""
+    """A job for each prompt, its pictures written as it ends; they are numbered through, those that fail included."""
     with Server.of(args) as server:
         body = parameters(args) | with_pictures(server, args) | {"prompts": prompts}
         reply = server.post(
@@ -99,15 +99,28 @@ def _batch(prompts: list[str], args: argparse.Namespace) -> int:
             media_type="application/json",
             key=str(uuid.uuid4()),
         )
-        jobs = [finish(server, job) for job in reply.json()["jobs"]]
-        paths = iter(names(args.output, sum(len(job["outputs"]) for job in jobs)))
-        for job in jobs:
-            _warn_of_words(job)
-            mine = [next(paths) for _ in job["outputs"]]
-            for path, output in zip(mine, job["outputs"], strict=True):
-                save(path, fetch(server, output), job)
-            _describe(job, job["outputs"], mine, args.server, sys.stdout)
+        failures = _deliver_each(server, reply.json()["jobs"], prompts, args)
+    for failure in failures:
+        print(f"failed: {failure}", file=sys.stderr)
+    if failures:
+        raise CommandError(f"{len(failures)} of {len(prompts)} prompts gave no picture")
     return 0
+
+
+def _deliver_each(
+    server: Server, jobs: list[dict[str, Any]], prompts: list[str], args: argparse.Namespace
+) -> list[str]:
+    """Every job as far as it goes; tells which prompts failed and why. A server that is gone ends it."""
+    n, failures = args.n or 1, []
+    paths = names(args.output, n * len(prompts))
+    for number, (job, prompt) in enumerate(zip(jobs, prompts, strict=True)):
+        try:
+            _deliver(server, job, args, paths[number * n : (number + 1) * n])
+        except CommandError as error:
+            if isinstance(error, NoServer) or error.exit_code == INTERRUPTED:
+                raise
+            failures.append(f'"{prompt}": {error}')
+    return failures
 
 
 def read_prompts(name: str) -> list[str]:
@@ -277,8 +290,10 @@ def _umask() -> int:
     return mask
 
 
-def _deliver(server: Server, job: dict[str, Any], args: argparse.Namespace) -> int:
-    """Wait, warn, fetch, write, and say what was made."""
+def _deliver(
+    server: Server, job: dict[str, Any], args: argparse.Namespace, paths: list[Path] | None = None
+) -> int:
+    """Wait, warn, fetch, write (to these files, or where `-o` says), and say what was made."""
     if not job.get("id"):
         raise CommandError(f"{server.address} took the job but gave no id: is this gfedge?")
     job = finish(server, job)
@@ -291,7 +306,7 @@ def _deliver(server: Server, job: dict[str, Any], args: argparse.Namespace) -> i
         sys.stdout.buffer.flush()
         _describe(job, outputs, [Path(STDOUT)], args.server, sys.stderr)
         return 0
-    paths = names(args.output, len(outputs))
+    paths = paths or names(args.output, len(outputs))
     for path, output in zip(paths, outputs, strict=True):
         save(path, fetch(server, output), job)
     _describe(job, outputs, paths, args.server, sys.stdout)

@@ -973,7 +973,7 @@ export interface Job {
   dropped_words: Array<string>;
   /** What to say instead. For unknown words, known words or phrases of about that meaning, or spelled alike where none is known; for undocumented ones, documented ones of about that meaning. */
   suggestions?: Record<string, Array<string>>;
-  /** What was measured besides the times: `seam_score`, the mean over the outputs, is about 1 without a seam. */
+  /** What was measured besides the times: `seam_score`, the mean over the outputs, is about 1 without a seam; `peak_memory_bytes` is the most that the server's process has held since it began, not the job's own share. */
   measures?: Record<string, number>;
   error: JobError | null;
   /** The job that this one ran again. */
