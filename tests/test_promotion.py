@@ -20,7 +20,7 @@ from gfedge.registry import gates, golden, references
 from gfedge.registry.policy import Gates, ProdGates
 from gfedge.registry.trails import Trails
 from gfedge.registry.trial import Showing
-from gfedge.registry.types import ChangeRow, ModelVersionRow
+from gfedge.registry.types import ChangeRow, GateResult, ModelVersionRow
 
 MODELS = "/api/v1/ml-platform/models"
 SUPERRES = f"{MODELS}/superres"
@@ -259,6 +259,8 @@ async def test_a_sprite_model_is_compared_by_what_it_draws(serving: Serving) -> 
     await register(client, builders.velocity_onnx(), "sprite")
     body = {"version": "2", "stage": "prod", "dry_run": True}
     found = await client.call("POST", f"{MODELS}/sprite/promote", json=body)
+    judged = next(gate for gate in found["gates"] if gate["gate"] == "score judge_score")
+    assert (judged["passed"], judged["note"][:13]) == (True, "not evaluated")
     drawn = next(gate for gate in found["gates"] if gate["gate"] == "golden drawn")
     assert drawn["figure"] == drawn["bound"] == 1.0
     policy = {"prod": {**UNGATED, "score": "clip_score"}}
@@ -291,19 +293,48 @@ def test_the_score_is_held_against_the_one_in_prod() -> None:
     assert not gates.score(row(), row(s=1.0), higher).passed
     assert gates.score(row(s=0.1), None, higher).passed
 
-    def asked(new: dict[str, float], old: dict[str, float], given: Gates) -> Gates | None:
-        one = SimpleNamespace(
-            row=SimpleNamespace(id="2", metrics=new), prod=SimpleNamespace(id="1", metrics=old)
-        )
-        return gates.compared_score(one, given)  # type: ignore[arg-type]
 
-    judged = asked({"judge_score": 0.9}, {"judge_score": 1.0}, ProdGates())
-    assert judged is not None
-    assert not gates.score(row(judge_score=0.9), row(judge_score=1.0), judged).passed
-    assert gates.score(row(judge_score=0.99), row(judge_score=1.0), judged).passed
-    assert asked({}, {"judge_score": 1.0}, ProdGates()) is None
-    assert asked({"judge_score": 0.9}, {"judge_score": 1.0}, Gates()) is None
-    assert asked({}, {}, higher) == higher
+def test_judges_scores_are_compared_where_one_judge_gave_both() -> None:
+    def asked(
+        new: float | None,
+        old: float | None,
+        given: Gates,
+        judges: str = "aa",
+        kind: str = "generate",
+    ) -> GateResult | None:
+        def row(version: str, score: float | None) -> SimpleNamespace:
+            metrics = {} if score is None else {"judge_score": score}
+            return SimpleNamespace(id=version, metrics=metrics, kind=kind)
+
+        folders = [
+            SimpleNamespace(evaluation={"judge": judge} if judge else {}) for judge in judges
+        ]
+        one = SimpleNamespace(
+            row=row("2", new), folder=folders[0], prod=row("1", old), prod_folder=folders[1]
+        )
+        found = gates.scored(one, given)  # type: ignore[arg-type]
+        assert len(found) < 2
+        return found[0] if found else None
+
+    def passed(gate: GateResult | None, says: str) -> bool:
+        assert gate is not None
+        assert says in gate.note, gate
+        return gate.passed
+
+    ours = ProdGates()
+    assert not passed(asked(0.9, 1.0, ours), "1 in prod")
+    assert passed(asked(0.99, 1.0, ours), "1 in prod")  # within the noise
+    assert passed(asked(0.9, 1.0, ours, "ab"), "another judge")
+    assert passed(asked(0.9, 1.0, ours, ("", "b")), "another judge")  # type: ignore[arg-type]
+    assert passed(asked(None, 1.0, ours), "not evaluated")
+    assert passed(asked(None, None, ours), "not evaluated")
+    assert passed(asked(0.9, None, ours), "not compared")
+    assert asked(0.9, 1.0, Gates()) is None
+    assert asked(None, None, ours, kind="superres") is None
+    strict = Gates(score="judge_score")
+    assert not passed(asked(None, 1.0, strict), "no such metric")
+    assert not passed(asked(1.1, 1.0, strict, "ab"), "another judge")
+    assert passed(asked(1.1, 1.0, strict), "1 in prod")
 
 
 def test_quality_and_latency_are_ratios_to_prod() -> None:

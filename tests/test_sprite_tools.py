@@ -228,6 +228,8 @@ def test_the_figures_of_the_shipped_model_are_there_and_its_documented_words_kno
     judge = json.loads((TOOLS / "judge.json").read_text(encoding="utf-8"))
     metrics = manifest["metrics"]
     assert metrics["judge_top5_real"] == pytest.approx(judge["top5"], abs=1e-3)
+    digest = hashlib.sha256((TOOLS / "judge.onnx").read_bytes()).hexdigest()
+    assert manifest["evaluation"]["judge"] == f"sha256:{digest}"
     assert metrics["judge_score"] == pytest.approx(
         metrics["judge_top5"] / metrics["judge_top5_real"], abs=1e-3
     )
@@ -269,10 +271,11 @@ def test_figures_replace_those_that_are_there(tmp_path: Path) -> None:
     manifest = tmp_path / "model.toml"
     manifest.write_text('name = "x"\n\n[metrics]\nold = 1\n\n[pipeline]\nsize = 32\n', "utf-8")
     for score in (0.5, 0.75):
-        evaluate.write(manifest, {"judge_score": score}, ["dragon"])
+        evaluate.write(manifest, {"judge_score": score}, ["dragon"], "sha256:ab")
     assert tomllib.loads(manifest.read_text("utf-8")) == {
         "name": "x",
         "pipeline": {"size": 32},
         "metrics": {"judge_score": 0.75},
+        "evaluation": {"judge": "sha256:ab"},
         "vocabulary": {"documented": ["dragon"]},
     }

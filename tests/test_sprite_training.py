@@ -256,6 +256,17 @@ def test_a_built_set_is_known_to_the_server_and_can_be_trained_on(
     server.start()
     art(tmp_path / "items", "red_potion", "blue_sword")
     monkeypatch.chdir(tmp_path)
+
+    def started(given: list[str], says: str, *more: str) -> None:
+        code = main(["train", "sprites", *given, "--steps", "1", *more])
+        told = capsys.readouterr()
+        assert says in told.err
+        if code:  # this Python has no torch, and the server says so
+            assert "torch" in told.err
+        else:
+            assert main(["train", "cancel", told.out.strip(), *more]) == 0
+            capsys.readouterr()
+
     at = ("--server", server.address)
     build = ("dataset", "build", "items", "--data", str(server.data), *at)
     assert main([*build]) == 2
@@ -267,12 +278,55 @@ def test_a_built_set_is_known_to_the_server_and_can_be_trained_on(
     assert main([*build, "--licence", "CC0-1.0"]) == 0
     assert capsys.readouterr().out == said
 
-    code = main(["train", "sprites", "--data", "items", "--steps", "1", *at])
-    told = capsys.readouterr()
-    if code:  # this Python has no torch, and the server says so
-        assert "torch" in told.err
-    else:
-        assert main(["train", "cancel", told.out.strip(), *at]) == 0
+    monkeypatch.setenv("GFEDGE_DATA", str(server.data))
+    started(["--data", "items"], "as it was built", *at)
+    started(["--data", "items", "--licence", "MIT"], "2 images, 4 words, MIT", *at)
+    (tmp_path / "set.toml").write_text(
+        'name = "studio"\n[[sources]]\nfolder = "items"\nlicence = "CC0-1.0"\n', encoding="utf-8"
+    )
+    started(["--data", "set.toml"], "(studio)", *at)
+    assert main(["train", "sprites", "--data", "./items", *at]) == 2
+    assert "--licence CC0-1.0" in capsys.readouterr().err
+
+
+@needs_torch
+def test_a_folder_is_trained_on_here_and_what_comes_of_it_is_registered(
+    process: Callable[..., Process],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    server = process()
+    server.start()
+    art(tmp_path / "art", "red_potion")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("GFEDGE_DATA", str(server.data))
+    monkeypatch.setenv("GFEDGE_TRAIN_PYTHON", PYTHON)
+    what = ("--data", "art", "--licence", "CC0-1.0", "--out", "models/own/3", "--register")
+    how = ("--steps", "1", "--batch", "2", "--device", "cpu", "--server", server.address)
+    assert main(["train", "sprites", *what, *how]) == 0
+    assert "it is own@3, in dev" in capsys.readouterr().out
+    assert read_folder(tmp_path / "models/own/3").dataset["name"] == "art"
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ("--data art --resume", "--out"),
+        ("--data art --register", "by itself"),
+        ("--data art --out models/own/1 --follow", "in view"),
+        ("--data art --out models/own/1 --model potions", "add --register"),
+        ("--data art.npz --licence MIT", "the set has its licences"),
+        ("--data art.toml --licence MIT", "the recipe names"),
+    ],
+)
+def test_an_option_that_would_do_nothing_is_refused(
+    given: str, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["train", "sprites", *given.split()]) == 2
+    told = capsys.readouterr().err
+    assert "does nothing here" in told
+    assert said in told
 
 
 def test_training_here_says_what_is_missing(

@@ -7,6 +7,7 @@ import json
 import os
 import sys
 from pathlib import Path
+from typing import Any, Literal
 
 from gfedge.cli.client import NoServer, Server
 from gfedge.cli.errors import UNUSABLE, CommandError
@@ -16,40 +17,55 @@ from gfedge.training.sprite_set import Built, Recipe, Source
 
 
 def run(args: argparse.Namespace) -> int:
-    try:
-        recipe, root = _recipe(args)
-        built = sprite_set.build(recipe, root)
-    except (ValueError, OSError) as error:
-        raise CommandError(str(error), UNUSABLE) from None
-    path = Path(args.out or _data_folder(args) / "datasets" / f"{recipe.name}.npz")
-    sprite_set.save(built, path)
-    _tell(built, path)
-    if not args.no_register:
-        _register(built, path, args)
-    return 0
-
-
-def _recipe(args: argparse.Namespace) -> tuple[Recipe, Path]:
-    """From a TOML file, or of one folder by the options."""
-    path = Path(args.source)
-    if path.suffix == ".toml":
-        return sprite_set.read_recipe(path), path.parent
-    if not args.licence:
-        raise ValueError("say under which licence the pictures are: --licence CC0-1.0")
-    source = Source(
-        folder=path.name,
-        licence=args.licence,
+    recipe, root = recipe_of(
+        Path(args.source),
+        args.licence,
         captions="" if args.captions is None else str(Path(args.captions).resolve()),
         grid=args.grid or 0,
         words=args.words or "",
+        name=args.name or "",
+        size=args.size,
     )
-    name = args.name or path.resolve().name
-    return Recipe(name=name, sources=[source], size=args.size), path.resolve().parent
+    path = Path(args.out) if args.out else place(recipe.name, args.data)
+    built = make(recipe, root, path)
+    if not args.no_register:
+        register(built, path, args)
+    return 0
 
 
-def _data_folder(args: argparse.Namespace) -> Path:
-    found = args.data or os.environ.get("GFEDGE_DATA")
-    return (Path(found) if found else Settings().data).expanduser()
+def recipe_of(
+    path: Path, licence: str | None, *, name: str = "", size: Literal[32, 64] = 32, **source: Any
+) -> tuple[Recipe, Path]:
+    """From a TOML file, or of one folder, whose licence must be said; and what its folders are relative to."""
+    try:
+        if path.suffix == ".toml":
+            return sprite_set.read_recipe(path), path.parent
+    except (ValueError, OSError) as error:
+        raise CommandError(str(error), UNUSABLE) from None
+    if not licence:
+        text = f"say under which licence the pictures in {path} are: --licence CC0-1.0"
+        raise CommandError(text, UNUSABLE)
+    whole = path.resolve()
+    made = Source(folder=whole.name, licence=licence, **source)
+    return Recipe(name=name or whole.name, sources=[made], size=size), whole.parent
+
+
+def make(recipe: Recipe, root: Path, path: Path) -> Built:
+    """Builds a set, writes it and says what is in it."""
+    try:
+        built = sprite_set.build(recipe, root)
+    except (ValueError, OSError) as error:
+        raise CommandError(str(error), UNUSABLE) from None
+    sprite_set.save(built, path)
+    _tell(built, path)
+    return built
+
+
+def place(name: str, data: str | None = None) -> Path:
+    """Where the server of this machine looks for a set of that name; `data` is its data folder."""
+    found = data or os.environ.get("GFEDGE_DATA")
+    folder = (Path(found) if found else Settings().data).expanduser()
+    return folder / "datasets" / f"{name}.npz"
 
 
 def _tell(built: Built, path: Path) -> None:
@@ -65,7 +81,8 @@ def _tell(built: Built, path: Path) -> None:
         print(f"  {line}", file=sys.stderr)
 
 
-def _register(built: Built, path: Path, args: argparse.Namespace) -> None:
+def register(built: Built, path: Path, args: argparse.Namespace) -> None:
+    """Makes a set known to the server, if one answers."""
     body = {
         "name": built.name,
         "digest": built.digest,

@@ -76,21 +76,19 @@ def _promote(server: Server, args: argparse.Namespace) -> dict[str, Any]:
 
 
 def _register(server: Server, args: argparse.Namespace) -> dict[str, Any]:
+    told = {"version": args.version, "note": args.note, "source_run": args.run}
+    return register(server, Path(args.path), args.name, **told)
+
+
+def register(server: Server, path: Path, name: str | None, **told: str | None) -> dict[str, Any]:
     """Send a folder as a tar, anything else as it is."""
-    path = Path(args.path)
     if not path.exists():
         raise CommandError(f"there is no {path}", UNUSABLE)
-    told = {
-        "name": args.name,
-        "version": args.version,
-        "note": args.note,
-        "source_run": args.run,
-        "by": _user(),
-    }
+    told = {"name": name, **told, "by": _user()}
     query = urlencode({key: value for key, value in told.items() if value})
     if path.is_file():
         with path.open("rb") as file:
-            return _upload(server, file, path.stat().st_size, query, args.name)
+            return _upload(server, file, path.stat().st_size, query, name)
     with tempfile.TemporaryFile() as file:
         with tarfile.open(fileobj=file, mode="w") as archive:
             for one in sorted(one for one in path.iterdir() if one.is_file()):

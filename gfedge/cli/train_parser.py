@@ -12,7 +12,7 @@ examples:
   gfedge train entry-points                          what can be trained (training.toml declares more)
   gfedge train start sprites -p data=train.npz -p steps=500 --follow
   gfedge train sprites --data ours --steps 20000 --follow       as a job of the server, on `gfedge dataset build`'s set
-  gfedge train sprites --data ours.npz --out models/sprite/2    here, without a server; --resume goes on
+  gfedge train sprites --data art --licence CC0-1.0 --out models/sprite/2    a folder of PNGs, here; --resume goes on
   gfedge train list --state active
   gfedge train log JOB -f
   gfedge train cancel JOB
@@ -67,19 +67,22 @@ def _add_sprites(actions: Any) -> None:
     given = sprites.add_argument
     given(
         "--data",
-        metavar="SET",
+        metavar="SET|DIR|RECIPE.toml",
         required=True,
-        help="a set of `gfedge dataset build`: its name, or with --out its file",
+        help="a set of `gfedge dataset build`, by its name (with --out also by its file), or what it is built of",
+    )
+    given(
+        "--licence", metavar="SPDX", help="of the pictures in a DIR: CC0-1.0, MIT, LicenseRef-ours"
     )
     given("--out", metavar="DIR", help="train here, without a server, and write the model to DIR")
+    given("--register", action="store_true", help="with --out: tell a server of the finished model")
     given(
         "--resume", action="store_true", help="with --out: go on with a training that was stopped"
     )
     given(
         "--model",
         metavar="NAME",
-        default="sprite",
-        help="what it becomes a version of (default sprite)",
+        help="what it becomes a version of (default sprite; with --out what its folder says)",
     )
     given("--device", choices=("auto", "cpu", "cuda"), default="auto", help="auto takes a GPU")
     given("--steps", type=int, metavar="N", help="default 6600")

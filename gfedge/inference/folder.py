@@ -131,6 +131,7 @@ def _read(path: Path) -> ModelFolder:
         training=training,
         dataset=dataset,
         metrics=_metrics(table),
+        evaluation=_table(table, "evaluation"),
         styles=_styles(table),
         vocabulary=_vocabulary(table),
         golden=_golden(table, files),

@@ -114,6 +114,8 @@ class ModelFolder(msgspec.Struct, frozen=True, kw_only=True):
     dataset: dict[str, Any] = msgspec.field(default_factory=dict)
     metrics: dict[str, float] = msgspec.field(default_factory=dict)
     """What its makers measured, by name."""
+    evaluation: dict[str, Any] = msgspec.field(default_factory=dict)
+    """How they measured it: `judge`, the digest of the judge that a score is of."""
     styles: dict[str, Any] = msgspec.field(default_factory=dict)
     """Of a generate model: what each style adds to a request, by its name."""
     vocabulary: dict[str, Any] = msgspec.field(default_factory=dict)

@@ -42,8 +42,7 @@ async def check(engine: Engine, one: Candidate, gates: Gates) -> list[GateResult
     found = [await _digest(one), await _smoke(engine, one.folder)]
     found += metrics(one.row, gates)
     found += approver(one.row, one.by, gates)
-    if (scored := compared_score(one, gates)) is not None:
-        found.append(score(one.row, one.prod, scored))
+    found += scored(one, gates)
     if not all(gate.passed for gate in found[:2]):
         return found
     return found + await _compared(engine, one, gates)
@@ -117,13 +116,28 @@ def approver(row: ModelVersionRow, by: str, gates: Gates) -> Iterator[GateResult
         yield GateResult(gate="other approver", passed=by != row.author, note=note)
 
 
-def compared_score(one: Candidate, gates: Gates) -> Gates | None:
-    """With the score to be compared: the one of the policy, else for prod the judge's, where both versions have it."""
-    if gates.score or not gates.golden or one.prod is None or one.prod.id == one.row.id:
-        return gates if gates.score else None
-    both = all(JUDGED in row.metrics for row in (one.row, one.prod))
-    loss = max(gates.max_score_loss, JUDGE_NOISE)
-    return msgspec.structs.replace(gates, score=JUDGED, max_score_loss=loss) if both else None
+def scored(one: Candidate, gates: Gates) -> list[GateResult]:
+    """The score that the policy names; else, for prod, the judge's, or why it says nothing: no one has to have a judge."""
+    if gates.score and gates.score != JUDGED:
+        return [score(one.row, one.prod, gates)]
+    replaces = one.prod is not None and one.prod.id != one.row.id
+    if not gates.score and not (gates.golden and replaces and one.row.kind == "generate"):
+        return []
+    loss = gates.max_score_loss if gates.score else max(gates.max_score_loss, JUDGE_NOISE)
+    held = score(
+        one.row, one.prod, msgspec.structs.replace(gates, score=JUDGED, max_score_loss=loss)
+    )
+    if held.bound is not None and _judge(one.folder) != _judge(one.prod_folder):
+        note = "not compared: prod has its score of another judge (one judge has to look at both)"
+        return [msgspec.structs.replace(held, passed=not gates.score, bound=None, note=note)]
+    if held.figure is None and not gates.score:
+        note = "not evaluated: the version has no judge_score (`sprites.evaluate --write`, before it is registered)"
+        return [msgspec.structs.replace(held, passed=True, note=note)]
+    return [held]
+
+
+def _judge(folder: ModelFolder | None) -> str:
+    return str(folder.evaluation.get("judge", "")) if folder is not None else ""
 
 
 def score(row: ModelVersionRow, prod: ModelVersionRow | None, gates: Gates) -> GateResult:
@@ -134,7 +148,9 @@ def score(row: ModelVersionRow, prod: ModelVersionRow | None, gates: Gates) -> G
     if value is None:
         return GateResult(gate=name, passed=False, note="the version has no such metric")
     if other is None:
-        return GateResult(gate=name, passed=True, figure=value, note="prod has no such metric")
+        return GateResult(
+            gate=name, passed=True, figure=value, note="not compared: prod has no such metric"
+        )
     sign = 1.0 if gates.score_higher_is_better else -1.0
     bound = other - sign * gates.max_score_loss
     note = f"{other:g} in prod"

@@ -4,10 +4,11 @@ The judge (judge.py) looks at sprites of each of its words, several seeds each, 
 is held against itself: a word's score is how often it sees the word in them, over how often it does in held-out real
 tiles. Besides, from the pixels: whether a colour word gives that colour, how different the seeds are, and, with the
 training set, how near each sprite is to a training picture. numpy and ONNX Runtime only. `--write` puts the figures
-into model.toml: `[metrics]`, which promotion gates look at, and `[vocabulary]`, the words that pass.
+into model.toml: `[metrics]`, which promotion gates look at, `[evaluation]`, by which judge, and `[vocabulary]`, the words that pass.
 """
 
 import argparse
+import hashlib
 import json
 import re
 import tomllib
@@ -44,15 +45,18 @@ class Verdict:
     words: list[str]
     real: dict[str, dict[str, float]]
     session: ort.InferenceSession
+    digest: str
+    """Scores are compared with those of the same judge alone."""
 
     @classmethod
     def load(cls, folder: Path) -> "Verdict":
         facts = json.loads((folder / "judge.json").read_text(encoding="utf-8"))
         options = ort.SessionOptions()
         options.intra_op_num_threads = 1
-        path = str(folder / "judge.onnx")
-        session = ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-        return cls(facts["words"], facts["real"], session)
+        graph = (folder / "judge.onnx").read_bytes()
+        session = ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+        digest = "sha256:" + hashlib.sha256(graph).hexdigest()
+        return cls(facts["words"], facts["real"], session, digest)
 
     def ranks(self, pictures: Bytes, word: str) -> np.ndarray:
         """Place of the word in what the judge says of each picture [n,32,32,4]; 0 is first."""
@@ -176,15 +180,16 @@ def documented(
     return list(dict.fromkeys(passed))
 
 
-def write(manifest: Path, metrics: dict[str, float], words: list[str]) -> None:
-    """Puts [metrics] and [vocabulary] into model.toml, in place of those that are there; nothing else changes."""
+def write(manifest: Path, metrics: dict[str, float], words: list[str], judge: str) -> None:
+    """Puts [metrics], [evaluation] and [vocabulary] into model.toml, in place of those that are there; nothing else changes."""
     text = manifest.read_text(encoding="utf-8")
-    for section in ("metrics", "vocabulary"):
+    for section in ("metrics", "evaluation", "vocabulary"):
         text = re.sub(rf"(?ms)^\[{section}\]\n.*?(?=^\[|\Z)", "", text)
     lines = [f"{name} = {value:.4g}\n" for name, value in metrics.items()]
     listed = ", ".join(json.dumps(word) for word in words)
     text = text.rstrip() + "\n\n[metrics]\n" + "".join(lines)
-    manifest.write_text(f"{text}\n[vocabulary]\ndocumented = [{listed}]\n", encoding="utf-8")
+    text += f'\n[evaluation]\njudge = "{judge}"\n\n[vocabulary]\ndocumented = [{listed}]\n'
+    manifest.write_text(text, encoding="utf-8")
 
 
 def main() -> None:
@@ -238,7 +243,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         engine.close()
     passed = documented(found, colours, options.judged)
     if options.write:
-        write(options.model / "model.toml", metrics, passed)
+        write(options.model / "model.toml", metrics, passed, verdict.digest)
     rounded = {name: round(value, 4) for name, value in metrics.items()}
     shown = {} if options.brief else {"words": found, "documented": passed}
     return {"metrics": rounded, **shown}
