@@ -79,6 +79,13 @@ def test_pictures_from_files_go_along(
     assert run("generate", "dragon", "-o", "x.png", "--mask", "mask.png") == 1
     assert "goes with an `init_image`" in capsys.readouterr().err
 
+    varied = ("vary", "in.png", "--prompt", "dragon", "-n", "1")
+    assert run(*varied, "-o", "masked.png", "--mask", "mask.png") == 0
+    assert np.array_equal(np.asarray(Image.open(tmp_path / "masked.png"))[8:], given[8:])
+    assert run(*varied, "-o", "v.png", "--tileable", "--background", "ff00ff") == 0
+    assert run("trace", "v.png") == 0
+    assert "strength 0.7, tileable, background #ff00ff, seed" in capsys.readouterr().out
+
 
 def test_one_failed_prompt_of_a_batch_costs_only_its_own_pictures(
     run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -94,25 +101,6 @@ def test_one_failed_prompt_of_a_batch_costs_only_its_own_pictures(
     failed, last = said.err.splitlines()[-2:]
     assert failed.startswith(f'failed: "red {builders.CURSE}": job ')
     assert last == "error: 1 of 3 prompts gave no picture"
-
-
-def test_a_variation_takes_a_mask_edges_that_meet_and_a_background(
-    run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    given = builders.noise(32, 32, seed=1)
-    (tmp_path / "in.png").write_bytes(builders.picture_file(given))
-    mask = np.zeros((32, 32, 4), np.uint8)
-    mask[:8] = 255
-    (tmp_path / "mask.png").write_bytes(builders.picture_file(mask))
-    masked = ("vary", "in.png", "--prompt", "dragon", "-n", "1", "--mask", "mask.png")
-    assert run(*masked, "-o", "masked.png") == 0
-    assert np.array_equal(np.asarray(Image.open(tmp_path / "masked.png"))[8:], given[8:])
-    seamless = ("--tileable", "--background", "ff00ff")
-    assert run("vary", "in.png", "--prompt", "dragon", "-o", "v.png", "-n", "2", *seamless) == 0
-    capsys.readouterr()
-    assert run("trace", "v-2.png") == 0
-    said = capsys.readouterr().out
-    assert "2 pictures, tileable, background #ff00ff" in said
 
 
 def test_words_are_listed_and_read(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
