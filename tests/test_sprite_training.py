@@ -147,7 +147,7 @@ def test_a_set_has_every_picture_once_with_its_words_and_licence(tmp_path: Path)
     found = sprite_set.build(recipe, tmp_path)
     said = {note["path"]: (note["nouns"], note["words"], note["licence"]) for note in found.notes}
     assert said["items/redDragon_02.png"] == (["dragon"], ["red", "pixel"], "CC0-1.0")
-    assert said["walls/a.png"] == (["wall"], ["mossy", "stone"], "MIT")
+    assert said["walls/a.png#0"] == (["wall"], ["mossy", "stone"], "MIT")
     assert found.left_out == {
         "no caption": 1, "shows nothing": 1, "there already": 2, "unreadable": 1,
     }  # fmt: skip
@@ -160,6 +160,43 @@ def test_a_set_has_every_picture_once_with_its_words_and_licence(tmp_path: Path)
         digest = sprite_set.digest_of(file["pictures"].tobytes(), str(file["notes"]))
         assert (digest, str(file["name"])) == (found.digest, "ours")
     assert sprite_set.build(recipe, tmp_path).digest == found.digest
+
+
+def test_the_cells_of_a_sheet_have_captions_of_their_own(tmp_path: Path) -> None:
+    cells = [builders.noise(16, 16, seed=seed) for seed in range(6)]
+    sheet = np.zeros(
+        (43, 62, 4), np.uint8
+    )  # a margin of 2, a spacing of 1, cells cut off on two sides
+    for number, cell in enumerate(cells):
+        y, x = 2 + number // 3 * 17, 2 + number % 3 * 17
+        sheet[y : y + 16, x : x + 16] = cell
+    (tmp_path / "items").mkdir()
+    (tmp_path / "items" / "a.png").write_bytes(builders.picture_file(sheet))
+    (tmp_path / "c.csv").write_text(
+        'a.png#0,red potion\na.png#1,2,iron sword\n"a.png#1,0",blue orb\na.png,old thing\na.png#9,none\n'
+    )
+    source = sprite_set.Source(
+        folder="items", licence="MIT", captions="c.csv", grid=16, margin=2, spacing=1
+    )
+    recipe = sprite_set.Recipe(name="items", sources=[source], size=32)
+    found = sprite_set.build(recipe, tmp_path)
+    assert [(note["path"][12:], note["nouns"]) for note in found.notes] == [
+        ("0", ["potion"]), ("1", ["thing"]), ("2", ["thing"]),
+        ("3", ["orb"]), ("4", ["thing"]), ("5", ["sword"]),
+    ]  # fmt: skip
+    for cell, picture in zip(cells, found.pictures, strict=True):
+        assert (picture == cell.repeat(2, 0).repeat(2, 1)).all()
+    assert found.left_out == {"cut off at the edge": 6, "captioned, but no such cell": 1}
+    plain = msgspec.structs.replace(source, grid=0)
+    with pytest.raises(ValueError, match="say grid"):
+        sprite_set.build(msgspec.structs.replace(recipe, sources=[plain]), tmp_path)
+
+
+def test_a_set_without_sheets_keeps_its_digest(tmp_path: Path) -> None:
+    art(tmp_path / "art", "red_potion", "LongSword2")
+    source = sprite_set.Source(folder="art", licence="CC0-1.0")
+    found = sprite_set.build(sprite_set.Recipe(name="own", sources=[source]), tmp_path)
+    assert found.digest == "sha256:1eabf13c741a20500fa5adf52c42430e9531abefb9c54a8acda6d4836ba46b33"
 
 
 def test_a_set_may_be_of_64_pixels(tmp_path: Path) -> None:

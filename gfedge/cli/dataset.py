@@ -9,6 +9,8 @@ import sys
 from pathlib import Path
 from typing import Any, Literal
 
+import msgspec
+
 from gfedge.cli.client import NoServer, Server
 from gfedge.cli.errors import UNUSABLE, CommandError
 from gfedge.settings import Settings
@@ -21,7 +23,9 @@ def run(args: argparse.Namespace) -> int:
         Path(args.source),
         args.licence,
         captions="" if args.captions is None else str(Path(args.captions).resolve()),
-        grid=args.grid or 0,
+        grid=args.grid,
+        margin=args.margin,
+        spacing=args.spacing,
         words=args.words or "",
         name=args.name or "",
         size=args.size,
@@ -46,7 +50,11 @@ def recipe_of(
         text = f"say under which licence the pictures in {path} are: --licence CC0-1.0"
         raise CommandError(text, UNUSABLE)
     whole = path.resolve()
-    made = Source(folder=whole.name, licence=licence, **source)
+    told = {"folder": whole.name, "licence": licence, **source}
+    try:
+        made = msgspec.convert(told, Source)
+    except msgspec.ValidationError as error:
+        raise CommandError(str(error), UNUSABLE) from None
     return Recipe(name=name or whole.name, sources=[made], size=size), whole.parent
 
 

@@ -109,14 +109,23 @@ def add_dataset(dataset: argparse.ArgumentParser) -> None:
     build.add_argument("source", metavar="FOLDER|RECIPE.toml", help="PNGs, or a list of folders")
     for name, metavar, said in (
         ("licence", "SPDX", "of the pictures: CC0-1.0, MIT, LicenseRef-ours"),
-        ("captions", "FILE", "CSV lines of path,caption instead of the names"),
+        (
+            "captions",
+            "FILE",
+            "CSV lines of path,caption instead of the names; sheet.png#3 is a cell",
+        ),
         ("words", "WORDS", "that every caption gets: a style"),
         ("name", "NAME", "of the set (default: the folder's)"),
         ("out", "FILE", "the .npz to write (default: in datasets/ of the data folder)"),
         ("data", "DIR", "the data folder (default ~/.local/share/gfedge)"),
     ):
         build.add_argument(f"--{name}", metavar=metavar, help=said)
-    build.add_argument("--grid", type=int, metavar="PIXELS", help="cut sheets into such squares")
+    for name, said in (
+        ("grid", "cut sheets into such squares"),
+        ("margin", "around the squares of a sheet"),
+        ("spacing", "between the squares of a sheet"),
+    ):
+        build.add_argument(f"--{name}", type=int, metavar="PIXELS", default=0, help=said)
     build.add_argument(
         "--size", type=int, choices=(32, 64), default=32, help="of a picture (default 32)"
     )

@@ -27,6 +27,7 @@ FEWEST_PIXELS = 16
 MAX_PIXELS = 1 << 26
 Text = Annotated[str, Meta(min_length=1)]
 _camel = re.compile(r"(?<=[a-z])(?=[A-Z])")
+_cell = re.compile(r"#\d+$")
 _not_letters = re.compile(r"[\W\d_]+")
 
 
@@ -36,9 +37,15 @@ class Source(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=Tr
     folder: Text
     licence: Annotated[Text, Meta(description="SPDX: CC0-1.0, MIT, … or LicenseRef-ours.")]
     captions: str = ""
-    """A file of lines `path,caption` (CSV) that replaces the names; pictures that it does not name are left out."""
+    """A file of lines `path,caption` (CSV) that replaces the names; pictures that it does not name are left out.
+
+    A cell of a sheet is `path#3`, counted from 0 from left to right and down, or `path#row,column`; `path` names the others."""
     grid: Annotated[int, Meta(ge=0, le=1024)] = 0
     """Sheets are cut into squares of so many pixels; 0 takes each file as one picture."""
+    margin: Annotated[int, Meta(ge=0, le=1024)] = 0
+    """Pixels around the squares of a sheet."""
+    spacing: Annotated[int, Meta(ge=0, le=1024)] = 0
+    """Pixels between the squares of a sheet."""
     words: str = ""
     """Words that every caption of it gets: a style."""
     turn: bool = True
@@ -109,12 +116,17 @@ def build(recipe: Recipe, root: Path) -> Built:
     for source in recipe.sources:
         built.attributions += [source.attribution] * bool(source.attribution)
         folder = root / source.folder
+        if (source.margin or source.spacing) and not source.grid:
+            raise ValueError(f"{source.folder}: margin and spacing are of sheets: say grid as well")
         if not folder.is_dir():
             raise ValueError(f"there is no folder {folder}")
         captions = _captions(root / source.captions) if source.captions else None
-        for path, picture in _pictures(folder, source.grid, built):
+        missed = {name for name in captions or () if "#" in name}
+        for path, cell, picture in _pictures(folder, source, built):
             name = path.relative_to(folder).as_posix()
-            caption = _name(path) if captions is None else captions.get(name)
+            names = [f"{name}#{one}" for one in cell] + [name]
+            missed.difference_update(names)
+            caption = path.stem if captions is None else _first(captions, names)
             if caption is None or not split(caption):
                 built.left_out["no caption"] += 1
                 continue
@@ -127,7 +139,9 @@ def build(recipe: Recipe, root: Path) -> Built:
                 seen.add(key)
                 built.sources[source.folder] += 1
                 built.pictures.append(fitted)
-                built.notes.append(_note(f"{source.folder}/{name}", caption, source))
+                built.notes.append(_note(f"{source.folder}/{names[0]}", caption, source))
+        if missed:
+            built.left_out["captioned, but no such cell"] += len(missed)
     if not built.pictures:
         raise ValueError(f"no picture is left: {dict(built.left_out) or 'the folders hold no PNG'}")
     return built
@@ -190,8 +204,8 @@ def _note(path: str, caption: str, source: Source) -> dict[str, Any]:
     }
 
 
-def _name(path: Path) -> str:
-    return path.stem
+def _first(captions: dict[str, str], names: list[str]) -> str | None:
+    return next((captions[name] for name in names if name in captions), None)
 
 
 def _captions(path: Path) -> dict[str, str]:
@@ -202,11 +216,21 @@ def _captions(path: Path) -> dict[str, str]:
         raise ValueError(f"captions {path} cannot be read: {error}") from None
     if wrong := next((row for row in rows if len(row) < 2), None):
         raise ValueError(f"captions {path}: a line has a path and a caption, not only {wrong[0]!r}")
-    return {row[0].strip(): ",".join(row[1:]).strip() for row in rows}
+    return dict(_line(row) for row in rows)
 
 
-def _pictures(folder: Path, grid: int, built: Built) -> Iterator[tuple[Path, Pixels]]:
-    """Every PNG below a folder in the order of its path, or each cell of its grid from left to right."""
+def _line(row: list[str]) -> tuple[str, str]:
+    """What a line names, and its caption; the comma of `sheet.png#row,column` needs no quotes."""
+    place, *rest = (field.strip() for field in row)
+    if _cell.search(place) and len(rest) > 1 and rest[0].isdigit():
+        place, rest = f"{place},{rest[0]}", rest[1:]
+    return place, ",".join(rest)
+
+
+def _pictures(
+    folder: Path, source: Source, built: Built
+) -> Iterator[tuple[Path, tuple[str, ...], Pixels]]:
+    """Every PNG below a folder in the order of its path, or each cell of its grid, with what the cell is called."""
     for path in sorted(folder.rglob("*.png")):
         try:
             picture = inference.png.decode(path.read_bytes(), MAX_PIXELS)
@@ -214,10 +238,19 @@ def _pictures(folder: Path, grid: int, built: Built) -> Iterator[tuple[Path, Pix
             built.unreadable.append(f"{path}: {error}")
             built.left_out["unreadable"] += 1
             continue
-        height, width = picture.shape[:2]
-        if not grid:
-            yield path, picture
+        if not source.grid:
+            yield path, (), picture
             continue
-        for y in range(0, height - grid + 1, grid):
-            for x in range(0, width - grid + 1, grid):
-                yield path, picture[y : y + grid, x : x + grid]
+        (rows, begun), (columns, across) = (_starts(side, source) for side in picture.shape[:2])
+        if cut := begun * across - len(rows) * len(columns):
+            built.left_out["cut off at the edge"] += cut
+        for row, y in enumerate(rows):
+            for column, x in enumerate(columns):
+                cell = (str(row * len(columns) + column), f"{row},{column}")
+                yield path, cell, picture[y : y + source.grid, x : x + source.grid]
+
+
+def _starts(side: int, source: Source) -> tuple[list[int], int]:
+    """Where whole cells begin along a side of a sheet, and how many begin, those that it cuts off among them."""
+    starts = range(source.margin, side - source.margin, source.grid + source.spacing)
+    return [start for start in starts if start + source.grid <= side], len(starts)
