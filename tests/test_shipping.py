@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import platform
 import re
 import shutil
 import subprocess
 import sys
+import sysconfig
 from collections.abc import Callable
 from pathlib import Path
 
@@ -317,6 +319,30 @@ def test_selftest_shows_the_log_of_a_server_that_does_not_start(
     assert "missing.crt and" in said
     assert main(["selftest", "--models", str(tmp_path / "none")]) == 1
     assert "there is no model in" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(shutil.which("readelf") is None, reason="needs readelf")
+def test_the_oldest_glibc_is_told(tmp_path: Path) -> None:
+    """A program asks for some version or other; what is no program asks for none."""
+    program = ROOT / "tools/binary/glibc.sh"
+    shutil.copy("/bin/sh", tmp_path / "sh")
+    said = subprocess.run([program, tmp_path], check=True, capture_output=True, text=True).stdout
+    assert re.fullmatch(rf"glibc 2\.[0-9.]+\n{tmp_path}/sh\n", said)
+    (tmp_path / "sh").write_text("#!/bin/sh\n")
+    failed = subprocess.run([program, tmp_path], capture_output=True, text=True, check=False)
+    assert (failed.returncode, failed.stderr) == (1, "nothing here asks for a glibc\n")
+
+
+@pytest.mark.skipif(shutil.which("readelf") is None, reason="needs readelf")
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="of x86-64 it is told")
+def test_the_page_of_operations_says_what_the_wheels_allow() -> None:
+    asked = [ROOT / "tools/binary/glibc.sh", sysconfig.get_path("platlib") + "/onnxruntime"]
+    said = subprocess.run(asked, check=True, capture_output=True, text=True).stdout
+    found = re.search(
+        r"wheels of the lock ask for glibc (\S+)", (ROOT / "docs/operations.md").read_text()
+    )
+    assert found is not None
+    assert said.startswith(f"glibc {found[1]}\n")
 
 
 @SLOW
