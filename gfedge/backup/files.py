@@ -100,7 +100,7 @@ def move(folder: Path, target: Path) -> None:
         part = target.with_name(f".{target.name}.part")
         shutil.rmtree(part, ignore_errors=True)
         try:
-            shutil.copytree(folder, part, copy_function=_copy)
+            _copy(folder, part)
             part.rename(target)
         finally:
             shutil.rmtree(part, ignore_errors=True)
@@ -108,9 +108,17 @@ def move(folder: Path, target: Path) -> None:
     sync(target.parent)
 
 
-def _copy(path: str, to: str) -> None:
-    shutil.copy2(path, to)
-    sync(Path(to))
+def _copy(folder: Path, target: Path) -> None:
+    """Copies a folder durably; ends at the first file that cannot be, unlike shutil.copytree."""
+    target.mkdir()
+    for path in sorted(folder.rglob("*")):
+        to = target / path.relative_to(folder)
+        if path.is_dir():
+            to.mkdir()
+        else:
+            shutil.copy2(path, to)
+    for path in (*target.rglob("*"), target):
+        sync(path)
 
 
 def sync(path: Path) -> None:
