@@ -25,13 +25,14 @@ PROMPTS = (
 SEEDS = 8
 
 
-def drawn(server: str, prompt: str, token: str) -> list[np.ndarray]:
+def drawn(server: str, prompt: str, token: str, model: str) -> list[np.ndarray]:
     """Sprites [32,32,4] of seeds 0 to 7."""
     base = f"{server}/api/v1"
     headers = {"Content-Type": "application/json", "Prefer": "wait=120"}
     if token:
         headers["Authorization"] = f"Bearer {token}"
-    body = json.dumps({"prompt": prompt, "seed": 0, "n": SEEDS}).encode()
+    wanted = {"prompt": prompt, "seed": 0, "n": SEEDS} | ({"model": model} if model else {})
+    body = json.dumps(wanted).encode()
     job = _read(urllib.request.Request(f"{base}/ai/generate", body, headers))
     pictures = []
     for output in job["outputs"]:
@@ -51,12 +52,15 @@ def main() -> None:
     ask = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     ask.add_argument("--server", default="http://127.0.0.1:8000")
     ask.add_argument("--token", default="")
+    ask.add_argument("--model", default="", help="in place of the server's own choice")
     ask.add_argument("--words", default="", help="prompts, by commas, in place of the 40")
     ask.add_argument("--out", type=Path, required=True)
     options = ask.parse_args()
     prompts = [one.strip() for one in options.words.split(",") if one.strip()] or list(PROMPTS)
     rows = [
-        picture for prompt in prompts for picture in drawn(options.server, prompt, options.token)
+        picture
+        for prompt in prompts
+        for picture in drawn(options.server, prompt, options.token, options.model)
     ]
     two_halves(np.stack(rows), options.out, SEEDS, prompts)
 
