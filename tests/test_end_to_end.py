@@ -76,7 +76,8 @@ def dragon(address: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 async def test_the_bundled_models_become_ready(address: str) -> None:
     async with connected(address) as api:
-        states = {"sprite@1": "ready", "sprite-fast@1": "ready", "superres@1": "ready"}
+        names = ("sprite@1", "sprite-fast@1", "sprite-wide@1", "superres@1")
+        states = dict.fromkeys(names, "ready")
         await eventually(lambda: api.get("/health"), lambda health: health["models"] == states)
         listed = await api.get("/api/v1/ml-platform/models")
     assert listed["refused"] == []
