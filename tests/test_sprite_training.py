@@ -61,7 +61,7 @@ def tool(module: str, *arguments: object) -> str:
 @needs_torch
 def test_a_stopped_training_goes_on_to_the_same_curve_and_exports(tmp_path: Path) -> None:
     data = built(tmp_path)
-    small = ("--batch", 4, "--channels", 16, 16, 16, "--threads", 1, "--device", "cpu")
+    small = ("--batch", 4, "--channels", "16,16,16", "--threads", 1, "--device", "cpu")
 
     def train(run: str, *steps: int) -> Path:
         for last in steps:
@@ -110,7 +110,7 @@ def test_a_training_begins_with_the_net_of_another(tmp_path: Path) -> None:
     source = sprite_set.Source(folder="more", licence="CC0-1.0")
     more = sprite_set.build(sprite_set.Recipe(name="more", sources=[source]), tmp_path)
     sprite_set.save(more, tmp_path / "more.npz")
-    small = ("--batch", 4, "--channels", 16, 16, 16, "--threads", 1, "--device", "cpu")
+    small = ("--batch", 4, "--channels", "16,16,16", "--threads", 1, "--device", "cpu")
     one, two = tmp_path / "one", tmp_path / "two"
     tool("train", "--data", data, "--run", one, "--steps", 3, *small)
     begin = ("--begin", one, "--rate", 0)  # nothing is learned: what was taken over stays
@@ -214,7 +214,7 @@ def test_a_model_of_64_pixels_is_trained_and_run(tmp_path: Path) -> None:
     source = sprite_set.Source(folder="art", licence="CC0-1.0")
     recipe = sprite_set.Recipe(name="large", sources=[source], size=64)
     sprite_set.save(sprite_set.build(recipe, tmp_path), tmp_path / "large.npz")
-    small = ("--batch", 2, "--channels", 16, 16, 16, "--threads", 1, "--device", "cpu")
+    small = ("--batch", 2, "--channels", "16,16,16", "--threads", 1, "--device", "cpu")
     tool("train", "--data", tmp_path / "large.npz", "--run", tmp_path / "r", "--steps", 2, *small)
     out = tmp_path / "some-job" / "export"
     tool("export", "--run", tmp_path / "r", "--out", out, "--named", "large/1")

@@ -17,7 +17,7 @@ from gfedge.cli.client import Server
 from gfedge.cli.errors import FAILED, UNUSABLE, CommandError
 from gfedge.training.entry_points import TOOLS
 
-PARAMS = ("steps", "batch", "rate", "seed")
+PARAMS = ("steps", "batch", "rate", "seed", "channels")
 
 
 def run(args: argparse.Namespace) -> int:

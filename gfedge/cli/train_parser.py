@@ -89,6 +89,7 @@ def _add_sprites(actions: Any) -> None:
     given("--batch", type=int, metavar="N", help="pictures in a step (default 64)")
     given("--rate", type=float, metavar="RATE", help="peak learning rate (default 0.001)")
     given("--seed", type=int, metavar="SEED", help="of everything that is drawn by chance")
+    given("--channels", metavar="A,B,C", help="of the net (default 48,80,112; 64,96,128 is larger)")
     given("--follow", action="store_true", help="show the job's log until it ends")
 
 

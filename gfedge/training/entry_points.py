@@ -198,6 +198,7 @@ def sprites(settings: Settings) -> Declared:
             *("{python}", "-m", "sprites.train", "--data", "{data}", "--run", "{checkpoints}"),
             *("--device", "{device}", "--steps", "{steps}", "--batch", "{batch}"),
             *("--rate", "{rate}", "--seed", "{seed}", "--sheet-every", "{sheet_every}"),
+            *("--channels", "{channels}"),
         ],
         env={"PYTHONPATH": f"{TOOLS}:{TOOLS.parent}"},
         params={
@@ -211,6 +212,11 @@ def sprites(settings: Settings) -> Declared:
             "batch": EntryParam(type="int", default=64, min=1, max=4096),
             "rate": EntryParam(type="float", default=1e-3, min=0, max=1),
             "seed": EntryParam(type="int", default=1, min=0, max=(1 << 31) - 1),
+            "channels": EntryParam(
+                default="48,80,112",
+                pattern=r"\d{2,4}(,\d{2,4}){2}",
+                help="of the net's three levels, multiples of 16: 64,96,128 has 4.7 million parameters",
+            ),
             "sheet_every": EntryParam(
                 type="float",
                 default=420,

@@ -319,6 +319,14 @@ def note(run: Run, options: argparse.Namespace, job: report.Job) -> None:
     job.metrics(run.step, loss=loss, images_per_second=line["images_per_second"])
 
 
+def widths(text: str) -> tuple[int, ...]:
+    """Channels of the three levels: 48,80,112; each is 16 groups for the norm."""
+    found = tuple(int(one) for one in text.split(","))
+    if len(found) != 3 or any(one <= 0 or one % 16 for one in found):
+        raise argparse.ArgumentTypeError(f"{text}: three multiples of 16, as 48,80,112")
+    return found
+
+
 def main() -> None:
     """Command line."""
     ask = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -336,7 +344,7 @@ def main() -> None:
     ask.add_argument(
         "--workers", type=int, default=0, help="threads that draw batches (0: 2, on a GPU up to 8)"
     )
-    ask.add_argument("--channels", type=int, nargs=3, default=(48, 80, 112), help="of the net")
+    ask.add_argument("--channels", type=widths, default="48,80,112", help="of the net's levels")
     ask.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     ask.add_argument("--save-every", type=float, default=180, help="seconds")
     ask.add_argument("--sheet-every", type=float, default=420, help="seconds")
