@@ -299,15 +299,20 @@ def test_judges_scores_are_compared_where_one_judge_gave_both() -> None:
         new: float | None,
         old: float | None,
         given: Gates,
-        judges: str = "aa",
+        judges: tuple[str, str] = ("a", "a"),
         kind: str = "generate",
+        told: float | None = None,
     ) -> GateResult | None:
         def row(version: str, score: float | None) -> SimpleNamespace:
             metrics = {} if score is None else {"judge_score": score}
             return SimpleNamespace(id=version, metrics=metrics, kind=kind)
 
         folders = [
-            SimpleNamespace(evaluation={"judge": judge} if judge else {}) for judge in judges
+            SimpleNamespace(
+                evaluation={"judge": judge} if judge else {},
+                metrics={} if score is None else {"judge_score": score},
+            )
+            for judge, score in zip(judges, (new, told or old), strict=True)
         ]
         one = SimpleNamespace(
             row=row("2", new), folder=folders[0], prod=row("1", old), prod_folder=folders[1]
@@ -324,8 +329,12 @@ def test_judges_scores_are_compared_where_one_judge_gave_both() -> None:
     ours = ProdGates()
     assert not passed(asked(0.9, 1.0, ours), "1 in prod")
     assert passed(asked(0.99, 1.0, ours), "1 in prod")  # within the noise
-    assert passed(asked(0.9, 1.0, ours, "ab"), "another judge")
-    assert passed(asked(0.9, 1.0, ours, ("", "b")), "another judge")  # type: ignore[arg-type]
+    other = ("a", "b")
+    assert passed(asked(0.9, 1.0, ours, other), "another judge")
+    assert not passed(asked(0.9, 1.0, ours, ("a", "")), "1 in prod")  # of before judges had names
+    assert not passed(
+        asked(0.9, 1.0, ours, other, told=0.5), "1 in prod"
+    )  # prod's was judged anew since
     assert passed(asked(None, 1.0, ours), "not evaluated")
     assert passed(asked(None, None, ours), "not evaluated")
     assert passed(asked(0.9, None, ours), "not compared")
@@ -333,7 +342,7 @@ def test_judges_scores_are_compared_where_one_judge_gave_both() -> None:
     assert asked(None, None, ours, kind="superres") is None
     strict = Gates(score="judge_score")
     assert not passed(asked(None, 1.0, strict), "no such metric")
-    assert not passed(asked(1.1, 1.0, strict, "ab"), "another judge")
+    assert not passed(asked(1.1, 1.0, strict, other), "another judge")
     assert passed(asked(1.1, 1.0, strict), "1 in prod")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
 import os
@@ -90,7 +91,8 @@ def digest(path: Path) -> str:
 def move(folder: Path, target: Path) -> None:
     """Gives a folder another name, whose parent exists; on another file system that is a copy under a hidden name first.
 
-    So the name shows a whole folder or none: a killed copy leaves `.NAME.part`.
+    So the name shows a whole folder or none: a killed copy leaves `.NAME.part`. OSError: nothing has the name. What cannot
+    be removed after a copy stays where it was.
     """
     try:
         folder.rename(target)
@@ -104,8 +106,14 @@ def move(folder: Path, target: Path) -> None:
             part.rename(target)
         finally:
             shutil.rmtree(part, ignore_errors=True)
-        shutil.rmtree(folder)
-    sync(target.parent)
+        _sync_names(target.parent)
+        shutil.rmtree(folder, ignore_errors=True)
+    _sync_names(target.parent)
+
+
+def _sync_names(folder: Path) -> None:
+    with contextlib.suppress(PermissionError):  # names may be made in it, but not read
+        sync(folder)
 
 
 def _copy(folder: Path, target: Path) -> None:

@@ -44,6 +44,8 @@ def backup(args: argparse.Namespace) -> int:
         files.move(made_at, target)
     except OSError as error:
         raise CommandError(f"the backup stands at {made_at}, not at {target}: {error}") from None
+    if made_at.exists():
+        print(f"warning: {made_at} could not be removed: it is a second copy", file=sys.stderr)
     print(f"{target}: {made['files']} files, {made['rows']} rows, {made['bytes'] / 1e6:.1f} MB")
     return 0
 

@@ -100,8 +100,7 @@ def _batch(prompts: list[str], args: argparse.Namespace) -> int:
             key=str(uuid.uuid4()),
         )
         failures = _deliver_each(server, reply.json()["jobs"], prompts, args)
-    for failure in failures:
-        print(f"failed: {failure}", file=sys.stderr)
+    _tell(failures)
     if failures:
         raise CommandError(f"{len(failures)} of {len(prompts)} prompts gave no picture")
     return 0
@@ -111,16 +110,23 @@ def _deliver_each(
     server: Server, jobs: list[dict[str, Any]], prompts: list[str], args: argparse.Namespace
 ) -> list[str]:
     """Every job as far as it goes; tells which prompts failed and why. A server that is gone ends it."""
-    n, failures = args.n or 1, []
+    n = args.n or 1
+    failures: list[str] = []
     paths = names(args.output, n * len(prompts))
     for number, (job, prompt) in enumerate(zip(jobs, prompts, strict=True)):
         try:
             _deliver(server, job, args, paths[number * n : (number + 1) * n])
         except CommandError as error:
             if isinstance(error, NoServer) or error.exit_code == INTERRUPTED:
+                _tell(failures)
                 raise
             failures.append(f'"{prompt}": {error}')
     return failures
+
+
+def _tell(failures: list[str]) -> None:
+    for failure in failures:
+        print(f"failed: {failure}", file=sys.stderr)
 
 
 def read_prompts(name: str) -> list[str]:

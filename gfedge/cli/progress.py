@@ -83,7 +83,7 @@ def _ask(server: Server, job_id: str, bar: Bar) -> dict[str, Any]:
         except NoServer as gone:
             if time.monotonic() > give_up_at:
                 text = f"{gone}; job {job_id} is kept and goes on when the server is back"
-                raise CommandError(text, gone.exit_code) from None
+                raise NoServer(text, gone.exit_code) from None
             bar.show("the server is away; the job goes on when it is back")
             time.sleep(LONGEST_PAUSE_SECONDS)
 

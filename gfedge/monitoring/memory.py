@@ -37,9 +37,10 @@ class Memory:
     @property
     def last(self) -> int:
         """Time of the latest sample; 0 where there is none."""
-        if self._count:
-            return int(self._times[self._count - 1])
-        return int(self._blocks[-1].times[-1]) if self._blocks else 0
+        with self._lock:
+            if self._count:
+                return int(self._times[self._count - 1])
+            return int(self._blocks[-1].times[-1]) if self._blocks else 0
 
     @property
     def start(self) -> int | None:
@@ -55,7 +56,8 @@ class Memory:
 
     def restore(self, block: Block) -> None:
         """Puts a block behind those that are here; before anything is appended."""
-        self._blocks.append(block)
+        with self._lock:
+            self._blocks.append(block)
         if len(block.ids):
             self._rows = max(self._rows, int(block.ids[-1]) + 1)
 
@@ -98,10 +100,11 @@ class Memory:
             if not self._count:
                 return found
             count, times, values = self._count, self._times, self._values
+            rows = min(self._rows, len(values))
         times = times[:count]
         first = int(np.searchsorted(times, start))
         if first < count and times[first] <= end:
-            ids = np.arange(self._rows, dtype=np.int32)
+            ids = np.arange(rows, dtype=np.int32)
             found.append(Block(ids, times[first:], values[: len(ids), first:count]))
         return found
 

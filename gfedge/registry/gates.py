@@ -127,7 +127,8 @@ def scored(one: Candidate, gates: Gates) -> list[GateResult]:
     held = score(
         one.row, one.prod, msgspec.structs.replace(gates, score=JUDGED, max_score_loss=loss)
     )
-    if held.bound is not None and _judge(one.folder) != _judge(one.prod_folder):
+    judges = {_judge(one.row, one.folder), _judge(one.prod, one.prod_folder)} - {""}
+    if held.bound is not None and len(judges) > 1:
         note = "not compared: prod has its score of another judge (one judge has to look at both)"
         return [msgspec.structs.replace(held, passed=not gates.score, bound=None, note=note)]
     if held.figure is None and not gates.score:
@@ -136,8 +137,11 @@ def scored(one: Candidate, gates: Gates) -> list[GateResult]:
     return [held]
 
 
-def _judge(folder: ModelFolder | None) -> str:
-    return str(folder.evaluation.get("judge", "")) if folder is not None else ""
+def _judge(row: ModelVersionRow | None, folder: ModelFolder | None) -> str:
+    """Digest of the judge that gave the score that a version was registered with; empty where nobody knows."""
+    if row is None or folder is None or folder.metrics.get(JUDGED) != row.metrics.get(JUDGED):
+        return ""
+    return str(folder.evaluation.get("judge", ""))
 
 
 def score(row: ModelVersionRow, prod: ModelVersionRow | None, gates: Gates) -> GateResult:

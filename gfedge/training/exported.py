@@ -73,7 +73,8 @@ class Exports:
         """Id of the dataset of a training; where its run has none, it gets the one that the model names with a digest."""
         if record.dataset_id:
             return record.dataset_id
-        read = (await self._runs.find(record.run_id)).inputs
+        told = (await self._runs.find(record.run_id)).inputs
+        read = [one for one in told if one.context in ("", "training", "train")]
         read = read or await self._link(record.run_id, folder)
         if not read:
             return ""
