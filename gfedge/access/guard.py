@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager, nullcontext, suppress
 
 from aiohttp import StreamReader, hdrs, web
 
@@ -121,6 +121,7 @@ class Door:
             await self._db.write(audit.record, act)
 
 
+NO_PACE = nullcontext()
 NO_AUTH = web.AppKey("no_auth", bool)
 """Whether the operator typed --insecure-no-auth."""
 DOOR = web.AppKey("door", Door)
@@ -145,7 +146,9 @@ async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
     if not who.may(needs) or (who is NOBODY and not _shows(request, route)):
         return _refuse(request, who, needs)
     _check_size(request, route)
-    async with _paced(request, door.settings.body_timeout):
+    # Most requests have no body, and what a generator costs is to be had for nothing.
+    paced = _paced(request, door.settings.body_timeout) if request.can_read_body else NO_PACE
+    async with paced:
         await _go_on(request)
         response = await handler(request)
     if needs == "admin" and route is not None and route.method != hdrs.METH_GET:
@@ -181,7 +184,7 @@ def _check_method(request: web.Request) -> None:
 
 def _check_query(request: web.Request) -> None:
     """A token in a URL ends up in histories and logs."""
-    if {"token", "access_token"} & request.query.keys():
+    if request.query_string and {"token", "access_token"} & request.query.keys():
         raise errors.BadRequest(
             "a token does not belong into a URL: send `Authorization: Bearer TOKEN`; make a new one, "
             "for this one may be in logs now",

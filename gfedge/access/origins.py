@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import socket
 from collections.abc import Iterable
+from functools import lru_cache
 from urllib.parse import urlsplit
 
 from aiohttp import hdrs, web
@@ -20,6 +21,8 @@ LOOPBACK_NAMES = frozenset(("localhost", "127.0.0.1", "::1"))
 SAFE_METHODS = frozenset(("GET", "HEAD"))
 FORWARDED = re.compile(r"forwarded|x-forwarded(-.*)?|x-real-ip", re.IGNORECASE)
 _host = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::\d{1,5})?")
+KEPT_NAMES = 256
+"""Names of headers and hosts that are known by heart: a client sends the same ones with each request."""
 _ports = {"http": 80, "https": 443}
 
 
@@ -36,11 +39,9 @@ class Origins:
         hosts = request.headers.getall(hdrs.HOST, ())
         if len(hosts) != 1:
             raise errors.BadRequest("send one Host header", code="host_needed")
-        socket_name = request.get_extra_info("sockname") or ("",)
-        own = str(socket_name[0]).removeprefix("::ffff:")
         for host in (request.host, *hosts):
             name = name_of(host)
-            if not name or (name not in self._names and (self.local or name != own)):
+            if not name or (name not in self._names and (self.local or name != _own(request))):
                 raise errors.Misdirected(
                     f"this server does not answer to the name {host[:100]!r}: it is reached as "
                     f"{' or '.join(sorted(self._names)[:5])}; --allowed-host NAME adds another"
@@ -48,7 +49,7 @@ class Origins:
 
     def check_forwarded(self, request: web.Request) -> None:
         """A proxy in front of a server without tokens would let everybody in as if they were local."""
-        if self.local and (found := next(filter(FORWARDED.fullmatch, request.headers), None)):
+        if self.local and (found := next(filter(_is_forwarding, request.headers), None)):
             raise errors.BadRequest(
                 f"{found[:100]}: this request came through a proxy, and this server is for this machine alone. "
                 "Behind a proxy start it with --host and a token",
@@ -80,6 +81,18 @@ def is_websocket(request: web.Request) -> bool:
     return "websocket" in request.headers.get(hdrs.UPGRADE, "").lower()
 
 
+def _own(request: web.Request) -> str:
+    """The address of this machine that the client called."""
+    socket_name = request.get_extra_info("sockname") or ("",)
+    return str(socket_name[0]).removeprefix("::ffff:")
+
+
+@lru_cache(KEPT_NAMES)
+def _is_forwarding(header: str) -> bool:
+    return FORWARDED.fullmatch(header) is not None
+
+
+@lru_cache(KEPT_NAMES)
 def name_of(host: str) -> str:
     """The name in a Host header, without the port; empty where it is none."""
     found = _host.fullmatch(host)
