@@ -53,7 +53,7 @@ async def load(found: Server, requests: int, connections: int = 16) -> float:
 def main() -> None:
     parser = arguments(__doc__)
     parser.add_argument("--requests", type=least(1000), default=10_000)
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=9)
     args = parser.parse_args()
     port, ratios, table = free_port(), [], Table(__file__, args.json)
     with server() as ours, server(sys.executable, "-c", BARE, str(port), port=port) as bare:

@@ -1,16 +1,11 @@
 """Every metric that is counted where it happens, in Prometheus' conventions: base units, bounded labels, a help text.
 
-What is read from outside at each tick of the clock stands in `monitoring/measured.py`.
+What is read from outside at each tick of the clock stands in `monitoring/measured.py`; requests in `http_metrics.py`.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from prometheus_client import Counter, Gauge, Histogram, disable_created_metrics
-
-if TYPE_CHECKING:
-    from aiohttp import web
 
 # They double the series and say nothing that `process_start_time_seconds` does not.
 disable_created_metrics()  # type: ignore[no-untyped-call]
@@ -68,12 +63,6 @@ tiles_total = Counter("gfedge_tiles_total", "Tiles that were upscaled.", ["model
 
 # HTTP, WebSockets
 
-http_requests_total = Counter(
-    "gfedge_http_requests_total", "HTTP requests.", ["method", "route", "status"]
-)
-http_request_seconds = Histogram(
-    "gfedge_http_request_seconds", "Time to answer an HTTP request.", ["route"], buckets=SHORT
-)
 auth_enabled = Gauge("gfedge_auth_enabled", "Whether requests need a token: 1, or 0.")
 event_clients = Gauge("gfedge_event_clients", "WebSocket clients of a live stream.", ["stream"])
 event_clients_dropped_total = Counter(
@@ -173,25 +162,6 @@ notifications_failed_total = Counter(
     "Attempts to send a message to a receiver of alerts that failed, and are made again.",
     ["receiver"],
 )
-
-METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
-
-_requests: dict[tuple[str, str, int], Counter] = {}
-_times: dict[str, Histogram] = {}
-
-
-def http_request(request: web.Request, status: int, seconds: float) -> None:
-    """Counts one answered request. Children are kept, because looking them up costs more than counting."""
-    resource = request.match_info.route.resource
-    route = resource.canonical if resource is not None else "unmatched"
-    method = request.method if request.method in METHODS else "other"
-    key = (method, route, status)
-    if (counter := _requests.get(key)) is None:
-        counter = _requests[key] = http_requests_total.labels(key[0], key[1], str(status))
-        _times[route] = http_request_seconds.labels(route)
-    counter.inc()
-    if status != 101:  # a WebSocket is open for hours and is no slow answer
-        _times[route].observe(seconds)
 
 
 def committed(seconds: float, writes: int, rows: int) -> None:

@@ -6,11 +6,12 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable
+from functools import lru_cache
 
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
-from gfedge import errors, keys, metrics, wire
+from gfedge import errors, http_metrics, keys, wire
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +42,7 @@ async def outermost(request: web.Request, handler: Handler) -> web.StreamRespons
         log.exception("%s %s failed", request.method, request.path)
         unforeseen = errors.ApiError("the server failed at this; its log says why")
         response = wire.refusal(unforeseen, request)
-    metrics.http_request(request, response.status, time.perf_counter() - began)
+    http_metrics.requests.answered(request, response.status, time.perf_counter() - began)
     return response
 
 
@@ -70,18 +71,30 @@ def _line(error: Exception) -> str:
     return text.split("\n", 1)[0][:200] or type(error).__name__
 
 
+POLICY_HEADER = "Content-Security-Policy"
 POLICY = "default-src 'self'; img-src 'self' blob: data:; object-src 'none'; base-uri 'none'; form-action 'self'"
 FRAME_OPTIONS = {"'none'": "DENY", "'self'": "SAMEORIGIN"}
 
 
 async def add_headers(request: web.Request, response: web.StreamResponse) -> None:
     """Headers of every answer; a signal of aiohttp, so that streamed ones carry them too."""
-    ancestors = request.app[keys.SETTINGS].frame_ancestors
     headers = response.headers
-    headers["Server"] = "gfedge"
-    headers["X-Content-Type-Options"] = "nosniff"
-    headers["Referrer-Policy"] = "no-referrer"
-    headers["Cross-Origin-Opener-Policy"] = "same-origin"
-    headers.setdefault("Content-Security-Policy", f"{POLICY}; frame-ancestors {ancestors}")
+    policy = headers.get(POLICY_HEADER)
+    headers.update(_headers(request.app[keys.SETTINGS].frame_ancestors))
+    if policy is not None:  # a page with one of its own
+        headers[POLICY_HEADER] = policy
+
+
+@lru_cache(1)
+def _headers(ancestors: str) -> dict[str, str]:
+    """They differ by a setting alone."""
+    found = {
+        "Server": "gfedge",
+        "X-Content-Type-Options": "nosniff",
+        "Referrer-Policy": "no-referrer",
+        "Cross-Origin-Opener-Policy": "same-origin",
+        POLICY_HEADER: f"{POLICY}; frame-ancestors {ancestors}",
+    }
     if ancestors in FRAME_OPTIONS:
-        headers["X-Frame-Options"] = FRAME_OPTIONS[ancestors]
+        found["X-Frame-Options"] = FRAME_OPTIONS[ancestors]
+    return found

@@ -236,7 +236,7 @@ def _handler(route: Route) -> Callable[[web.Request], Awaitable[web.StreamRespon
             if route.query is None:
                 refuse_query(request)
             arguments.append(decode(await read_json(request), route.body))
-        elif route.query is None and route.options is None:
+        elif route.query is None and route.options is None and request.query_string:
             convert(query(request), Nothing)
         if route.query is not None:
             arguments.append(convert(query(request), route.query))

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from gfedge import metrics
+from gfedge import http_metrics, metrics
 from gfedge.alerts import alerting, rules
 from gfedge.alerts.alerting import AlertingRule, Found, RuleFailed
 from gfedge.alerts.evaluation import Setting, found, recorded
@@ -348,11 +348,11 @@ def test_what_a_start_has_to_find_anew_goes_on_firing_meanwhile(name: str, secon
 
 def declared() -> set[str]:
     names = {one.name for one in measured.MEASURED}
-    for metric in vars(metrics).values():
-        if hasattr(metric, "describe") and hasattr(metric, "_name"):
-            (family,) = metric.describe()
-            suffixes = {"counter": ("_total",), "histogram": ("_bucket", "_sum", "_count")}
-            names |= {family.name + end for end in suffixes.get(family.type, ("",))}
+    suffixes = {"counter": ("_total",), "histogram": ("_bucket", "_sum", "_count")}
+    for metric in (*vars(metrics).values(), http_metrics.requests):
+        if hasattr(metric, "describe") and not isinstance(metric, type):
+            for family in metric.describe():
+                names |= {family.name + end for end in suffixes.get(family.type, ("",))}
     return names | {rule.name for rule in RECORDS}
 
 

@@ -16,9 +16,10 @@ import pytest
 from conftest import Api
 from prometheus_client import Counter, Gauge, Histogram
 from prometheus_client.metrics import MetricWrapperBase
+from prometheus_client.metrics_core import Metric
 
 import gfedge
-from gfedge import app, configuration, errors, metrics, migrate, wire
+from gfedge import app, configuration, errors, http_metrics, metrics, migrate, wire
 from gfedge.ai.pipelines import PIPELINES
 from gfedge.ai.types import Kind, SuperresBody, SuperresParams
 from gfedge.monitoring import measured
@@ -268,6 +269,14 @@ def test_every_measured_metric_has_a_prefix_a_unit_and_help(metric: measured.Mea
     assert metric.name.endswith(MEASURED_UNITS) or metric.name in WITHOUT_UNIT
     assert metric.name.endswith("_total") == (metric.kind == "counter")
     assert metric.help.endswith(".")
+
+
+@pytest.mark.parametrize("family", http_metrics.requests.describe(), ids=lambda one: one.name)
+def test_every_metric_of_requests_has_a_prefix_a_unit_and_help(family: Metric) -> None:
+    full = family.name + ("_total" if family.type == "counter" else "")
+    assert full.startswith("gfedge_")
+    assert full.endswith(UNITS)
+    assert family.documentation.endswith(".")
 
 
 async def test_metrics_count_jobs_and_requests(client: Api) -> None:

@@ -22,6 +22,8 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.parser import text_string_to_metric_families
 
 from gfedge import metrics
+from gfedge.http_metrics import Requests
+from gfedge.metrics import SHORT
 from gfedge.monitoring import measured
 from gfedge.monitoring.compat import Compat
 from gfedge.monitoring.exposition import exposition
@@ -72,6 +74,28 @@ def test_the_text_is_what_prometheus_client_writes(
     assert samples(body.decode()) == samples(expected)
     comments = [line for line in expected.splitlines() if line.startswith("#")]
     assert [line for line in body.decode().splitlines() if line.startswith("#")] == comments
+
+
+@pytest.mark.parametrize("accept", ["", OPEN])
+def test_requests_are_counted_as_prometheus_client_counts(accept: str) -> None:
+    """Its own counters, given the same, are the peer."""
+    ours, theirs = CollectorRegistry(), CollectorRegistry()
+    requests = Requests()
+    ours.register(requests)
+    total, took = requests.describe()
+    named = [total._labelnames, took._labelnames]
+    total = Counter(total.name, total.documentation, named[0], registry=theirs)
+    took = Histogram(took.name, took.documentation, named[1], buckets=SHORT, registry=theirs)
+    answers = [("GET", "/a", 200, at * few) for at in SHORT for few in (0.5, 1.0, 1.5)]
+    answers += [("POST", '/b/{"x"}', 503, 1e9), ("GET", "/stream", 101, 3600.0)]
+    for method, route, status, seconds in answers:
+        requests.count(method, route, status, seconds)
+        total.labels(method, route, str(status)).inc()
+        if status != 101:
+            took.labels(route).observe(seconds)
+    assert requests.total == len(answers)
+    texts = [exposition(each, accept, zipped=False)[0].decode() for each in (ours, theirs)]
+    assert texts[0] == texts[1]
 
 
 async def test_metrics_answers_in_the_form_that_is_asked_for(client: Api) -> None:

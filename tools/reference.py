@@ -14,7 +14,7 @@ import yaml
 from prometheus_client import Counter
 from prometheus_client.metrics import MetricWrapperBase
 
-from gfedge import alerts, app, metrics, migrate, openapi
+from gfedge import alerts, app, http_metrics, metrics, migrate, openapi
 from gfedge.cli import commands
 from gfedge.configuration import table
 from gfedge.db import Database
@@ -162,6 +162,9 @@ def metric_rows() -> Iterator[str]:
             (family,) = metric.describe()
             name = family.name + ("_total" if isinstance(metric, Counter) else "")
             yield _row(f"`{name}`", family.type, _labels(metric._labelnames), family.documentation)
+    for family in http_metrics.requests.describe():
+        name = family.name + ("_total" if family.type == "counter" else "")
+        yield _row(f"`{name}`", family.type, _labels(family._labelnames), family.documentation)
     for one in measured.MEASURED:
         yield _row(f"`{one.name}`", one.kind, _labels(one.labels), one.help)
 

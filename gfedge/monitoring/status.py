@@ -9,7 +9,7 @@ import time
 
 from prometheus_client import Counter
 
-from gfedge import __version__, metrics
+from gfedge import __version__, http_metrics, metrics
 from gfedge.monitoring import measured
 from gfedge.monitoring.gpus import Gpus
 from gfedge.monitoring.history import TAIL_MS, History
@@ -112,7 +112,7 @@ class Overview:
             jobs_failed=jobs.get("failed", 0.0),
             jobs_cancelled=jobs.get("cancelled", 0.0),
             pictures=sum(_totals(metrics.pictures_total, "model").values()),
-            requests=sum(_totals(metrics.http_requests_total, "method").values()),
+            requests=float(http_metrics.requests.total),
             models_ready=sum(v.state == "ready" for v in self._serving.versions()),
             uptime_seconds=time.time() - self._started_at,
         )
