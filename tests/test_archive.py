@@ -391,3 +391,47 @@ async def test_arrow_reads_the_same(serving: Serving) -> None:
         assert found[name]["rows"] == entry["rows"], name
         types = {column: same[kind] for column, kind in entry["columns"].items()}
         assert {k: v for k, v in found[name]["types"].items() if k != "date"} == types
+
+
+SPARK_PYTHON = os.environ.get("GFEDGE_SPARK_PYTHON", "")
+SPARK = """
+import json, sys
+from pyspark.sql import SparkSession
+folder, found = sys.argv[1], {}
+spark = SparkSession.builder.master("local[1]").config("spark.ui.enabled", False).config("spark.sql.session.timeZone", "UTC").getOrCreate()
+for name in sys.argv[2:]:
+    table = spark.read.option("basePath", f"{folder}/{name}").parquet(f"{folder}/{name}")
+    table.createOrReplaceTempView(name)
+    found[name] = {"rows": table.count(), "types": dict(table.dtypes), "days": "date" in table.columns}
+months = spark.sql(
+    "select e.name, date_format(r.date, 'yyyy-MM') as month, count(*) as runs, count_if(r.status = 'failed') as failed "
+    "from runs r join experiments e on e.id = r.experiment_id group by all order by month, runs desc, name"
+)
+found["months"] = [list(row) for row in months.collect()]
+print(json.dumps(found))
+"""
+
+
+@pytest.mark.skipif(not SPARK_PYTHON, reason="GFEDGE_SPARK_PYTHON names no Python with pyspark")
+async def test_spark_reads_the_same(serving: Serving) -> None:
+    api = await serving()
+    await filled(api)
+    archive = await exported(api)
+    command = [SPARK_PYTHON, "-c", SPARK, archive["folder"], *sorted(archive["tables"])]
+    done = await asyncio.to_thread(subprocess.run, command, check=True, stdout=subprocess.PIPE)
+    found = json.loads(done.stdout)
+    same = {"VARCHAR": "string", "BIGINT": "bigint", "DOUBLE": "double", "BOOLEAN": "boolean", "TIMESTAMP WITH TIME ZONE": "timestamp"}  # fmt: skip
+    for table in TABLES:
+        entry, read = archive["tables"][table.name], found[table.name]
+        types = {column: same[kind] for column, kind in entry["columns"].items()}
+        assert read["rows"] == entry["rows"], table.name
+        assert {k: v for k, v in read["types"].items() if k != "date"} == types
+        assert read["days"] == table.by_day
+    months = asked(archive["folder"], MONTHS)
+    assert found["months"] == [list(row) for row in months]
+
+
+MONTHS = """
+select e.name, strftime(r.date, '%Y-%m') as month, count(*) as runs, count(*) filter (r.status = 'failed') as failed
+from runs r join experiments e on e.id = r.experiment_id group by all order by month, runs desc, name
+"""
