@@ -43,9 +43,11 @@ ask ai/generate '{"prompt": "red dragon", "seed": 1}' | grep -q '"status":"succe
 say stop, kill -9, and the job is there
 docker stop -t 30 gfedge-proof >/dev/null
 [ "$(docker inspect --format '{{.State.ExitCode}}' gfedge-proof)" = 0 ]
-docker start gfedge-proof >/dev/null && until_is healthy health
+docker start gfedge-proof >/dev/null
+until_is healthy health
 docker kill gfedge-proof >/dev/null
-docker start gfedge-proof >/dev/null && until_is healthy health
+docker start gfedge-proof >/dev/null
+until_is healthy health
 ask ml-platform/ai-jobs | grep -q '"status":"succeeded"'
 
 say compose with Prometheus, twice
