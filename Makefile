@@ -18,7 +18,8 @@ RAY_STAMP := $(VENV)/.ray-installed
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --progress-bar off
 INSTALL_SELF = $(PIP) --no-deps --config-settings editable_mode=compat --no-build-isolation --no-index --editable .
 CUDA ?=
-BINARY := binary$(if $(CUDA),-cuda)
+FLOOR ?=
+BINARY := binary$(if $(CUDA),-cuda)$(if $(FLOOR),-floor)
 BUILT := gfedge$(if $(CUDA),-cuda)
 UV_VERSION := 0.13.9
 COMPILE_HERE := UV_CUSTOM_COMPILE_COMMAND="make lock" $(VENV)-lock/bin/uv pip compile --quiet \
@@ -133,16 +134,27 @@ dist: $(RUN_STAMP) ## a wheel and an sdist in dist/, the same bytes every time
 sbom: $(RUN_STAMP) ## what is in it, for each of the two locks: packages, vendored scripts, models (CycloneDX), in dist/
 	@$(BIN)/python tools/sbom.py $(ARGS)
 
-binary: $(VENV)-$(BINARY)/.installed ## the single binary: dist/gfedge/ (a folder, starts at once) and dist/gfedge-onefile; CUDA=1 for GPUs
-	@PYTHONPATH=$(CURDIR) GFEDGE_BINARY=$(BINARY) $(VENV)-$(BINARY)/bin/pyinstaller --noconfirm --log-level WARN --distpath dist --workpath build/$(BINARY) tools/binary/gfedge.spec
+binary: $(VENV)-$(BINARY)/.installed ## the single binary: dist/gfedge/ (a folder, starts at once) and dist/gfedge-onefile; CUDA=1 for GPUs, FLOOR=1 for an old glibc
+	@PYTHONPATH=$(CURDIR) GFEDGE_BINARY=$(BINARY) $(FROZEN_WITH) $(VENV)-$(BINARY)/bin/pyinstaller --noconfirm --log-level WARN --distpath dist --workpath build/$(BINARY) tools/binary/gfedge.spec
 	@dist/$(BUILT)/gfedge selftest
 	@du -sh dist/$(BUILT) dist/$(BUILT)-onefile
 
-$(VENV)-binary/.installed: requirements-cpu.lock
-$(VENV)-binary-cuda/.installed: requirements.lock
-$(VENV)-binary/.installed $(VENV)-binary-cuda/.installed: requirements-binary.lock | $(VENV)/bin/python
-	@$(BIN)/python -m venv --clear $(@D)
-	@$(@D)/bin/python -m pip --disable-pip-version-check install --quiet --require-hashes $(patsubst %,--requirement %,$(filter %.lock,$^))
+# With FLOOR=1 by a Python that was made for an old glibc, with all that it needs beside it.
+FROZEN_WITH := $(if $(FLOOR),LD_LIBRARY_PATH=$(CURDIR)/build/floor/lib)
+$(VENV)-binary/.installed $(VENV)-binary-floor/.installed: requirements-cpu.lock
+$(VENV)-binary-cuda/.installed $(VENV)-binary-cuda-floor/.installed: requirements.lock
+$(VENV)-binary-floor/.installed $(VENV)-binary-cuda-floor/.installed: build/floor/bin/python3.11
+$(VENV)-$(BINARY)/.installed: requirements-binary.lock | $(VENV)/bin/python
+	@$(FROZEN_WITH) $(if $(FLOOR),build/floor/bin/python3.11,$(BIN)/python) -m venv --clear $(@D)
+	@$(FROZEN_WITH) $(@D)/bin/python -m pip --disable-pip-version-check install --quiet --require-hashes $(patsubst %,--requirement %,$(filter %.lock,$^))
+	@touch $@
+
+build/floor/bin/python3.11: tools/binary/floor.sh $(VENV)-floor/.installed
+	@tools/binary/floor.sh build/floor $(CURDIR)/$(VENV)-floor/bin/python -m ziglang
+
+$(VENV)-floor/.installed: requirements-floor.lock | $(VENV)/bin/python
+	@$(BIN)/python -m venv --clear $(VENV)-floor
+	@$(VENV)-floor/bin/python -m pip --disable-pip-version-check install --quiet --require-hashes --requirement $<
 	@touch $@
 
 lint: $(VENV)-lint/.installed ## hadolint for the Dockerfile, the compose schema for docker-compose.yml
@@ -165,6 +177,7 @@ lock: ## write the lock files anew (needs the network)
 	@printf '%s\n' "onnxruntime-gpu ; python_version < '3'" onnxruntime > $(VENV)-lock/cpu.txt
 	$(COMPILE) --override $(VENV)-lock/cpu.txt --constraint requirements.lock --output-file requirements-cpu.lock
 	$(COMPILE_ALONE) --upgrade requirements-binary.in --constraint requirements-cpu.lock --output-file requirements-binary.lock
+	$(COMPILE_ALONE) --upgrade requirements-floor.in --output-file requirements-floor.lock
 	$(COMPILE_ALONE) --upgrade requirements-lint.in --output-file requirements-lint.lock
 	$(COMPILE_ALONE) --upgrade requirements-mlflow.in --output-file requirements-mlflow.lock
 	$(COMPILE_ALONE) --upgrade requirements-wandb.in --output-file requirements-wandb.lock
@@ -178,7 +191,7 @@ lock: ## write the lock files anew (needs the network)
 	$(COMPILE_ALONE) --upgrade requirements-ray.in --constraint requirements.lock --output-file requirements-ray.lock
 
 clean: ## remove .venv, caches and build folders (never your data)
-	rm -rf $(VENV) $(VENV)-lock $(VENV)-lint $(VENV)-vastai $(VENV)-mlflow $(VENV)-wandb $(VENV)-peers $(VENV)-sprites $(VENV)-train $(VENV)-binary $(VENV)-binary-cuda build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf $(VENV) $(VENV)-lock $(VENV)-lint $(VENV)-vastai $(VENV)-mlflow $(VENV)-wandb $(VENV)-peers $(VENV)-sprites $(VENV)-train $(VENV)-floor $(VENV)-binary $(VENV)-binary-cuda $(VENV)-binary-floor $(VENV)-binary-cuda-floor build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/bin/python:

@@ -1,13 +1,21 @@
-"""Cold start against importing aiohttp, duckdb, onnxruntime and numpy alone; memory, explained, and CPU when nothing happens."""
+"""Cold start against importing aiohttp, duckdb, onnxruntime and numpy alone; memory, explained, and CPU when nothing happens.
+
+Of the single binary too, where `make binary` made one: its folder and its one file in turns with the installed server.
+"""
 
 from __future__ import annotations
 
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
-from running import server, wait_until_ready
+from running import Server, free_port, server, wait_until_ready
 from table import Table, arguments
 
 IMPORTS = "import aiohttp.web, duckdb, onnxruntime, numpy"
@@ -16,6 +24,9 @@ RESIDENT = (
     "pages = int(open('/proc/self/statm').read().split()[1])\nprint(pages * 4096 / 2**20)"
 )
 PARTS = ("import aiohttp.web", "import numpy", "import onnxruntime", "import duckdb; duckdb.connect()")  # fmt: skip
+DIST = Path(__file__).parent.parent / "dist"
+FORMS = {"folder": DIST / "gfedge" / "gfedge", "one file": DIST / "gfedge-onefile"}
+INSTALLED = (sys.executable, "-m", "gfedge")
 MIB = 1 << 20
 
 
@@ -70,6 +81,37 @@ def idle(table: Table, seconds: float) -> None:
         table.add(f"of the memory: {code}", resident(code) - nothing, "MiB")
 
 
+@contextmanager
+def running(*program: str) -> Iterator[Server]:
+    port = free_port()
+    with tempfile.TemporaryDirectory() as data:
+        line = (*program, "serve", "--port", str(port), "--data", data)
+        with server(*line, port=port) as found:
+            yield found
+
+
+def binary(table: Table, rounds: int) -> None:
+    """Its start, and the memory of all its processes once the models are loaded, over those of the installed server."""
+    forms = {name: (str(path),) for name, path in FORMS.items() if path.is_file()}
+    took, held = defaultdict(list), defaultdict(list)
+    for _ in range(rounds if forms else 0):
+        for name, program in {"installed": INSTALLED, **forms}.items():
+            with running(*program) as found:
+                took[name].append(found.started)
+                wait_until_ready(found)
+                held[name].append(found.tree_bytes() / MIB)
+    for what, found_of, unit in (("start to the first 200", took, "s"), ("memory", held, "MiB")):
+        installed = found_of["installed"]
+        for name in forms:
+            table.add(
+                f"{what}: the single binary, {name}",
+                statistics.median(found_of[name]),
+                unit,
+                peer=statistics.median(installed),
+                ratio=[a / b for a, b in zip(found_of[name], installed, strict=True)],
+            )
+
+
 def main() -> None:
     parser = arguments(__doc__)
     parser.add_argument("--rounds", type=int, default=7)
@@ -78,6 +120,7 @@ def main() -> None:
     table = Table(__file__, args.json)
     starts(table, args.rounds)
     idle(table, args.seconds)
+    binary(table, args.rounds)
     table.end()
 
 

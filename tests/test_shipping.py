@@ -343,14 +343,36 @@ def test_the_page_of_operations_says_what_the_wheels_allow() -> None:
     )
     assert found is not None
     assert said.startswith(f"glibc {found[1]}\n")
+    assert f"\nGLIBC={found[1]}\n" in (ROOT / "tools/binary/floor.sh").read_text()
+
+
+ROOT_NEEDED = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, for chroot and mount")
+
+
+def _works_in(*root: str) -> None:
+    """Both forms of the binary, in an empty root or another."""
+    for name in ("gfedge", "gfedge-onefile"):
+        asked = ["tools/binary/chroot.sh", f"dist/{name}", *root]
+        said = subprocess.run(asked, cwd=ROOT, check=True, capture_output=True, text=True).stdout
+        assert said.count("works") == 2
 
 
 @SLOW
-@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, for chroot and mount")
+@ROOT_NEEDED
 def test_the_single_binary_where_there_is_nothing_else() -> None:
     """Builds it, and runs its selftest in a root with the C library and zlib alone; needs root and the network."""
     subprocess.run(["make", "binary"], cwd=ROOT, check=True)
-    for name in ("gfedge", "gfedge-onefile"):
-        asked = ["tools/binary/chroot.sh", f"dist/{name}"]
-        said = subprocess.run(asked, cwd=ROOT, check=True, capture_output=True, text=True).stdout
-        assert said.count("works") == 2
+    _works_in()
+
+
+@SLOW
+@ROOT_NEEDED
+@pytest.mark.skipif(shutil.which("dpkg-source") is None, reason="needs apt and dpkg-dev")
+def test_the_single_binary_for_an_old_glibc() -> None:
+    """It asks for no newer one than the wheels do, and runs with that of Debian 11 and with this system's."""
+    subprocess.run(["make", "binary", "FLOOR=1"], cwd=ROOT, check=True)
+    asked = ["tools/binary/glibc.sh", "dist/gfedge"]
+    said = subprocess.run(asked, cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    assert said.startswith("glibc 2.28\n")
+    _works_in()
+    _works_in("build/floor/debian11")
