@@ -128,6 +128,10 @@ class TooBusy(ApiError):
     status, title, code = 429, "Too Many Requests", "queue_full"
 
 
+class UnknownCoding(ApiError):
+    status, title, code = 501, "Not Implemented", "transfer_coding"
+
+
 class Unavailable(ApiError):
     status, title, code = 503, "Service Unavailable", "unavailable"
 

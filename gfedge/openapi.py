@@ -97,6 +97,7 @@ OF_BODIES = {
     413: ("too_large",),
     415: ("unsupported_media_type",),
     422: ("query_not_taken",),
+    501: ("transfer_coding",),
 }
 OF_WRITES = {503: ("unavailable",), 507: ("disk_full",)}
 OF_SOCKETS = {
@@ -124,6 +125,7 @@ TITLES = {
     426: "Upgrade required",
     429: "Too busy",
     500: "Failed",
+    501: "Not known here",
     503: "Unavailable",
     504: "No answer in time",
     507: "No space left",

@@ -206,6 +206,16 @@ async def test_what_is_no_http_is_refused_once_and_not_repeated(
     assert "Traceback" not in caplog.text
 
 
+async def test_a_packed_transfer_is_not_taken_for_chunks(raw: Raw) -> None:
+    body = "2\r\n{}\r\n0\r\n\r\n"
+    answer = await raw.said(
+        f"POST {GENERATE} HTTP/1.1\r\n{HEAD}{raw.auth}Transfer-Encoding: gzip, chunked\r\n\r\n{body}".encode()
+    )
+    status, problem = parsed(answer)
+    assert (status, problem["code"]) == (501, "transfer_coding")
+    assert "Content-Encoding" in problem["detail"]
+
+
 @pytest.mark.parametrize(
     ("line", "host"),
     [

@@ -145,7 +145,9 @@ async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
     needs = route.needs if route is not None else "read"
     if not who.may(needs) or (who is NOBODY and not _shows(request, route)):
         return _refuse(request, who, needs)
-    _check_size(request, route)
+    if request.can_read_body:
+        _check_coding(request)
+        _check_size(request, route)
     # Most requests have no body, and what a generator costs is to be had for nothing.
     paced = _paced(request, door.settings.body_timeout) if request.can_read_body else NO_PACE
     async with paced:
@@ -231,6 +233,16 @@ def _check_size(request: web.Request, route: wire.Route | None) -> None:
     if most is not None and (request.content_length or 0) > most:
         raise errors.TooLarge(
             f"the body has {request.content_length:,} bytes; {most:,} are taken here"
+        )
+
+
+def _check_coding(request: web.Request) -> None:
+    """aiohttp undoes the last coding, chunks, and would hand on what is packed by those before it (RFC 9112, 6.1)."""
+    codings = ",".join(request.headers.getall(hdrs.TRANSFER_ENCODING, ("chunked",)))
+    if codings.strip().lower() != "chunked":
+        raise errors.UnknownCoding(
+            f"the transfer coding {codings[:50]!r} is not known here: send `Content-Encoding: gzip` for a packed body",
+            headers={hdrs.CONNECTION: "close"},
         )
 
 
