@@ -152,6 +152,12 @@ class Database:
             self._readers, lambda: self._read(function, *args, **kwargs)
         )
 
+    def peek_here(
+        self, function: Callable[Concatenate[Cursor, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """As `peek`, in the thread that calls, which is not the event loop's."""
+        return self._read(function, *args, **kwargs)
+
     async def aside(
         self, function: Callable[Concatenate[Cursor, P], T], *args: P.args, **kwargs: P.kwargs
     ) -> T:

@@ -90,6 +90,9 @@ history_series = Gauge("gfedge_history_series", "Series that the history samples
 history_dropped_series = Gauge(
     "gfedge_history_dropped_series", "Series that are not sampled, because there are too many."
 )
+history_memory_bytes = Gauge(
+    "gfedge_history_memory_bytes", "Memory of the samples of the last 24 hours."
+)
 history_sample_seconds = Histogram(
     "gfedge_history_sample_seconds", "Time to sample all series once.", buckets=MOMENTS
 )

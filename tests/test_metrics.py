@@ -10,7 +10,7 @@ import re
 import shutil
 import subprocess
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -22,9 +22,10 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.parser import text_string_to_metric_families
 
 from gfedge import metrics
+from gfedge.db import Database
 from gfedge.http_metrics import Requests
 from gfedge.metrics import SHORT
-from gfedge.monitoring import measured
+from gfedge.monitoring import held, measured
 from gfedge.monitoring.compat import Compat
 from gfedge.monitoring.exposition import exposition
 from gfedge.monitoring.gpus import NO_DRIVER, Gpus
@@ -160,6 +161,24 @@ def test_the_host_and_the_files_are_read(tmp_path: Path) -> None:
         0 < read(measured.HOST_MEMORY_AVAILABLE_BYTES)[()] <= read(measured.HOST_MEMORY_BYTES)[()]
     )
     assert {("user",), ("system",), ("idle",)} <= read(measured.HOST_CPU_SECONDS).keys()
+
+
+async def test_the_memory_of_the_database_is_told_by_what_it_holds(tmp_path: Path) -> None:
+    db = Database(tmp_path / "db.duckdb")
+    db.open()
+
+    async def read() -> Mapping[tuple[str, ...], float]:
+        await asyncio.to_thread(held.read, db)
+        return measured.readings.values(measured.DATABASE_MEMORY_BYTES)
+
+    await db.write(lambda cursor: cursor.execute("create table filler (text varchar)"))
+    before = await read()
+    assert before.keys() == {("blocks",), ("recent",), ("work",)}
+    texts = "insert into filler select repeat('x', 1000) || i from range(4000) t(i)"
+    await db.write(lambda cursor: cursor.execute(texts))
+    assert (await read())["recent",] > before["recent",] + 4_000_000
+    await asyncio.to_thread(db.close)
+    assert await read() == {}
 
 
 # -- GPUs ---------------------------------------------------------------------------------------

@@ -141,6 +141,7 @@ class History:
             self._unwritten.append(done)
         metrics.history_series.set(self.sampler.live)
         metrics.history_dropped_series.set(self.sampler.dropped.total())
+        metrics.history_memory_bytes.set(self.memory.nbytes)
         metrics.history_sample_seconds.observe(time.perf_counter() - began)
 
     def _amend(self, time_ms: int, found: Sequence[tuple[Labels, float]]) -> bool:

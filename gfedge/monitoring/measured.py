@@ -93,6 +93,11 @@ DATABASE_FILE_BYTES = Measured("gfedge_database_file_bytes", "Size of the databa
 DATABASE_WAL_BYTES = Measured(
     "gfedge_database_wal_bytes", "Size of the database's write-ahead log."
 )
+DATABASE_MEMORY_BYTES = Measured(
+    "gfedge_database_memory_bytes",
+    "Memory of the database by kind: blocks of its file, recent rows (since its last checkpoint), work of statements.",
+    ("kind",),
+)
 DISK_FREE_BYTES = Measured("gfedge_disk_free_bytes", "Free space where the data folder is.")
 DISK_SIZE_BYTES = Measured("gfedge_disk_size_bytes", "Size of the disk where the data folder is.")
 

@@ -15,7 +15,7 @@ from prometheus_client import REGISTRY
 
 from gfedge import auth, errors, keys, outbound, sockets, wire
 from gfedge.db import Database
-from gfedge.monitoring import board_routes, health, ranges, vitals
+from gfedge.monitoring import board_routes, health, held, ranges, vitals
 from gfedge.monitoring.compat import Compat
 from gfedge.monitoring.exposition import OPEN_METRICS, exposition
 from gfedge.monitoring.external import External
@@ -162,7 +162,7 @@ async def opened(
     app[LIVE] = LiveMetrics(history, queries, app[keys.EVENTS])
     app[OVERVIEW] = Overview(settings, serving, gpus, history)
     host = Host(settings.data, db.path)
-    history.sources += [host.read, lambda: read(serving)]
+    history.sources += [host.read, lambda: read(serving), lambda: held.read(db)]
     compat = Compat(settings.metrics_compat)
     REGISTRY.register(compat)
     async with AsyncExitStack() as others:

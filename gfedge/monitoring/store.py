@@ -8,6 +8,9 @@ import msgspec
 
 from gfedge.rows import Cursor, Row, append, rows
 
+HELD = {"BASE_TABLE": "blocks", "IN_MEMORY_TABLE": "recent"}
+"""What DuckDB calls the blocks of its file that it has at hand, and the rows that came since its last checkpoint."""
+
 
 class SeriesRow(msgspec.Struct, kw_only=True, frozen=True):
     """A series that was ever sampled."""
@@ -112,3 +115,12 @@ def prune(cursor: Cursor, before: float, keep_bytes: int) -> int:
         [before, keep_bytes],
     ).fetchall()
     return len(found)
+
+
+def memory(cursor: Cursor) -> dict[str, float]:
+    """Bytes that DuckDB holds: blocks of its file, rows since its last checkpoint, what statements work with."""
+    held = dict.fromkeys((*HELD.values(), "work"), 0.0)
+    found = cursor.execute("select tag, memory_usage_bytes from duckdb_memory()").fetchall()
+    for tag, size in found:
+        held[HELD.get(tag, "work")] += size
+    return held
