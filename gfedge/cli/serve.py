@@ -38,9 +38,10 @@ def run(args: argparse.Namespace) -> int:
     settings, sources = _loaded(args)
     if settings.engine == "ray":
         check_ray()
-    from gfedge import logs
+    from gfedge import logs, malloc
     from gfedge.opening import opened_meanwhile
 
+    malloc.few_arenas()
     logs.begin(settings.log_level, settings.log_format)
     with opened_meanwhile(settings) as opening:
         from gfedge.process import serve

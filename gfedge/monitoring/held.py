@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from gfedge.db import Database, DatabaseFailed
 from gfedge.monitoring import measured, store
+from gfedge.monitoring.serving import Labelled
 
 
 def read(db: Database) -> None:
@@ -13,5 +14,5 @@ def read(db: Database) -> None:
     except DatabaseFailed:
         measured.readings.forget("database")
         return
-    held = {(kind,): size for kind, size in found.items()}
+    held: Labelled = {(kind,): size for kind, size in found.items()}
     measured.readings.replace("database", {measured.DATABASE_MEMORY_BYTES: held})
