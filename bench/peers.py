@@ -158,7 +158,7 @@ def alone(table: Table, images: list[bytes], rounds: int) -> None:
     compare(table, f"the same after {2 * len(images)} pictures of 8 clients", loaded, "MiB")
     sizes = {side.name: [installed(side.packages) / MIB] for side in SIDES}
     compare(table, "installed", sizes, "MiB")
-    # The peers have no such form: theirs are the packages again, without the Python that is in our file; ours unpacks itself as it starts.
+    # The peers have no such form: theirs are the packages again, without a Python, which is in our file; ours is compressed, and unpacked at each start.
     if ONE_FILE.is_file():
         sizes[OURS.name] = [ONE_FILE.stat().st_size / MIB]
         compare(table, "installed, as one file with Python in it", sizes, "MiB")
