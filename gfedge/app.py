@@ -333,7 +333,7 @@ async def training_jobs(app: web.Application) -> AsyncIterator[None]:
         experiments=app[tracking.EXPERIMENTS],
         runs=app[tracking.RUNS],
         files=app[artifacts.FILES],
-        register=app[registry.REGISTRY].register,
+        registry=app[registry.REGISTRY],
         busy=lambda: app[ai.QUEUE].counts["queued"],
     )
     async with opened(needs) as (app[training.JOBS], app[training.SECRETS]):

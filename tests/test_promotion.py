@@ -305,7 +305,7 @@ def test_judges_scores_are_compared_where_one_judge_gave_both() -> None:
     ) -> GateResult | None:
         def row(version: str, score: float | None) -> SimpleNamespace:
             metrics = {} if score is None else {"judge_score": score}
-            return SimpleNamespace(id=version, metrics=metrics, kind=kind)
+            return SimpleNamespace(id=version, metrics=metrics, kind=kind, evaluation=None)
 
         folders = [
             SimpleNamespace(

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import sys
 import tomllib
 from pathlib import Path
 
@@ -10,10 +9,10 @@ import numpy as np
 import onnxruntime as ort
 import pytest
 
+from gfedge.evaluation import drawing, scores, written
+from gfedge.evaluation.judge import Judge
 from gfedge.inference import meanings
-from gfedge.inference.engine import Engine
 from gfedge.inference.folder import read_folder, vocabulary_of
-from gfedge.inference.types import EngineOptions
 from gfedge.inference.words import Vocabulary, grams_of, split
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -245,33 +244,21 @@ def test_the_figures_of_the_shipped_model_are_there_and_its_documented_words_kno
 
 def test_the_judge_says_what_a_real_sprite_of_the_model_is() -> None:
     """One sprite of a few words, drawn by the shipped model: a broken judge or a broken model fails this."""
-    sys.path.insert(0, str(TOOLS.parent))
-    try:
-        from sprites import evaluate
-    finally:
-        sys.path.pop(0)
-    verdict = evaluate.Verdict.load(TOOLS)
-    engine = Engine(EngineOptions(device="cpu", workers=1))
-    engine.start()
-    drawing = evaluate.Drawing(engine, read_folder(MODEL), 2, "dpmpp_2m", 8, 2.5)
-    found = evaluate.evaluate(drawing, verdict, ["sword", "book", "skeleton"])
-    engine.close()
+    judge = Judge.load(TOOLS)
+    with drawing.drawing(read_folder(MODEL), 2, "dpmpp_2m", 8, 2.5) as draw:
+        found = scores.evaluate(draw, judge, ["sword", "book", "skeleton"])
     assert [one["top5"] for one in found.values()] == [1, 1, 1]
-    shuffled = np.random.default_rng(0).permutation(drawing.sprites("book").reshape(-1, 4))
+    shuffled = np.random.default_rng(0).permutation(draw.sprites("book").reshape(-1, 4))
     noise = shuffled.reshape(-1, 32, 32, 4)
-    assert (verdict.ranks(noise, "book") > 0).all()
+    assert (judge.ranks(noise, "book") > 0).all()
 
 
 def test_figures_replace_those_that_are_there(tmp_path: Path) -> None:
-    sys.path.insert(0, str(TOOLS.parent))
-    try:
-        from sprites import evaluate
-    finally:
-        sys.path.pop(0)
     manifest = tmp_path / "model.toml"
     manifest.write_text('name = "x"\n\n[metrics]\nold = 1\n\n[pipeline]\nsize = 32\n', "utf-8")
     for score in (0.5, 0.75):
-        evaluate.write(manifest, {"judge_score": score}, ["dragon"], "sha256:ab")
+        tables = {"metrics": {"judge_score": score}, "evaluation": {"judge": "sha256:ab"}}
+        written.sections(manifest, **tables, vocabulary={"documented": ["dragon"]})
     assert tomllib.loads(manifest.read_text("utf-8")) == {
         "name": "x",
         "pipeline": {"size": 32},

@@ -17,6 +17,7 @@ from aiohttp.test_utils import unused_port
 from conftest import Process, Serving, eventually
 
 from gfedge.cli import main
+from gfedge.evaluation import sets
 from gfedge.inference.engine import Engine
 from gfedge.inference.folder import read_folder
 from gfedge.inference.types import Cancel, EngineOptions, GenerateRequest
@@ -31,6 +32,17 @@ HAS_TORCH = not subprocess.run(
 ).returncode
 needs_torch = pytest.mark.skipif(
     not HAS_TORCH, reason="needs torch: `make train`, and GFEDGE_TRAIN_PYTHON as it prints"
+)
+
+HAS_ALL = (
+    HAS_TORCH
+    and not subprocess.run(
+        [PYTHON, "-c", "import msgspec"], capture_output=True, check=False
+    ).returncode
+)
+needs_all = pytest.mark.skipif(
+    not HAS_ALL,
+    reason="needs torch and what the server does: `make train`, and GFEDGE_TRAIN_PYTHON",
 )
 
 
@@ -157,7 +169,7 @@ def test_a_set_has_every_picture_once_with_its_words_and_licence(tmp_path: Path)
     assert all(picture.shape == (32, 32, 4) for picture in found.pictures)
     sprite_set.save(found, tmp_path / "a.npz")
     with np.load(tmp_path / "a.npz") as file:
-        digest = sprite_set.digest_of(file["pictures"].tobytes(), str(file["notes"]))
+        digest = sets.digest_of(file["pictures"].tobytes(), str(file["notes"]))
         assert (digest, str(file["name"])) == (found.digest, "ours")
     assert sprite_set.build(recipe, tmp_path).digest == found.digest
 
@@ -248,6 +260,8 @@ async def test_a_job_of_the_server_trains_the_sprite_generator(
     assert (job["state"], job["model"]) == ("succeeded", "studio@1"), said
     run = await api.get(f"{V1}/runs/{job['run_id']}")
     assert {"loss", "images_per_second"} <= run["metrics"].keys()
+    assert run["tags"]["evaluation"].startswith("no score: ")
+    assert "the model gets no score: " in said.decode()
     listed = (await api.get(f"{V1}/runs/{run['id']}/artifacts"))["artifacts"]
     assert {"step000001.png", "step000002.png"} <= {one["name"] for one in listed}
     sheet = await api.bytes(f"{V1}/runs/{run['id']}/artifacts/step000002.png")
@@ -263,6 +277,57 @@ async def test_a_job_of_the_server_trains_the_sprite_generator(
     body = {"prompt": "red potion", "model": "studio@1", "steps": 2}
     made = await api.call("POST", "/api/v1/ai/generate", 202, json=body)
     assert made["model"]["name"] == "studio"
+
+
+SHAPES = {
+    "block": (4, 28, 4, 28), "dot": (13, 19, 13, 19), "bar": (14, 18, 2, 30), "pole": (2, 30, 14, 18), "slab": (18, 30, 2, 30),
+}  # fmt: skip
+
+
+def shapes(folder: Path) -> None:
+    """Eight pictures of each of five things, which can be told apart."""
+    folder.mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    for word, (top, bottom, left, right) in SHAPES.items():
+        for number in range(8):
+            picture = np.zeros((32, 32, 4), np.uint8)
+            picture[top:bottom, left:right] = (*rng.integers(40, 255, 3), 255)
+            (folder / f"{word}_{number}.png").write_bytes(builders.picture_file(picture))
+
+
+@needs_all
+async def test_two_trainings_are_judged_by_one_judge(serving: Serving, tmp_path: Path) -> None:
+    api = await serving(port=unused_port(), train_python=PYTHON, train_nice=0)
+    shapes(tmp_path / "art")
+    source = sprite_set.Source(folder="art", licence="CC0-1.0", turn=False)
+    found = sprite_set.build(sprite_set.Recipe(name="own", sources=[source]), tmp_path)
+    sprite_set.save(found, tmp_path / "data" / "datasets" / "own.npz")
+    small = {"device": "cpu", "steps": 2, "batch": 2, "channels": "16,16,16"}
+    judges = set()
+    for number, judge in (("1", ""), ("2", "studio@1")):
+        params = {"data": "own.npz", **small, "judge": judge, "judge_minutes": 0.7}
+        params["seed"] = int(number)
+        body = {"entry_point": "sprites", "params": params, "model": "studio"}
+        job = await api.call("POST", JOBS, 202, json=body)
+        said = await api.bytes(f"{JOBS}/{job['id']}/log?follow=true")
+        job = await eventually(
+            lambda one=job["id"]: api.get(f"{JOBS}/{one}"), lambda one: one["ended_at"] is not None
+        )
+        assert (job["state"], job["model"]) == ("succeeded", f"studio@{number}"), said
+        assert b"judge_score" in said, said
+        run = await api.get(f"{V1}/runs/{job['run_id']}")
+        version = await api.get(f"{V1}/models/studio/versions/{number}")
+        assert version["metrics"]["judge_score"] == run["metrics"]["judge_score"]
+        assert {"judge.onnx", "judge.json"} <= version["files"].keys()
+        kept = (await api.get(f"{V1}/runs/{run['id']}/artifacts?path=model"))["artifacts"]
+        assert "evaluation.json" in {one["name"] for one in kept}
+        judges.add(version["evaluation"]["judge"])
+    assert len(judges) == 1
+    body = {"version": "1", "stage": "prod", "force": True}
+    await api.call("POST", f"{V1}/models/studio/promote", json=body)
+    body = {"version": "2", "stage": "prod", "dry_run": True}
+    gates = (await api.call("POST", f"{V1}/models/studio/promote", json=body))["gates"]
+    assert "in prod" in next(g for g in gates if g["gate"] == "score judge_score")["note"]
 
 
 @pytest.mark.parametrize(

@@ -198,6 +198,7 @@ async def test_the_sprite_trainer_says_what_it_needs(training: Training, tmp_pat
     listed = (await api.get(f"{JOBS}/entry-points"))["entry_points"]
     assert [(one["name"], bool(one["problem"])) for one in listed] == [
         ("sprites", True),
+        ("evaluate", True),
         ("line", False),
         ("once", False),
     ]

@@ -97,6 +97,10 @@ def _run(args: argparse.Namespace) -> int:
             from gfedge.cli import train
 
             return train.run(args)
+        case "evaluate":
+            from gfedge.cli import train
+
+            return train.evaluate(args)
         case "settings":
             from gfedge.cli import settings
 

@@ -39,7 +39,14 @@ from gfedge.cli.options import (
     flag,
 )
 from gfedge.cli.sentences import sentence
-from gfedge.cli.train_parser import DATASET_EXAMPLES, TRAIN_EXAMPLES, add_dataset, add_train
+from gfedge.cli.train_parser import (
+    DATASET_EXAMPLES,
+    EVALUATE_EXAMPLES,
+    TRAIN_EXAMPLES,
+    add_dataset,
+    add_evaluate,
+    add_train,
+)
 
 
 class Parser(argparse.ArgumentParser):
@@ -78,6 +85,7 @@ def parser() -> argparse.ArgumentParser:
     _add_gc(commands)
     _add_rules(commands)
     add_train(client(commands, "train", "start and watch trainings", TRAIN_EXAMPLES))
+    add_evaluate(client(commands, "evaluate", "give a model version its score", EVALUATE_EXAMPLES))
     add_dataset(client(commands, "dataset", "training sets of pictures", DATASET_EXAMPLES))
     add_import(client(commands, "import", "take over what others recorded", IMPORT_EXAMPLES))
     _add_doctor(commands)

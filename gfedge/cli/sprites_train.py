@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import json
 import os
 import subprocess
 import sys
-import uuid
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +16,7 @@ from gfedge.cli.errors import FAILED, UNUSABLE, CommandError
 from gfedge.training.entry_points import TOOLS
 
 PARAMS = ("steps", "batch", "rate", "seed", "channels")
+JUDGING = ("judge", "judge_minutes")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -32,19 +31,11 @@ def at_the_server(args: argparse.Namespace) -> int:
     data = _built(args).name if _is_art(args) else f"{args.data.removesuffix('.npz')}.npz"
     body = {
         "entry_point": "sprites",
-        "params": {"data": data, "device": args.device, **_given(args)},
+        "params": {"data": data, "device": args.device, **_given(args), **_judging(args)},
         "model": args.model or "sprite",
     }
     with Server.of(args) as server:
-        reply = server.post(
-            train.JOBS,
-            json.dumps(body).encode(),
-            media_type="application/json",
-            key=str(uuid.uuid4()),
-        )
-        job = reply.json()
-        print(job["id"], flush=True)
-        return train.log(server, job["id"], follow=True) if args.follow else 0
+        return train.begun(server, body, follow=args.follow)
 
 
 def here(args: argparse.Namespace) -> int:
@@ -55,6 +46,9 @@ def here(args: argparse.Namespace) -> int:
     work = out.with_name(f"{out.name}.run")
     if (work / "checkpoint.pt").exists() and not args.resume:
         text = f"{work} holds a training that was stopped: --resume goes on with it, or remove it"
+        raise CommandError(text, UNUSABLE)
+    if args.judge and not (Path(args.judge) / "judge.onnx").is_file():
+        text = f"--judge with --out is a folder with judge.onnx and judge.json, and {args.judge} is none"
         raise CommandError(text, UNUSABLE)
     python = os.environ.get("GFEDGE_TRAIN_PYTHON") or sys.executable
     art = _is_art(args)
@@ -70,6 +64,8 @@ def here(args: argparse.Namespace) -> int:
     places = ("--data", str(data), "--run", str(work), "--device", args.device)
     _tool(python, "train", *places, *options)
     _tool(python, "export", "--run", str(work), "--out", str(out))
+    if not args.no_evaluate:
+        _judge(python, out, data, args)
     return _finished(out, args)
 
 
@@ -94,6 +90,10 @@ def _idle(args: argparse.Namespace) -> dict[str, tuple[bool, str]]:
         "--model": (
             not at_server and bool(args.model) and not args.register,
             "with --out the model is named as its folder, models/NAME/VERSION, or add --register",
+        ),
+        "--no-evaluate": (
+            args.no_evaluate and any(getattr(args, name) is not None for name in JUDGING),
+            "--judge and --judge-minutes are of the evaluation that it leaves out",
         ),
         "--licence": (bool(args.licence) and (recipe or not Path(args.data).is_dir()), known),
     }
@@ -145,6 +145,25 @@ def _check(python: str) -> None:
 
 def _given(args: argparse.Namespace) -> dict[str, Any]:
     return {name: value for name in PARAMS if (value := getattr(args, name)) is not None}
+
+
+def _judging(args: argparse.Namespace) -> dict[str, Any]:
+    """What a job is told of the evaluation at its end."""
+    given = {name: value for name in JUDGING if (value := getattr(args, name)) is not None}
+    return given | ({"evaluate": False} if args.no_evaluate else {})
+
+
+def _judge(python: str, out: Path, data: Path, args: argparse.Namespace) -> None:
+    """Gives the model here its score; one that gets none is said why and kept."""
+    options = ["--model", str(out), "--data", str(data), "--write"]
+    if args.judge:
+        options += ["--judge", args.judge]
+    if args.judge_minutes is not None:
+        options += ["--minutes", str(args.judge_minutes)]
+    environment = {**os.environ, "PYTHONPATH": str(TOOLS.parent)}
+    command = [python, "-m", "gfedge.evaluation", *options]
+    if subprocess.run(command, env=environment, check=False).returncode:
+        print(f"{out} has no score; it is whole all the same", file=sys.stderr)
 
 
 def _tool(python: str, module: str, *arguments: str) -> None:

@@ -73,11 +73,26 @@ def start(server: Server, args: argparse.Namespace) -> int:
     for name in ("name", "experiment", "model"):
         if (value := getattr(args, name)) is not None:
             body[name] = value
+    return begun(server, body, follow=args.follow)
+
+
+def begun(server: Server, body: dict[str, Any], *, follow: bool) -> int:
+    """A job of the server: its id, and where it is followed its log."""
     sent = json.dumps(body).encode()
     reply = server.post(JOBS, sent, media_type="application/json", key=str(uuid.uuid4()))
     job = reply.json()
     print(job["id"], flush=True)
-    return log(server, job["id"], follow=True) if args.follow else 0
+    return log(server, job["id"], follow=True) if follow else 0
+
+
+def evaluate(args: argparse.Namespace) -> int:
+    """`gfedge evaluate`: a job that gives a registered version its score."""
+    params = {"model": args.model, "judge": args.judge, "judge_minutes": args.judge_minutes}
+    if args.data:
+        params["data"] = f"{args.data.removesuffix('.npz')}.npz"
+    given = {name: value for name, value in params.items() if value is not None}
+    with Server.of(args) as server:
+        return begun(server, {"entry_point": "evaluate", "params": given}, follow=args.follow)
 
 
 def log(server: Server, job_id: str, *, follow: bool) -> int:

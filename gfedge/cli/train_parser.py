@@ -90,6 +90,41 @@ def _add_sprites(actions: Any) -> None:
     given("--rate", type=float, metavar="RATE", help="peak learning rate (default 0.001)")
     given("--seed", type=int, metavar="SEED", help="of everything that is drawn by chance")
     given("--channels", metavar="A,B,C", help="of the net (default 48,80,112; 64,96,128 is larger)")
+    given(
+        "--judge",
+        metavar="NAME@VERSION|DIR",
+        help="judge of an earlier version, to compare with it (default: a new one; with --out a folder with judge.onnx)",
+    )
+    given(
+        "--judge-minutes", type=float, metavar="MINUTES", help="that a judge may train (default 5)"
+    )
+    given("--no-evaluate", action="store_true", help="leave the model without a score")
+    given("--follow", action="store_true", help="show the job's log until it ends")
+
+
+EVALUATE_EXAMPLES = """\
+examples:
+  gfedge evaluate studio@1 --data ours --follow      trains a judge on the set, which studio@1 then has
+  gfedge evaluate studio@2 --judge studio@1          by the same judge: the two scores can be compared
+"""
+
+
+def add_evaluate(evaluate: argparse.ArgumentParser) -> None:
+    given = evaluate.add_argument
+    given("model", metavar="NAME@VERSION", help="the version that gets a score")
+    given(
+        "--judge",
+        metavar="NAME@VERSION|FOLDER",
+        help="whose judge (default: its own), or a folder in datasets/",
+    )
+    given(
+        "--data",
+        metavar="SET",
+        help="set that it was trained on: to train a judge, and to see what it copies",
+    )
+    given(
+        "--judge-minutes", type=float, metavar="MINUTES", help="that a judge may train (default 5)"
+    )
     given("--follow", action="store_true", help="show the job's log until it ends")
 
 

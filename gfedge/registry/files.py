@@ -36,6 +36,7 @@ NOT_INHERITED = (
     "training",
     "dataset",
     "metrics",
+    "evaluation",
     "vocabulary",
 )
 """What a manifest says that holds for one version alone."""

@@ -13,16 +13,15 @@ from gfedge import errors
 from gfedge.inference.folder import read_folder
 from gfedge.inference.types import EngineError, ModelFolder, ModelRefused
 from gfedge.registry import trial
+from gfedge.registry.evaluations import judge_of
 from gfedge.registry.policy import Gates
 from gfedge.registry.trial import Showing
-from gfedge.registry.types import GateResult, ModelVersionRow
+from gfedge.registry.types import JUDGED, GateResult, ModelVersionRow
 
 if TYPE_CHECKING:
     from gfedge.inference.types import Engine
 
 
-JUDGED = "judge_score"
-"""What an evaluation writes into the [metrics] of a generate model."""
 JUDGE_NOISE = 0.02
 """What that may differ by between two evaluations of models that are equally good."""
 
@@ -127,21 +126,18 @@ def scored(one: Candidate, gates: Gates) -> list[GateResult]:
     held = score(
         one.row, one.prod, msgspec.structs.replace(gates, score=JUDGED, max_score_loss=loss)
     )
-    judges = {_judge(one.row, one.folder), _judge(one.prod, one.prod_folder)} - {""}
+    judges = {judge_of(one.row, one.folder), judge_of(one.prod, one.prod_folder)} - {""}
     if held.bound is not None and len(judges) > 1:
-        note = "not compared: prod has its score of another judge (one judge has to look at both)"
+        other = one.prod.id if one.prod else "prod"
+        note = (
+            f"not compared: {other} in prod has its score of another judge: one has to look at both "
+            f"(`gfedge evaluate {other} --judge {one.row.id}`)"
+        )
         return [msgspec.structs.replace(held, passed=not gates.score, bound=None, note=note)]
     if held.figure is None and not gates.score:
-        note = "not evaluated: the version has no judge_score (`sprites.evaluate --write`, before it is registered)"
+        note = f"not evaluated: the version has no judge_score (`gfedge evaluate {one.row.id}` gives it one)"
         return [msgspec.structs.replace(held, passed=True, note=note)]
     return [held]
-
-
-def _judge(row: ModelVersionRow | None, folder: ModelFolder | None) -> str:
-    """Digest of the judge that gave the score that a version was registered with; empty where nobody knows."""
-    if row is None or folder is None or folder.metrics.get(JUDGED) != row.metrics.get(JUDGED):
-        return ""
-    return str(folder.evaluation.get("judge", ""))
 
 
 def score(row: ModelVersionRow, prod: ModelVersionRow | None, gates: Gates) -> GateResult:

@@ -202,6 +202,7 @@ class Registry:
             "inputs": folder.inputs if folder else {},
             "defaults": folder.defaults if folder else {},
             "limits": folder.limits if folder else {},
+            "evaluation": row.evaluation or (folder.evaluation if folder else {}),
             "state": self._state(row),
         }
         return ModelVersion(**values)

@@ -19,7 +19,7 @@ T = TypeVar("T")
 def all_versions(cursor: Cursor) -> list[ModelVersionRow]:
     """Every version that was ever registered, oldest first."""
     found = rows(cursor, "select * from model_versions order by registered_at")
-    names = ("signature", "metrics", "training", "dataset", "aliases", "tags")
+    names = ("signature", "metrics", "training", "dataset", "aliases", "tags", "evaluation")
     return [structured(ModelVersionRow, row, *names) for row in found]
 
 
@@ -29,13 +29,14 @@ def registered_models(cursor: Cursor) -> list[RegisteredModel]:
 
 
 def change(cursor: Cursor, relabelled: Sequence[ModelVersionRow], *more: Row) -> None:
-    """Writes labels of versions and settings of models anew and appends the rest, in one commit: no change is without
+    """Writes labels and scores of versions and settings of models anew and appends the rest, in one commit: no change is without
     its record."""
     for row in relabelled:
         cursor.execute(
             """
             update model_versions
-            set stage = $2, description = $3, aliases = $4, tags = $5, deleted_at = $6, name = $7, updated_at = $8
+            set stage = $2, description = $3, aliases = $4, tags = $5, deleted_at = $6, name = $7, updated_at = $8,
+                metrics = $9, evaluation = $10
             where id = $1
             """,
             [
@@ -47,6 +48,8 @@ def change(cursor: Cursor, relabelled: Sequence[ModelVersionRow], *more: Row) ->
                 row.deleted_at,
                 row.name,
                 row.updated_at,
+                _json(row.metrics),
+                _json(row.evaluation) if row.evaluation is not None else None,
             ],
         )
     waiting: dict[type, list[Row]] = {}

@@ -11,6 +11,8 @@ from gfedge.inference.examine import Signature
 
 OTHER = "other"
 """The kind of a version that is kept, found, promoted and downloaded here, but not run."""
+JUDGED = "judge_score"
+"""What an evaluation writes into the metrics of a generate model."""
 STAGES = ("dev", "staging", "prod", "archived")
 Stage = Literal["dev", "staging", "prod", "archived"]
 Action = Literal[
@@ -18,6 +20,7 @@ Action = Literal[
     "promoted",
     "rolled_back",
     "described",
+    "evaluated",
     "deleted",
     "policy",
     "canary_started",
@@ -87,6 +90,8 @@ class ModelVersionRow(msgspec.Struct, kw_only=True, frozen=True):
     model_id: str = ""
     run_link: str = ""
     updated_at: float | None = None
+    evaluation: dict[str, Any] | None = None
+    """By which judge, and in which run, it was given its score after it was registered; None: as its folder tells."""
 
     @property
     def is_run_here(self) -> bool:
@@ -127,6 +132,12 @@ class ModelVersion(msgspec.Struct, kw_only=True, frozen=True):
     defaults: dict[str, Any]
     limits: dict[str, Any]
     metrics: dict[str, float]
+    evaluation: Annotated[
+        dict[str, Any],
+        Meta(
+            description="How it was measured: `judge`, the digest of the judge that its score is of."
+        ),
+    ]
     training: dict[str, Any]
     dataset: dict[str, Any]
     source_run: str

@@ -26,10 +26,14 @@ TOOLS = Path(__file__).resolve().parents[2] / "tools"
 PLACES = frozenset({"python", "work", "checkpoints", "export"})
 """What a command may name besides its parameters."""
 LOOK_SECONDS = 60.0
+MINUTES = EntryParam(
+    type="float", default=5.0, min=0.05, max=600, help="at most, for the training of a judge"
+)
 _name = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _place = re.compile(r"\{(\w+)\}")
 _control = re.compile(r"[\x00-\x1f\x7f]")
-_types: dict[str, type] = {"int": int, "float": float, "bool": bool, "str": str, "path": str}
+_types: dict[str, type] = {"int": int, "float": float, "bool": bool}
+"""Of the others a value is a text."""
 
 
 class Rented(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
@@ -60,6 +64,8 @@ class Declared(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=
     max_seconds: float = 0
     max_memory_gb: float = 0
     gpu_memory_gb: float = 0
+    evaluates: str = ""
+    """The parameter with the model version whose figures it leaves in evaluation.json in `export`."""
     requires: list[str] = []
     """Python modules that `{python}` must have."""
     rented: Rented | None = None
@@ -78,7 +84,9 @@ class Refused(errors.Unavailable):
 def read(settings: Settings) -> dict[str, Declared]:
     """What is declared now, by name; raises Refused. Read anew each time, so that no restart is needed."""
     path = settings.data / FILE
-    found = {"sprites": sprites(settings)} if (TOOLS / "sprites").is_dir() else {}
+    found = {"evaluate": evaluate(settings)}
+    if (TOOLS / "sprites").is_dir():
+        found = {"sprites": sprites(settings), **found}
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
@@ -172,7 +180,7 @@ def checked(entry: Declared, given: Mapping[str, Scalar]) -> dict[str, Scalar]:
         if name not in entry.params:
             near = difflib.get_close_matches(name, entry.params, 1)
             meant = f"; did you mean {near[0]!r}?" if near else ""
-            raise _invalid(
+            raise invalid(
                 name, f"is not a parameter; there are: {', '.join(entry.params) or 'none'}{meant}"
             )
     return {
@@ -198,7 +206,8 @@ def sprites(settings: Settings) -> Declared:
             *("{python}", "-m", "sprites.train", "--data", "{data}", "--run", "{checkpoints}"),
             *("--device", "{device}", "--steps", "{steps}", "--batch", "{batch}"),
             *("--rate", "{rate}", "--seed", "{seed}", "--sheet-every", "{sheet_every}"),
-            *("--channels", "{channels}"),
+            *("--channels", "{channels}", "--evaluate", "{evaluate}"),
+            *("--judge", "{judge}", "--judge-minutes", "{judge_minutes}"),
         ],
         env={"PYTHONPATH": f"{TOOLS}:{TOOLS.parent}"},
         params={
@@ -224,9 +233,53 @@ def sprites(settings: Settings) -> Declared:
                 max=1e9,
                 help="seconds from one contact sheet to the next",
             ),
+            "evaluate": EntryParam(
+                type="bool",
+                default=True,
+                help="at the end, for a score by which versions are compared",
+            ),
+            "judge": _judge(settings, "empty: one is trained on the set"),
+            "judge_minutes": MINUTES,
         },
         resume=[],
         requires=["torch", "numpy", "PIL"],
+    )
+
+
+def evaluate(settings: Settings) -> Declared:
+    """Gives a version that is registered its score; needs torch only where a judge has to be trained."""
+    return Declared(
+        title="The score of a sprite generator that is registered, by a judge (gfedge/evaluation)",
+        command=[
+            *("{python}", "-m", "gfedge.evaluation", "--model", "{model}"),
+            *("--judge", "{judge}", "--data", "{data}", "--minutes", "{judge_minutes}"),
+        ],
+        env={"PYTHONPATH": str(TOOLS.parent)} if TOOLS.is_dir() else {},
+        params={
+            "model": EntryParam(type="model", help="the version that gets a score: sprite@2"),
+            "judge": _judge(
+                settings, "empty: the one in the version's folder, or one is trained on `data`"
+            ),
+            "data": EntryParam(
+                type="path",
+                default="",
+                root=str(settings.data / "datasets"),
+                help="the set that it was trained on: for a judge, and to see how much it copies",
+            ),
+            "judge_minutes": MINUTES,
+        },
+        resume=[],
+        evaluates="model",
+        requires=["numpy", "onnxruntime", "PIL"],
+    )
+
+
+def _judge(settings: Settings, otherwise: str) -> EntryParam:
+    return EntryParam(
+        type="judge",
+        default="",
+        root=str(settings.data / "datasets"),
+        help=f"a version whose judge to take (sprite@1), or a folder in <data folder>/datasets; {otherwise}",
     )
 
 
@@ -245,6 +298,8 @@ def _problem(name: str, entry: Declared) -> str:
         for place in _place.findall(argument):
             if place not in PLACES and place not in entry.params:
                 return f"{argument!r} names {{{place}}}, which is no parameter of it"
+    if entry.evaluates and getattr(entry.params.get(entry.evaluates), "type", "") != "model":
+        return f"`evaluates` names {entry.evaluates!r}, which is no parameter of type model"
     for key, param in entry.params.items():
         if param.type == "path" and not param.root:
             return f"parameter {key!r} is a path and needs a `root` that it lies in"
@@ -258,20 +313,20 @@ def _problem(name: str, entry: Declared) -> str:
 
 def _value(name: str, param: EntryParam, value: Scalar | None) -> Scalar:
     if value is None:
-        raise _invalid(name, f"must be given{f': {param.help}' if param.help else ''}")
-    kind = _types[param.type]
+        raise invalid(name, f"must be given{f': {param.help}' if param.help else ''}")
+    kind = _types.get(param.type, str)
     if kind is float and type(value) is int:
         value = float(value)
     if type(value) is not kind:
-        raise _invalid(name, f"expected {_words[param.type]}, got {value!r}")
+        raise invalid(name, f"expected {_words[param.type]}, got {value!r}")
     if param.choices and value not in param.choices:
-        raise _invalid(name, f"expected one of {', '.join(map(str, param.choices))}")
+        raise invalid(name, f"expected one of {', '.join(map(str, param.choices))}")
     if isinstance(value, str):
-        return _path(name, param, value) if param.type == "path" else _string(name, param, value)
+        return path(name, param, value) if param.type == "path" else _string(name, param, value)
     if (param.min is not None and not value >= param.min) or (
         param.max is not None and not value <= param.max
     ):
-        raise _invalid(name, f"{value} is out of its range, {_range(param)}")
+        raise invalid(name, f"{value} is out of its range, {_range(param)}")
     return value
 
 
@@ -281,31 +336,35 @@ _words = {
     "bool": "true or false",
     "str": "a text",
     "path": "a path",
+    "model": "a model version (sprite@2)",
+    "judge": "a model version whose judge to take (sprite@2), or the folder of one",
 }
 
 
 def _string(name: str, param: EntryParam, value: str) -> str:
     if len(value) > param.max_length:
-        raise _invalid(name, f"is longer than {param.max_length} characters")
+        raise invalid(name, f"is longer than {param.max_length} characters")
     if _control.search(value) or value.startswith("-"):
-        raise _invalid(name, "may not begin with `-` nor hold control characters")
+        raise invalid(name, "may not begin with `-` nor hold control characters")
     if param.pattern and not re.fullmatch(param.pattern, value):
-        raise _invalid(name, f"does not match {param.pattern}")
+        raise invalid(name, f"does not match {param.pattern}")
     return value
 
 
-def _path(name: str, param: EntryParam, value: str) -> str:
-    """An existing file or folder below the parameter's root, links followed."""
+def path(name: str, param: EntryParam, value: str) -> str:
+    """An existing file or folder below the parameter's root, links followed; none where it may be left out."""
+    if value == param.default == "":
+        return value
     root = Path(param.root).expanduser().resolve()
     try:
-        path = (root / value).resolve()
+        found = (root / value).resolve()
     except (OSError, ValueError, RuntimeError):
-        raise _invalid(name, "is no path") from None
-    if not path.is_relative_to(root):
-        raise _invalid(name, "leads out of the folder that is allowed for it")
-    if not path.exists():
-        raise _invalid(name, f"{value!r} is not in {root}")
-    return str(path)
+        raise invalid(name, "is no path") from None
+    if not found.is_relative_to(root):
+        raise invalid(name, "leads out of the folder that is allowed for it")
+    if not found.exists():
+        raise invalid(name, f"{value!r} is not in {root}")
+    return str(found)
 
 
 def _range(param: EntryParam) -> str:
@@ -317,5 +376,5 @@ def _text(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _invalid(name: str, why: str) -> errors.Invalid:
+def invalid(name: str, why: str) -> errors.Invalid:
     return errors.Invalid(f"params.{name}: {why}", code="bad_param", field=f"params.{name}")

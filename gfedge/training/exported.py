@@ -9,7 +9,7 @@ import shutil
 import tempfile
 import time
 import tomllib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -114,6 +114,15 @@ class Exports:
             return str(version.id)
         finally:
             await asyncio.to_thread(shutil.rmtree, place, ignore_errors=True)
+
+    async def fetch(self, run_id: str, folder: str, names: Sequence[str], place: Path) -> bool:
+        """Copies files that a run keeps in a folder of its artifacts; False where one of them is not there."""
+        kept = await self._db.read(_below, run_id, paths.folder(folder))
+        found = [(path, sha256) for path, sha256 in kept if path in names]
+        if len(found) < len(names):
+            return False
+        await asyncio.to_thread(self._gather, found, place)
+        return True
 
     def _gather(self, found: list[tuple[str, str]], place: Path) -> None:
         for path, sha256 in found:

@@ -10,7 +10,7 @@ import contextlib
 import hashlib
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -19,6 +19,7 @@ import msgspec
 from gfedge import errors, metrics
 from gfedge.db import Cursor, Database
 from gfedge.events import Events, StreamName
+from gfedge.registry.evaluations import Evaluation
 from gfedge.settings import Settings
 from gfedge.tasks import Tasks
 from gfedge.tracking.experiments import Experiments
@@ -49,6 +50,9 @@ SAVE_SECONDS = 10.0
 """How often progress is written down; what a crash forgets of it is told again by the trainer."""
 RECORD_AGAIN_SECONDS = 2.0
 STATES = ("queued", "starting", "running", "paused", "lost")
+
+
+Give = Callable[[str, Evaluation, str, str], Awaitable[None]]
 
 
 class Runner(Protocol):
@@ -86,6 +90,8 @@ class TrainingJobs:
         self.backends: dict[Backend, Runner] = {}
         self.place: Callable[[Live], int | None] = lambda live: None
         """The place of a job in the queue of this machine, from 1."""
+        self.give: Give
+        """Gives a model version the figures that an evaluation found; whoever has the registry sets it."""
         self._db = db
         self._events = events
         self._experiments = experiments
@@ -261,6 +267,16 @@ class TrainingJobs:
                     code="model_refused",
                     detail=f"the training succeeded, but its model cannot be registered: {failure} "
                     f"(its files are artifacts of run {live.record.run_id}, in {outcome.model!r})",
+                )
+        if status == "succeeded" and outcome.evaluation is not None:
+            record = live.record
+            try:
+                await self.give(outcome.evaluated, outcome.evaluation, record.run_id, record.id)
+            except errors.ApiError as failure:
+                status = "failed"
+                error = TrainingError(
+                    code="evaluation_refused",
+                    detail=f"{outcome.evaluated} was evaluated, but cannot be given its score: {failure}",
                 )
         await self._surely(
             live,

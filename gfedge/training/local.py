@@ -17,10 +17,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from gfedge import errors
+from gfedge.registry.registry import Registry
 from gfedge.settings import Settings
 from gfedge.tasks import Tasks
 from gfedge.tracking.types import Source
-from gfedge.training import entry_points, process
+from gfedge.training import entry_points, process, versions
 from gfedge.training.creation import Plan
 from gfedge.training.entry_points import Declared
 from gfedge.training.jobs import TrainingJobs
@@ -39,8 +40,11 @@ GIT_SECONDS = 5.0
 class Local:
     """Runs trainers in order; a few side by side, where the setting says so."""
 
-    def __init__(self, settings: Settings, jobs: TrainingJobs, secrets: JobSecrets) -> None:
+    def __init__(
+        self, settings: Settings, jobs: TrainingJobs, secrets: JobSecrets, registry: Registry
+    ) -> None:
         self._settings = settings
+        self._registry = registry
         self._jobs = jobs
         self._secrets = secrets
         self._tasks = Tasks()
@@ -65,7 +69,9 @@ class Local:
     # What a backend does
 
     async def plan(self, wanted: TrainingCreate) -> Plan:
-        return await asyncio.to_thread(self._plan, wanted)
+        entry, plan = await asyncio.to_thread(self._plan, wanted)
+        params = await versions.named(self._registry, entry, plan.params)
+        return plan._replace(params=params)
 
     def submit(self, live: Live) -> None:
         self._waiting.append(live)
@@ -144,6 +150,9 @@ class Local:
         places = await asyncio.to_thread(self._places, live, entry)
         given = {name: value for name, value in record.params.items() if name in entry.params}
         params = await asyncio.to_thread(entry_points.checked, entry, given)
+        params = await versions.placed(
+            self._registry, self._jobs.exports, entry, params, Path(places["work"])
+        )
         arguments = entry_points.command(entry, params, places, resumed=resumed)
         if resumed:
             live.log.append([f"gfedge: attempt {record.attempt + 1}, from the last checkpoint"])
@@ -220,6 +229,12 @@ class Local:
             return reported
         folder = self._jobs.work(live.id) / entry.export
         try:
+            measured = await asyncio.to_thread(versions.outcome, entry, record.params, folder)
+        except errors.ApiError as error:
+            return _failed("evaluation_refused", error.detail)
+        if measured is not None:
+            return measured
+        try:
             model = await self._jobs.exports.keep(record.run_id, folder)
         except (errors.ApiError, OSError) as error:
             return _failed("model_refused", f"what it exported cannot be kept: {error}")
@@ -244,7 +259,7 @@ class Local:
             )
         return ""
 
-    def _plan(self, wanted: TrainingCreate) -> Plan:
+    def _plan(self, wanted: TrainingCreate) -> tuple[Declared, Plan]:
         entry = entry_points.find(self._settings, wanted.entry_point)
         if not entry.command:
             raise errors.Invalid(
@@ -255,7 +270,7 @@ class Local:
         params = entry_points.checked(entry, wanted.params)
         if problem := entry_points.missing(self._settings, wanted.entry_point, entry):
             raise errors.Unavailable(problem, code="trainer_not_installed")
-        return Plan(params=params, source=_source(wanted.entry_point, entry))
+        return entry, Plan(params=params, source=_source(wanted.entry_point, entry))
 
 
 # Inside

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import NamedTuple
 
 from gfedge.db import Database
 from gfedge.events import Events, Snapshot, Subscription
+from gfedge.registry import evaluations
+from gfedge.registry.registry import Registry
 from gfedge.settings import Settings
 from gfedge.tracking.artifacts import ArtifactFiles
 from gfedge.tracking.experiments import Experiments
 from gfedge.tracking.runs import Runs
-from gfedge.training.exported import Exports, Register
+from gfedge.training.exported import Exports
 from gfedge.training.external import External
 from gfedge.training.jobs import STREAM, TrainingJobs
 from gfedge.training.local import Local
@@ -30,7 +33,7 @@ class Needs(NamedTuple):
     experiments: Experiments
     runs: Runs
     files: ArtifactFiles
-    register: Register
+    registry: Registry
     busy: Callable[[], int]
     """How many AI jobs wait."""
 
@@ -41,10 +44,11 @@ async def opened(needs: Needs) -> AsyncIterator[tuple[TrainingJobs, JobSecrets]]
     settings = needs.settings
     secrets = JobSecrets(settings.data / "training.key")
     scratch = settings.data / "training"
-    exports = Exports(needs.db, needs.runs, needs.files, needs.register, scratch)
+    exports = Exports(needs.db, needs.runs, needs.files, needs.registry.register, scratch)
     jobs = TrainingJobs(settings, needs.db, needs.events, needs.experiments, needs.runs, exports)
-    local, external = Local(settings, jobs, secrets), External(settings, jobs)
+    local, external = Local(settings, jobs, secrets, needs.registry), External(settings, jobs)
     rented = Rented(settings, jobs, secrets)
+    jobs.give = partial(evaluations.give, needs.registry)
     local.busy, jobs.place = needs.busy, local.position
     jobs.backends = {"local": local, "external": external, "vastai": rented}
     await jobs.open()

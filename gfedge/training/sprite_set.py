@@ -1,6 +1,6 @@
 """Training sets of sprites from folders of PNGs: captions, licences, one size, hard alpha, no picture twice, a digest.
 
-A set is an .npz as tools/sprites reads it: `pictures` uint8 [n, side, side, 4], `notes` (a JSON list in the same order:
+A set is an .npz as gfedge/evaluation/sets.py reads it: `pictures` uint8 [n, side, side, 4], `notes` (a JSON list in the same order:
 path, nouns, words, licence), `licence` and `name`. The digest is over pixels and notes, so two builds can be compared.
 """
 
@@ -20,6 +20,7 @@ import msgspec
 from msgspec import Meta
 
 from gfedge import inference
+from gfedge.evaluation.sets import digest_of
 from gfedge.inference.types import ImageError, Pixels
 
 FEWEST_PIXELS = 16
@@ -154,11 +155,6 @@ def hard(picture: Pixels) -> Pixels:
     out[..., 3] = visible * 255
     out[~visible] = 0
     return out
-
-
-def digest_of(pixels: bytes, notes: str) -> str:
-    """sha256 over the pixels, then the notes."""
-    return "sha256:" + hashlib.sha256(pixels + notes.encode()).hexdigest()
 
 
 def split(caption: str) -> list[str]:

@@ -7,6 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal
 import msgspec
 from msgspec import Meta
 
+from gfedge.registry.evaluations import Evaluation
 from gfedge.tracking.dataset_types import InputCreate
 from gfedge.tracking.types import Key, Limit, Name, Number, ParamValue, Point, Source, TagValue
 from gfedge.wire import Page
@@ -102,6 +103,9 @@ class Outcome(msgspec.Struct, kw_only=True, frozen=True):
     error: TrainingError | None = None
     model: str = ""
     """Folder of the run's artifacts with the exported model."""
+    evaluation: Evaluation | None = None
+    """What it measured of the version `evaluated`."""
+    evaluated: str = ""
 
 
 class Rental(msgspec.Struct, kw_only=True, frozen=True):
@@ -281,7 +285,8 @@ class Finish(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 class EntryParam(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
     """A parameter that an entry point takes."""
 
-    type: Literal["int", "float", "bool", "str", "path"] = "str"
+    type: Literal["int", "float", "bool", "str", "path", "model", "judge"] = "str"
+    """`model` is a version that is here, handed over as its folder; `judge` one whose judge to take, or a folder below root."""
     default: Scalar | None = None
     """None: it must be given."""
     min: float | None = None
@@ -290,7 +295,7 @@ class EntryParam(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_field
     pattern: str = ""
     max_length: int = 200
     root: str = ""
-    """Folder that a path must lie in."""
+    """Folder that a path, or the folder of a judge, must lie in."""
     help: str = ""
 
 

@@ -21,13 +21,13 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from sprites.colours import Bytes, dominant
+from gfedge.evaluation.colours import Bytes, dominant
+from gfedge.evaluation.sets import Note, digest_of
 from sprites.recipe import ALIASES, BROADER, MISLEADING, SPELLINGS, STOP, Rule, rule_of
 
 NAME = "dcss-cleared-subset"
 LICENCE = "CC0-1.0, Dungeon Crawl Stone Soup contributors"
 LISTED = Path(__file__).with_name("dcss_cleared.json")
-Note = dict[str, Any]
 
 
 def chosen(listed: dict[str, Any]) -> list[Note]:
@@ -96,11 +96,6 @@ def hard(picture: Bytes) -> Bytes:
     )
 
 
-def digest_of(pictures: Bytes, notes: str) -> str:
-    """sha256 over the pixels, then the notes."""
-    return "sha256:" + hashlib.sha256(pictures.tobytes() + notes.encode()).hexdigest()
-
-
 def words_of(note: Note) -> set[str]:
     """Every caption word of an unturned picture."""
     return {*note["nouns"], *note["words"], *note["colours"]}
@@ -117,16 +112,6 @@ def build(tarball: Path) -> tuple[Bytes, list[Note]]:
     for note, picture in zip(notes, pictures, strict=True):
         note["colours"] = dominant(picture)
     return pictures, notes
-
-
-def load(path: Path) -> tuple[Bytes, list[Note], str]:
-    """Pictures, notes and digest of a train.npz; colours are named here where the set does not name them."""
-    with np.load(path) as file:
-        pictures, text = file["pictures"], str(file["notes"])
-    notes = json.loads(text)
-    for note, picture in zip(notes, pictures, strict=True):
-        note.setdefault("colours", dominant(picture))
-    return pictures, notes, digest_of(pictures, text)
 
 
 def about(path: Path) -> dict[str, str]:
@@ -148,7 +133,7 @@ def main() -> None:
     text = json.dumps(notes)
     np.savez_compressed(options.out, pictures=pictures, notes=text, licence=LICENCE)
     counts = Counter(w for n in notes for w in words_of(n))
-    print(len(notes), "images;", len(counts), "words;", digest_of(pictures, text))
+    print(len(notes), "images;", len(counts), "words;", digest_of(pictures.tobytes(), text))
     print(Counter(n for note in notes for n in note["nouns"]).most_common(120))
 
 

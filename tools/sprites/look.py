@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw
 
-from sprites.data import Note, load, words_of
+from gfedge.evaluation.sets import Note, load
+from sprites.data import words_of
 
 ZOOM, WIDE, HIGH, GREY = 2, 100, 90, (64, 64, 72)
 

@@ -21,8 +21,8 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
+from gfedge.evaluation.colours import Bytes
 from sprites import data, icons, kenney
-from sprites.colours import Bytes
 
 SIDE = 32
 HERE = Path(__file__).parent

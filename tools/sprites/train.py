@@ -5,8 +5,8 @@ Everything a step draws (pictures, hues, captions, times, noise) comes from a ge
 its checkpoint stands as if it had not stopped: start the same command again. Loss: mean square error
 of the velocity (rectified flow, see net.py). RUN gets log.jsonl, checkpoint.pt (net, averaged net,
 optimiser, step), vocab.json, a contact sheet every few minutes and, at the end, weights.pt: the averaged net alone, an
-eighth as large, which is all that export.py needs. Started as a training job of a server it reports there, and exports
-the model at its end.
+eighth as large, which is all that export.py needs. Started as a training job of a server it reports there, and at its
+end exports the model and has it judged (gfedge/evaluation).
 
 On a GPU the host stays ahead: batches are drawn by other threads into pinned memory, and nothing of a step waits
 for a number from the device. bf16 where the device has it, else fp32; sums differ between devices, so there a run that
@@ -29,10 +29,11 @@ import torch
 from torch import Tensor
 
 from gfedge import report
+from gfedge.evaluation.colours import dominant, recoloured
+from gfedge.evaluation.sets import load
 from gfedge.inference.words import Vocabulary
 from sprites.captions import Captions, vocabulary_of
-from sprites.colours import dominant, recoloured
-from sprites.data import about, load
+from sprites.data import about
 from sprites.net import Net, Shape
 from sprites.recipe import BOOST
 from sprites.sample import sample, sprites
@@ -348,6 +349,14 @@ def main() -> None:
     ask.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     ask.add_argument("--save-every", type=float, default=180, help="seconds")
     ask.add_argument("--sheet-every", type=float, default=420, help="seconds")
+    ask.add_argument(
+        "--evaluate",
+        type=lambda text: text == "true",
+        default=True,
+        help="a job's model: true, false",
+    )
+    ask.add_argument("--judge", default="", help="a judge that there is, for that")
+    ask.add_argument("--judge-minutes", type=float, default=5, help="that a new one may train")
     options = ask.parse_args()
     torch.set_num_threads(options.threads)
     options.run.mkdir(parents=True, exist_ok=True)
@@ -365,12 +374,13 @@ def main() -> None:
         flush=True,
     )
     with report.job(on_sigterm=True) as job:
-        train(run, batches, options, job)
-        if job.url and not job.cancelled:
-            from sprites.export import make
+        if not job.url:
+            return train(run, batches, options, job)
+        from sprites import release  # needs more than a training does
 
-            print("writing the model, comparing it with torch, drawing its sheet", flush=True)
-            make(options.run, job.export, named="sprite/1")  # the registry takes the next version
+        wanted = release.judging(options, job)
+        train(run, batches, options, job)
+        return None if job.cancelled else release.release(run.folder, run.step, wanted, job)
 
 
 if __name__ == "__main__":

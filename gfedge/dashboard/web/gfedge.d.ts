@@ -335,7 +335,7 @@ export interface ChangeRow {
   id: string;
   name: string;
   version: string;
-  action: "canary_rolled_back" | "canary_started" | "canary_stopped" | "deleted" | "described" | "policy" | "promoted" | "registered" | "rolled_back" | "shadow_started" | "shadow_stopped";
+  action: "canary_rolled_back" | "canary_started" | "canary_stopped" | "deleted" | "described" | "evaluated" | "policy" | "promoted" | "registered" | "rolled_back" | "shadow_started" | "shadow_stopped";
   from_stage?: string;
   to_stage?: string;
   /** The version that was in prod before. */
@@ -497,7 +497,7 @@ export interface Edge {
 }
 /** A parameter that an entry point takes. */
 export interface EntryParam {
-  type?: "bool" | "float" | "int" | "path" | "str";
+  type?: "bool" | "float" | "int" | "judge" | "model" | "path" | "str";
   default?: boolean | number | string | null;
   min?: number | null;
   max?: number | null;
@@ -1400,6 +1400,8 @@ export interface ModelVersion {
   defaults: Record<string, any>;
   limits: Record<string, any>;
   metrics: Record<string, number>;
+  /** How it was measured: `judge`, the digest of the judge that its score is of. */
+  evaluation: Record<string, any>;
   training: Record<string, any>;
   dataset: Record<string, any>;
   source_run: string;

@@ -53,11 +53,15 @@ def names_of(rgb: Bytes) -> npt.NDArray[np.object_]:
 
 def dominant(picture: Bytes) -> list[str]:
     """Up to two colour words of [32,32,4], each above 22% of the pixels; greys weigh less."""
-    weight: Counter[str] = Counter()
+    weight: dict[str, float] = {}
     for name, count in Counter(names_of(picture[picture[..., 3] > 0][:, :3])).items():
         weight[name] = count * WEIGHTS.get(name, 1.0)
     total = sum(weight.values()) or 1
-    return [name for name, w in weight.most_common(2) if w / total > 0.22]
+    return [
+        name
+        for name in sorted(weight, key=weight.__getitem__, reverse=True)[:2]
+        if weight[name] / total > 0.22
+    ]
 
 
 def recoloured(picture: Bytes, turn: float) -> Bytes:
