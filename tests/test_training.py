@@ -202,7 +202,7 @@ async def test_the_sprite_trainer_says_what_it_needs(training: Training, tmp_pat
         ("line", False),
         ("once", False),
     ]
-    assert listed[1]["params"]["steps"]["max"] == 100000
+    assert listed[2]["params"]["steps"]["max"] == 100000
 
 
 @pytest.mark.parametrize(
