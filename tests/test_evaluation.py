@@ -96,6 +96,9 @@ def test_a_judge_says_whom_it_cannot_judge(tmp_path: Path) -> None:
         Wanted(judge=tmp_path / "j").check()
     with pytest.raises(Unjudged, match=r"judge.onnx is missing"):
         Wanted(judge=tmp_path / "nothing").check()
+    (tmp_path / "set.npz").write_bytes(b"")
+    with pytest.raises(Unjudged, match=r"set.npz is no training set that can be read"):
+        Wanted(data=tmp_path / "set.npz").check()
     with pytest.raises(Unjudged, match="there is no judge: name a model version"):
         Wanted().check()
 

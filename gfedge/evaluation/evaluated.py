@@ -7,6 +7,7 @@ import math
 import shutil
 import tempfile
 import tomllib
+import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -48,7 +49,7 @@ class Wanted:
                 "to train one on"
             )
         else:
-            check_enough(sets.load(self.data)[1])
+            check_enough(_loaded(self.data)[1])
             if importlib.util.find_spec("torch") is None:
                 raise Unjudged(
                     "a judge is trained with torch, which is not here: install the extra `train`, or take the judge of "
@@ -58,7 +59,7 @@ class Wanted:
 
 def evaluated(model: ModelFolder, wanted: Wanted, tell: Tell) -> tuple[dict[str, Any], Judge]:
     """Figures of a model, and the judge that gave them. Raises Unjudged."""
-    pictures, notes, digest = sets.load(wanted.data) if wanted.data else (None, [], "")
+    pictures, notes, digest = _loaded(wanted.data) if wanted.data else (None, [], "")
     if wanted.judge is not None:
         judge = Judge.load(wanted.judge)
     else:
@@ -103,6 +104,15 @@ def named(folder: Path) -> Iterator[ModelFolder]:
 
 
 # Inside
+
+
+def _loaded(path: Path) -> tuple[Any, list[sets.Note], str]:
+    try:
+        return sets.load(path)
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise Unjudged(
+            f"{path.name} is no training set that can be read ({error}): `gfedge dataset build` makes one"
+        ) from None
 
 
 def _copied(draw: Drawing, words: list[str], pictures: Any) -> dict[str, float]:
