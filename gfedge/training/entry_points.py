@@ -270,7 +270,7 @@ def evaluate(settings: Settings) -> Declared:
         },
         resume=[],
         evaluates="model",
-        requires=["numpy", "onnxruntime", "PIL"],
+        requires=["msgspec", "numpy", "onnxruntime", "PIL"],
     )
 
 
@@ -279,7 +279,7 @@ def _judge(settings: Settings, otherwise: str) -> EntryParam:
         type="judge",
         default="",
         root=str(settings.data / "datasets"),
-        help=f"a version whose judge to take (sprite@1), or a folder in <data folder>/datasets; {otherwise}",
+        help=f"a version whose judge to take (studio@1), or a folder in <data folder>/datasets; {otherwise}",
     )
 
 

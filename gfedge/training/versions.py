@@ -103,7 +103,7 @@ def _check_judged(registry: Registry, entry: Declared, params: Mapping[str, Scal
     if not (params.get("judge") or params.get("data") or _has_judge(own)):
         raise entry_points.invalid(
             "judge",
-            f"{params[entry.evaluates]} brings none: name a version whose judge to take (sprite@1), the folder of one, or "
+            f"{params[entry.evaluates]} brings none: name a version whose judge to take (studio@1), the folder of one, or "
             "with `data` the set to train one on",
         )
 
