@@ -209,6 +209,7 @@ def test_the_process_has_no_secrets(
     monkeypatch.setenv("GRAFANA_API_KEY", "hush")
     generating(isolated(), sprite).result(30)
     assert "hush" not in str(child().environ())
+    assert child().environ()["MALLOC_ARENA_MAX"] == "2"
 
 
 def test_a_run_that_does_not_end_is_ended(endless: ModelFolder) -> None:

@@ -9,9 +9,11 @@ from gfedge.inference.types import EngineOptions
 
 KEPT = (
     *("PATH", "HOME", "LANG", "TMPDIR", "PYTHONPATH", "VIRTUAL_ENV"),
-    *("LC_", "LD_", "CUDA_", "NVIDIA_", "OMP_", "_PYI_"),
+    *("LC_", "LD_", "CUDA_", "NVIDIA_", "OMP_", "MALLOC_", "GLIBC_", "_PYI_"),
 )
 """Of the environment, by what its names begin with: what libraries need to be found (`_PYI_`: those of the single binary)."""
+ADDED = {"MALLOC_ARENA_MAX": "2"}
+"""As the server asks of its own C library (`gfedge.malloc`)."""
 
 
 class IsolatedEngine(SupervisedEngine):
@@ -23,6 +25,7 @@ class IsolatedEngine(SupervisedEngine):
             begin=Begin(options),
             name="isolated",
             kept=KEPT,
+            added=ADDED,
             ran_on={"isolated": "true"},
         )
         super().__init__(child, hang_seconds=hang_seconds)
