@@ -248,13 +248,14 @@ def sprites(settings: Settings) -> Declared:
 
 def evaluate(settings: Settings) -> Declared:
     """Gives a version that is registered its score; needs torch only where a judge has to be trained."""
+    in_tree = TOOLS.is_dir()  # else the package is where the trainer's Python has it
     return Declared(
         title="The score of a sprite generator that is registered, by a judge (gfedge/evaluation)",
         command=[
             *("{python}", "-m", "gfedge.evaluation", "--model", "{model}"),
             *("--judge", "{judge}", "--data", "{data}", "--minutes", "{judge_minutes}"),
         ],
-        env={"PYTHONPATH": str(TOOLS.parent)} if TOOLS.is_dir() else {},
+        env={"PYTHONPATH": str(TOOLS.parent)} if in_tree else {},
         params={
             "model": EntryParam(type="model", help="the version that gets a score: sprite@2"),
             "judge": _judge(
@@ -270,7 +271,7 @@ def evaluate(settings: Settings) -> Declared:
         },
         resume=[],
         evaluates="model",
-        requires=["msgspec", "numpy", "onnxruntime", "PIL"],
+        requires=["msgspec", "numpy", "onnxruntime", "PIL", *([] if in_tree else ["gfedge"])],
     )
 
 
