@@ -123,7 +123,8 @@ def architecture() -> str:
             442,
             "engine",
             ("promql", "over all steps at once"),
-            ("inference", "ONNX models: batches, tiles"),
+            ("evaluation", "judges of models"),
+            ("inference", "ONNX: batches, tiles"),
         ),
         box(
             150,
