@@ -225,7 +225,7 @@ class Job(msgspec.Struct, kw_only=True):
     unknown_words: Annotated[
         list[str],
         Meta(
-            description="Words of the prompt and the negative prompt that the model never saw in training."
+            description="Words of the prompt and the negative prompt that the model never saw in training; told when the job has run."
         ),
     ]
     undocumented_words: Annotated[

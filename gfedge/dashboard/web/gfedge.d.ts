@@ -965,7 +965,7 @@ export interface Job {
   finished_at: number | null;
   timings: Timings;
   outputs: Array<Output>;
-  /** Words of the prompt and the negative prompt that the model never saw in training. */
+  /** Words of the prompt and the negative prompt that the model never saw in training; told when the job has run. */
   unknown_words: Array<string>;
   /** Words of both that it was trained on but not found to draw; empty where it names no words that it draws. */
   undocumented_words?: Array<string>;
