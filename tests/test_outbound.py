@@ -6,8 +6,11 @@ import asyncio
 import gzip
 import ipaddress
 import socket
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -176,3 +179,12 @@ def test_what_is_no_target(url: str) -> None:
 
 def test_a_target_loses_its_last_slash() -> None:
     assert target("https://grafana.lan:3000/graf/") == Target(url="https://grafana.lan:3000/graf")
+
+
+def test_onnx_runtime_tells_nobody(tmp_path: Path) -> None:
+    """Since 1.32 its packages for Linux know the machine by a file in its home, and report to their maker what is run."""
+    asked = [sys.executable, "-m", "gfedge", "doctor", "--data", str(tmp_path / "data")]
+    environ = {"HOME": str(tmp_path), "PATH": "/usr/bin:/bin"}  # It keeps quiet where CI is set.
+    done = subprocess.run(asked, env=environ, capture_output=True, text=True, check=True)
+    assert "running on C" in done.stdout
+    assert [path.name for path in tmp_path.iterdir()] == []
