@@ -50,6 +50,12 @@ class Lan(Api):
             shown = wire.decode(body, Any) if "json" in response.content_type and body else body
             return response.status, shown, response.headers
 
+    async def answered(self, path: str, token: str) -> bytes:
+        """What a GET with that token is answered, whatever it is."""
+        headers = {"Authorization": f"Bearer {token}"}
+        async with self.http.request("GET", path, headers=headers) as response:
+            return await response.read()
+
     async def token(self, scope: str, **more: Any) -> tuple[str, str]:
         """(text, id) of a new token."""
         body = {"name": f"a {scope} token", "scope": scope, **more}
@@ -218,6 +224,21 @@ async def test_a_scope_opens_its_step_of_the_ladder_and_those_below(lan: Lan, sc
         else:
             assert (status, problem["code"]) == (403, "scope_too_small"), path
             assert f'scope="{needed}"' in headers["WWW-Authenticate"]
+
+
+async def test_only_who_administers_sees_where_the_data_folder_is(lan: Lan) -> None:
+    text, _ = await lan.token("read")
+    data = str(lan.http.app[keys.SETTINGS].data).encode()
+    shown = {
+        path
+        for route in ROUTES
+        if route.method == "GET" and route.messages is None
+        for path in served(route)[:1]
+        if data in (await lan.answered(filled(path), text))
+    }
+    assert shown == set()
+    for path in ("/monitoring/status", "/monitoring/dashboard-data"):
+        assert data in await lan.answered(f"/api/v1{path}", lan.admin)
 
 
 @pytest.mark.parametrize(

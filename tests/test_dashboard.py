@@ -20,6 +20,7 @@ from test_registration import tar_of, upload
 from test_training import declare
 
 from gfedge.access.guard import DOOR
+from gfedge.evaluation import written
 
 pytestmark = [browser.needed, pytest.mark.asyncio(loop_scope="module")]
 
@@ -177,6 +178,29 @@ async def test_a_version_is_promoted_with_its_gates_before_and_after(
     await beside.get_by_role("button", name="Run").click()
     await expect(beside.get_by_role("row", name="golden 3").get_by_role("img")).to_have_count(2)
     assert await tab.serious() == []
+
+
+async def test_versions_show_their_scores_and_whose_judge_gave_them(
+    tab: Tab, tmp_path: Path
+) -> None:
+    async with connected(tab.server) as api:
+        for score, judge in ((0.8, "a"), (0.9, "b")):
+            model = builders.velocity_onnx() + b"\x32\x01" + judge.encode()  # of another digest
+            folder = builders.make_sprite_folder(tmp_path / judge, "scored", "1", model)
+            figures = {"judge_score": score, "judge_top1": 0.75, "judge_top1_real": 0.6}
+            told = {"judge": f"sha256:{judge * 64}"}
+            written.sections(folder / written.MANIFEST, metrics=figures, evaluation=told)
+            await upload(api, tar_of(folder))
+    page = await tab.open("#/models/scored/1")
+    scores = page.get_by_role("group", name="Scores of the versions")
+    await expect(scores.get_by_role("row", name="scored@1")).to_contain_text("75 % (60 %)")
+    await expect(scores.get_by_role("row", name="scored@2")).to_contain_text("0.9")
+    await expect(scores.get_by_role("row", name="scored@2")).to_contain_text("bbbbbbbbbb…")
+    await expect(page.get_by_text("Scores of different judges are no comparison.")).to_be_visible()
+    assert await tab.serious() == []
+    await page.goto(f"{tab.server}/#/models/superres/1")
+    await expect(page.get_by_role("heading", name="superres@1", exact=True)).to_be_visible()
+    await expect(scores).to_have_count(0)
 
 
 async def test_words_that_the_model_never_saw_are_named_with_their_nearest(tab: Tab) -> None:

@@ -51,6 +51,15 @@ def judge_in(folder: Path, words: list[str] = WORDS, real: float = 0.8, seed: in
     return judge
 
 
+def set_in(folder: Path) -> sprite_set.Built:
+    """Three pictures of dragons, in own.npz."""
+    pictures = [builders.noise(32, 32, seed=s) for s in range(3)]
+    said = [{**note, "licence": "CC0-1.0"} for note in notes(dragon=3)]
+    built = sprite_set.Built(name="own", pictures=pictures, notes=said)
+    sprite_set.save(built, folder / "own.npz")
+    return built
+
+
 def notes(**counts: int) -> list[sets.Note]:
     return [
         {"path": f"art/{word}{i}.png", "nouns": [word], "words": [], "turn": True}
@@ -113,11 +122,7 @@ def test_an_evaluation_is_written_into_the_folder_of_the_model(
     tmp_path: Path, models: Path
 ) -> None:
     judge = judge_in(tmp_path / "judge")
-    pictures = [builders.noise(32, 32, seed=s) for s in range(3)]
-    built = sprite_set.Built(name="own", pictures=pictures, notes=[
-        {**note, "licence": "CC0-1.0"} for note in notes(dragon=3)
-    ])  # fmt: skip
-    sprite_set.save(built, tmp_path / "own.npz")
+    set_in(tmp_path)
     folder = models / "sprite" / "1"
     wanted = Wanted(tmp_path / "judge", tmp_path / "own.npz", seeds=2)
     for _ in range(2):  # again says the same, once
@@ -154,7 +159,8 @@ async def test_versions_get_their_scores_from_one_judge_and_are_compared(
 ) -> None:
     port = unused_port()
     api, address = await serving(port=port, train_nice=0), f"http://127.0.0.1:{port}"
-    judge = judge_in(tmp_path / "data" / "datasets" / "ours")
+    folder = tmp_path / "data" / "datasets"
+    judge, built = judge_in(folder / "ours"), set_in(folder)
     headers = {"Content-Type": "application/octet-stream"}
     path = f"{MODELS}/sprite/versions"
     await api.call("POST", path, 201, data=another(), headers=headers)
@@ -170,11 +176,12 @@ async def test_versions_get_their_scores_from_one_judge_and_are_compared(
     body = {"entry_point": "evaluate", "params": {"model": "sprite", "judge": "ours"}}
     first = (await api.call("POST", JOBS, 202, json=body))["id"]
     await ended(api, first)
-    line = ["evaluate", "sprite@2", "--judge", "sprite@1", "--follow", "--server", address]
-    code = await asyncio.to_thread(main, line)
+    line = ["evaluate", "sprite@2", "--judge", "sprite@1", "--data", "own", "--follow"]
+    code = await asyncio.to_thread(main, [*line, "--server", address])
     told = capsys.readouterr()
     assert code == 0, told.err
     assert "judge_score" in told.out
+    assert f"reads {folder / 'own.npz'}" in told.err
     for one in (first, told.out.split()[0]):
         job = await api.get(f"{JOBS}/{one}")
         assert job["state"] == "succeeded", job
@@ -191,9 +198,12 @@ async def test_versions_get_their_scores_from_one_judge_and_are_compared(
     assert job["params"] == {
         "model": "sprite@2",
         "judge": "sprite@1",
-        "data": "",
+        "data": str(folder / "own.npz"),
         "judge_minutes": 5,
     }
+    (read,) = run["inputs"]
+    assert (read["name"], read["digest"], read["context"]) == ("own", built.digest, "evaluation")
+    assert read["dataset_id"] in [node["id"] for node in up["nodes"] if node["kind"] == "dataset"]
     gate = await score_gate()
     assert (gate["note"][-7:], gate["figure"]) == ("in prod", found["metrics"]["judge_score"])
     history = (await api.get(f"{MODELS}/sprite/history"))["changes"]

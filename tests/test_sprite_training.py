@@ -366,6 +366,7 @@ def test_a_built_set_is_known_to_the_server_and_can_be_trained_on(
         if code:  # this Python has no torch, and the server says so
             assert "torch" in told.err
         else:
+            assert f"reads {server.data}/datasets/" in told.err
             assert main(["train", "cancel", told.out.strip(), *more]) == 0
             capsys.readouterr()
 
@@ -378,7 +379,11 @@ def test_a_built_set_is_known_to_the_server_and_can_be_trained_on(
     assert (server.data / "datasets" / "items.npz").is_file()
     assert "2 images, 4 words, CC0-1.0" in said
     assert main([*build, "--licence", "CC0-1.0"]) == 0
-    assert capsys.readouterr().out == said
+    again = capsys.readouterr()
+    assert (again.out, "note: " in again.err) == (said, False)
+    elsewhere = [*build[:4], str(tmp_path / "elsewhere"), "--licence", "CC0-1.0", *at]
+    assert main(elsewhere) == 0
+    assert f"build it there with GFEDGE_DATA={server.data}" in capsys.readouterr().err
 
     monkeypatch.setenv("GFEDGE_DATA", str(server.data))
     started(["--data", "items"], "as it was built", *at)

@@ -108,7 +108,17 @@ def register(built: Built, path: Path, args: argparse.Namespace) -> None:
             found = server.post(
                 "/api/v1/ml-platform/datasets", data, media_type="application/json"
             ).json()
+            if not args.out:
+                _tell_elsewhere(server, path)
     except NoServer as error:
         print(f"not registered: {error}", file=sys.stderr)
         return
     print(f"dataset {found['id']} ({found['name']})")
+
+
+def _tell_elsewhere(server: Server, path: Path) -> None:
+    """Says so where trainings of the server, as far as it tells its data folder, look in another place."""
+    data = server.get("/api/v1/monitoring/status").json()["storage"]["data"]
+    if data and path.parent.resolve() != Path(data, "datasets").resolve():
+        text = f"the server's trainings look in {data}/datasets: build it there with GFEDGE_DATA={data}"
+        print(f"note: {text}", file=sys.stderr)

@@ -81,6 +81,8 @@ def begun(server: Server, body: dict[str, Any], *, follow: bool) -> int:
     sent = json.dumps(body).encode()
     reply = server.post(JOBS, sent, media_type="application/json", key=str(uuid.uuid4()))
     job = reply.json()
+    if data := job["params"].get("data"):
+        print(f"reads {data}", file=sys.stderr)
     print(job["id"], flush=True)
     return log(server, job["id"], follow=True) if follow else 0
 

@@ -26,8 +26,13 @@ from gfedge.wire import Route
 LEVEL = "3.5.0"
 """The version of Prometheus whose API this is: clients ask for it to know what they may use."""
 
-FILES = frozenset({"rule_files", "receivers_file", "tls_key"})
-"""Settings with names that are nobody's business here."""
+PATHS = frozenset(
+    {
+        *("data", "models", "cuda_dir", "export_dir", "train_python", "vast_python"),
+        *("rule_files", "receivers_file", "admin_token_file", "tls_cert", "tls_key"),
+    }
+)
+"""Settings that name files of the machine, which are nobody's business here."""
 
 Plain = dict[str, Any]
 
@@ -65,7 +70,7 @@ def routes() -> list[Route]:
         route("GET", "status/buildinfo", buildinfo, "Which version's interface this is"),
         route("GET", "status/runtimeinfo", runtimeinfo, "What the server says of its process"),
         route("GET", "status/flags", flags, "Flags: the limits of queries"),
-        route("GET", "status/config", config, "The effective settings, without secrets"),
+        route("GET", "status/config", config, "The effective settings, without secrets and paths"),
         route("GET", "status/tsdb", tsdb, "How many series there are, by name and label"),
         _probe("ready", prometheus_ready),
         _probe("healthy", prometheus_healthy),
@@ -249,7 +254,7 @@ async def config(form: Form, request: web.Request) -> bytes:
     own = {
         name: public(name, value)
         for name, value in msgspec.structs.asdict(settings).items()
-        if name not in FILES
+        if name not in PATHS
     }
     shown = {"global": {"scrape_interval": f"{settings.metrics_interval:g}s"}, "gfedge": own}
     return json.answer({"yaml": yaml.safe_dump(shown, sort_keys=False)})

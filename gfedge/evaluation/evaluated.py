@@ -137,6 +137,7 @@ def _told(
         "judge": judge.digest,
         "judge_facts": {name: judge.facts.get(name) for name in facts},
         "measure": judge.measure,
+        "data": sets.known(wanted.data) if wanted.data else None,
         "seeds": wanted.seeds,
         "metrics": scores.rounded(metrics),
         "words": scores.told(found, judge),

@@ -222,11 +222,11 @@ async def ready(request: web.Request) -> web.Response:
 
 
 async def status(request: web.Request) -> Status:
-    return request.app[OVERVIEW].status(await request.app[LIVE].vitals())
+    return request.app[OVERVIEW].status(await request.app[LIVE].vitals(), auth.who(request))
 
 
 async def dashboard_data(request: web.Request) -> DashboardData:
-    return request.app[OVERVIEW].dashboard(await request.app[LIVE].vitals())
+    return request.app[OVERVIEW].dashboard(await request.app[LIVE].vitals(), auth.who(request))
 
 
 async def instant(request: web.Request, asked: InstantQuery) -> Instant:

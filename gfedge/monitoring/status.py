@@ -10,6 +10,7 @@ import time
 from prometheus_client import Counter
 
 from gfedge import __version__, http_metrics, metrics
+from gfedge.auth import Who
 from gfedge.monitoring import measured
 from gfedge.monitoring.gpus import Gpus
 from gfedge.monitoring.history import TAIL_MS, History
@@ -38,7 +39,7 @@ class Overview:
         self._history = history
         self._started_at = time.time()
 
-    def status(self, values: Values) -> Status:
+    def status(self, values: Values, who: Who) -> Status:
         device = self._serving.device()
         by_name = {value.name: value.value for value in values.values}
         return Status(
@@ -66,22 +67,22 @@ class Overview:
             ],
             model_states={f"{v.model}@{v.version}": v.state for v in self._serving.versions()},
             queue=dict(self._serving.jobs()),
-            storage=self._storage(),
+            storage=self._storage(who),
             history=self._history_state(),
             rates={name: by_name.get(name) for name in RATES},
         )
 
-    def dashboard(self, values: Values) -> DashboardData:
+    def dashboard(self, values: Values, who: Who) -> DashboardData:
         return DashboardData(
-            system_status=self.status(values),
+            system_status=self.status(values, who),
             metrics={value.name: value for value in values.values},
             alerts=self._serving.alerts(),
             quick_stats=self._quick_stats(),
         )
 
-    def _storage(self) -> Storage:
+    def _storage(self, who: Who) -> Storage:
         return Storage(
-            data=str(self._settings.data),
+            data=str(self._settings.data) if who.may("admin") else "",
             disk_free_bytes=_read(measured.DISK_FREE_BYTES),
             disk_size_bytes=_read(measured.DISK_SIZE_BYTES),
             database_bytes=_read(measured.DATABASE_FILE_BYTES),

@@ -99,7 +99,7 @@ class LoadedModel(msgspec.Struct, kw_only=True, frozen=True):
 class Storage(msgspec.Struct, kw_only=True, frozen=True):
     """Where things are kept, and how much."""
 
-    data: str
+    data: Annotated[str, Meta(description="The data folder; only for the scope admin.")]
     disk_free_bytes: float | None
     disk_size_bytes: float | None
     database_bytes: float | None

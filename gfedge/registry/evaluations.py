@@ -13,6 +13,7 @@ from gfedge.inference.types import ModelFolder
 from gfedge.lineage.types import Node, edge
 from gfedge.registry import labels
 from gfedge.registry.types import JUDGED, ModelVersionRow
+from gfedge.tracking.dataset_types import InputCreate
 
 if TYPE_CHECKING:
     from gfedge.registry.registry import Registry
@@ -26,6 +27,8 @@ class Evaluation(msgspec.Struct, kw_only=True, frozen=True):
     ]
     judge: Annotated[str, Meta(max_length=250)] = ""
     """Digest of the judge that gave the score."""
+    data: InputCreate | None = None
+    """The set that it was measured on; None where it had none but the judge."""
 
 
 async def give(

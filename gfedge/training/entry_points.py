@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from gfedge import errors, outside
 from gfedge.settings import Settings
@@ -132,6 +133,11 @@ def shown(settings: Settings) -> list[EntryPoint]:
         )
         for name, entry in read(settings).items()
     ]
+
+
+def without_roots(entry: EntryPoint) -> EntryPoint:
+    """As those see it who do not administer the machine."""
+    return replace(entry, params={k: replace(p, root="") for k, p in entry.params.items()})
 
 
 def backends(entry: Declared) -> list[Backend]:

@@ -75,17 +75,31 @@ class Exports:
             return record.dataset_id
         told = (await self._runs.find(record.run_id)).inputs
         read = [one for one in told if one.context in ("", "training", "train")]
-        read = read or await self._link(record.run_id, folder)
         if not read:
+            read = await self._link(record.run_id, await self._named(record.run_id, folder))
+        return await self._read(record, read)
+
+    async def evaluated_on(self, record: TrainingRecord, told: InputCreate | None) -> str:
+        """Id of the set that an evaluation says it read, which becomes an input of its run and its job."""
+        if record.dataset_id or told is None:
+            return record.dataset_id
+        return await self._read(record, await self._link(record.run_id, told))
+
+    async def _read(self, record: TrainingRecord, told: list[Input]) -> str:
+        """Id of the first of these, which the job is said to have read; empty where there is none."""
+        if not told:
             return ""
         job: Node = ("training_job", record.id)
-        await self._db.insert(edge(("dataset", read[0].dataset_id), "input", job, time.time()))
-        return read[0].dataset_id
+        await self._db.insert(edge(("dataset", told[0].dataset_id), "input", job, time.time()))
+        return told[0].dataset_id
 
-    async def _link(self, run_id: str, folder: str) -> list[Input]:
+    async def _named(self, run_id: str, folder: str) -> InputCreate | None:
+        """The set that the model in a folder of the run's artifacts says it learned."""
         files = dict(await self._db.read(_below, run_id, paths.folder(folder)))
         sha256 = files.get(MANIFEST)
-        told = await asyncio.to_thread(dataset_of, self._files.path_of(sha256)) if sha256 else None
+        return await asyncio.to_thread(dataset_of, self._files.path_of(sha256)) if sha256 else None
+
+    async def _link(self, run_id: str, told: InputCreate | None) -> list[Input]:
         if told is None:
             return []
         with contextlib.suppress(errors.Conflict):  # the run was deleted

@@ -271,6 +271,8 @@ class TrainingJobs:
         if status == "succeeded" and outcome.evaluation is not None:
             record = live.record
             try:
+                dataset_id = await self.exports.evaluated_on(record, outcome.evaluation.data)
+                await self._surely(live, dataset_id=dataset_id, quiet=True)
                 await self.give(outcome.evaluated, outcome.evaluation, record.run_id, record.id)
             except errors.ApiError as failure:
                 status = "failed"

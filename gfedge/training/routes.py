@@ -147,6 +147,8 @@ async def create_training_job(request: web.Request, body: TrainingCreate) -> web
 
 async def list_entry_points(request: web.Request) -> EntryPoints:
     found = await asyncio.to_thread(entry_points.shown, request.app[keys.SETTINGS])
+    if not auth.who(request).may("admin"):
+        found = [entry_points.without_roots(one) for one in found]
     return EntryPoints(entry_points=found)
 
 

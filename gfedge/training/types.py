@@ -295,7 +295,7 @@ class EntryParam(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_field
     pattern: str = ""
     max_length: int = 200
     root: str = ""
-    """Folder that a path, or the folder of a judge, must lie in."""
+    """Folder that a path, or the folder of a judge, must lie in; shown to the scope admin alone."""
     help: str = ""
 
 

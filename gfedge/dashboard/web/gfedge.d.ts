@@ -2077,6 +2077,7 @@ export interface StopQuery {
 }
 /** Where things are kept, and how much. */
 export interface Storage {
+  /** The data folder; only for the scope admin. */
   data: string;
   disk_free_bytes: number | null;
   disk_size_bytes: number | null;
@@ -3062,7 +3063,7 @@ export interface Routes {
   "GET /prometheus/api/v1/status/runtimeinfo": { params: { limit?: string, state?: string }; body: undefined; reply: Answer };
   /** Flags: the limits of queries. */
   "GET /prometheus/api/v1/status/flags": { params: { limit?: string, state?: string }; body: undefined; reply: Answer };
-  /** The effective settings, without secrets. */
+  /** The effective settings, without secrets and paths. */
   "GET /prometheus/api/v1/status/config": { params: { limit?: string, state?: string }; body: undefined; reply: Answer };
   /** How many series there are, by name and label. */
   "GET /prometheus/api/v1/status/tsdb": { params: { limit?: string, state?: string }; body: undefined; reply: Answer };

@@ -11,6 +11,7 @@ import { to } from "../parts/router.js";
 import { Lineage } from "../parts/lineage.js";
 import { Golden } from "./models-golden.js";
 import { Promote } from "./models-promote.js";
+import { Scores } from "./models-scores.js";
 import { Traffic } from "./models-traffic.js";
 
 const MODEL = "/ml-platform/models/{name}";
@@ -46,13 +47,14 @@ function Known({ one, model, history, changed }) {
     <nav class="buttons" aria-label="Versions">${model.versions.map((other) => html`<a key=${other.version} class="button" aria-current=${other === one ? "page" : undefined} href=${to("models", other.name, other.version)}>${other.version} <span class="faint">${other.stage}</span></a>`)}</nav>
     <div class="split">
       <section class="card" aria-label="What it is"><h2>${one.title || "What it is"}</h2>
-        <${Facts} of=${one} leave=${["id", "name", "version", "title", "files", "signature", "stage", "metrics", "training", "dataset"]} /></section>
+        <${Facts} of=${one} leave=${["id", "name", "version", "title", "files", "signature", "stage", "metrics", "evaluation", "training", "dataset"]} /></section>
       <div class="page">
         <section class="card" aria-label="Metrics"><h2>Metrics</h2>${Object.keys(one.metrics).length ? html`<${Facts} of=${one.metrics} />` : html`<p class="faint">Its makers gave none.</p>`}</section>
         <section class="card" aria-label="Files"><h2>Files</h2><${Files} one=${one} /></section>
         <section class="card" aria-label="Training"><h2>Training and data</h2><${Facts} of=${{ ...one.training, dataset: one.dataset }} /></section>
       </div>
     </div>
+    <${Scores} one=${one} versions=${model.versions} />
     <${Card} one=${one} />
     <${Traffic} one=${one} model=${model} changed=${changed} />
     <${Golden} one=${one} model=${model} />
