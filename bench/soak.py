@@ -7,9 +7,9 @@ scrapes of /metrics. Three things take memory, and each is judged by what bounds
   is one slope of a sawtooth of 25 MiB, so a regression says where the hour began in it. It is held to its own bound, here
   the least that can be set, 64 MiB: with its default of 512 it would go on filling that for 130,000 jobs.
 - The day of metrics, which grows by the hour until it is a day.
-- All else. Its slope is a regression over the samples after the first fifth. Two things in it are no leak, so only an hour
-  says something: the minutes until the other kinds of jobs have filled what is kept at hand too (35 MiB/h in the first ten
-  behind --fill 20000), and up to 20 MiB that DuckDB's allocator keeps for a while of what a checkpoint freed.
+- All else. Its slope is a regression over the samples after the first fifth, once --fill has filled what the server keeps
+  at hand with each kind of work (runs alone fill for 25 minutes at this rate, which looked like a leak). DuckDB's allocator
+  keeps up to 20 MiB for a while of what a checkpoint freed: only an hour says something.
 """
 
 from __future__ import annotations
@@ -109,7 +109,10 @@ class Load:
         await self.call("scrape", "GET", "/metrics")
 
     async def fill(self, jobs: int) -> None:
-        """Small jobs until what the server keeps at hand is full: 64 MiB of the database, some 6,500 runs, 1,000 jobs."""
+        """Small jobs until what the server keeps at hand is full: 64 MiB of the database, some 6,500 runs, 1,000 jobs.
+
+        Every seventh comes with a training, every twentieth with the two large ones.
+        """
         waiting = iter(range(jobs))
 
         async def client() -> None:
@@ -117,9 +120,14 @@ class Load:
                 data = self.images[number % len(self.images)]
                 path = f"{AI}/superres?scale=2&mode=pixel"
                 await self.call("fill", "POST", path, data=data, headers=PNG)
+                if number % 7 == 0:
+                    await self.training(number)
+                if number % 20 == 0:
+                    await self.generate(number)
+                    await self.superres(number)
 
         await asyncio.gather(*(client() for _ in range(8)))
-        self.took.pop("fill", None)
+        self.took.clear()
 
     async def listen(self, path: str) -> None:
         async with self.http.ws_connect(path, max_msg_size=0) as ws:
@@ -187,9 +195,9 @@ async def soak(found: Server, data: Path, seconds: float, fill: int) -> tuple[Lo
     connector = aiohttp.TCPConnector(limit=0)
     async with aiohttp.ClientSession(address, connector=connector) as http:
         load = Load(http, pictures(32), 0.0)
+        await load.call("experiment", "POST", f"{ML}/experiments", json={"name": "soak"})
         await load.fill(fill)
         load.until = time.monotonic() + seconds
-        await load.call("experiment", "POST", f"{ML}/experiments", json={"name": "soak"})
         await asyncio.gather(
             watch(load, found, data, samples),
             load.steadily(1.0, load.superres),
