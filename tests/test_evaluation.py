@@ -112,6 +112,18 @@ def test_a_judge_says_whom_it_cannot_judge(tmp_path: Path) -> None:
         Wanted().check()
 
 
+def test_what_fails_while_a_model_is_judged_is_not_called_a_bad_folder(models: Path) -> None:
+    with pytest.raises(ValueError, match="drawn"), evaluated.named(models / "sprite" / "1"):
+        raise ValueError("drawn")
+
+
+@pytest.mark.parametrize("name", ["../../away", "/away", ".", "a/b"])
+def test_a_folder_that_names_itself_a_path_is_copied_nowhere(tmp_path: Path, name: str) -> None:
+    (tmp_path / "model.toml").write_text(f'name = "{name}"\nversion = "1"\n')
+    with pytest.raises(Unjudged, match="is no model folder"), evaluated.named(tmp_path):
+        pass
+
+
 def test_a_judge_of_few_words_has_to_say_the_word_first(tmp_path: Path) -> None:
     many = [f"word{i}" for i in range(25)]
     assert judge_in(tmp_path / "few").measure == "top1"

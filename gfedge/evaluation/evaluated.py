@@ -93,17 +93,23 @@ def evaluate_folder(folder: Path, wanted: Wanted, tell: Tell) -> dict[str, Any]:
 @contextmanager
 def named(folder: Path) -> Iterator[ModelFolder]:
     """A model folder under the name that its model.toml gives it, wherever it lies. Raises Unjudged."""
-    try:
-        told = tomllib.loads((folder / written.MANIFEST).read_text(encoding="utf-8"))
-        with tempfile.TemporaryDirectory() as place:
-            path = Path(place) / str(told["name"]) / str(told["version"])
-            shutil.copytree(folder, path)
-            yield read_folder(path)
-    except (OSError, ValueError, KeyError, ModelRefused) as error:
-        raise Unjudged(f"{folder} is no model folder: {error}") from None
+    with tempfile.TemporaryDirectory() as place:
+        yield _read(folder, Path(place))
 
 
 # Inside
+
+
+def _read(folder: Path, place: Path) -> ModelFolder:
+    try:
+        told = tomllib.loads((folder / written.MANIFEST).read_text(encoding="utf-8"))
+        path = place / str(told["name"]) / str(told["version"])
+        if ".." in (relative := path.relative_to(place).parts) or len(relative) != 2:
+            raise ValueError(f"its name and version are {told['name']!r} and {told['version']!r}")
+        shutil.copytree(folder, path)
+        return read_folder(path)
+    except (OSError, ValueError, KeyError, ModelRefused) as error:
+        raise Unjudged(f"{folder} is no model folder: {error}") from None
 
 
 def _loaded(path: Path) -> tuple[Any, list[sets.Note], str]:
