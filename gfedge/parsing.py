@@ -31,7 +31,7 @@ SIZES = frozenset(
 """The settings in bytes, which may be written as 64M or 2GiB."""
 SIZE = re.compile(r"([0-9]{1,12}) ?([KMG])(?:iB)?", re.IGNORECASE | re.ASCII)
 UNITS = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
-ADDRESSES = frozenset({"prometheus_url", "grafana_url"})
+ADDRESSES = frozenset({"prometheus_url", "grafana_url", "public_url", "vast_url"})
 ADDRESS = re.compile(r"(https?://[^\s/?#@]+(/[^\s?#]*)?)?", re.IGNORECASE | re.ASCII)
 
 

@@ -26,7 +26,6 @@ from gfedge.app import make_app
 from gfedge.db import Database, DatabaseRefused
 from gfedge.opening import StartError
 from gfedge.settings import Settings
-from gfedge.sources import unknown
 from gfedge.tasks import Tasks
 
 log = logging.getLogger("gfedge")
@@ -41,8 +40,6 @@ def serve(
     no_auth: bool = False,
 ) -> int:
     """Runs the server until SIGTERM or SIGINT; returns the exit code. `load` reads the settings again."""
-    for text in unknown(Settings.__struct_fields__, os.environ):
-        log.warning("%s", text)
     try:
         listening = _listen(settings)
         live = msgspec.structs.replace(settings, port=listening.getsockname()[1])

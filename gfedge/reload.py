@@ -121,13 +121,16 @@ async def again(app: web.Application, act: Act) -> list[Reloaded]:
         except (ValueError, OSError, errors.ApiError) as error:
             problems.append(f"{name}: {error}")
     lines = [f"{one.name}: {line}" for one in done for line in one.said]
-    for line in lines or ["nothing: no change"]:
+    for line in lines or ([] if problems else ["nothing: no change"]):
         log.info("reloaded %s", line)
     detail = "; ".join(lines + [f"refused {text}" for text in problems])
     await app[keys.DB].write(audit.record, msgspec.structs.replace(act, detail=detail))
     if problems:
         metrics.reload_failures_total.inc()
-        raise errors.Invalid(f"not reloaded: {'; '.join(problems)}", code="reload_refused")
+        raise errors.Invalid(
+            f"not reloaded: {'; '.join(problems)} (what was read before goes on)",
+            code="reload_refused",
+        )
     return done
 
 

@@ -26,11 +26,17 @@ def default_models() -> Path:
 class Settings(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
     """How one server runs. Sizes are bytes, durations are seconds."""
 
-    host: Annotated[str, Meta(description="Address to listen on.")] = "127.0.0.1"
+    host: Annotated[
+        str,
+        Meta(pattern=r"\A[^\s\x00]+\Z", description="Address to listen on.", examples=["0.0.0.0"]),  # noqa: S104
+    ] = "127.0.0.1"
     port: Annotated[int, Meta(ge=0, le=65535, description="Port to listen on; 0 picks one.")] = 8000
     public_url: Annotated[
         str,
-        Meta(description="Address that clients use, written into pictures; empty means host:port."),
+        Meta(
+            description="Address that clients use, written into pictures; empty means host:port.",
+            examples=["https://edge.lan:8000"],
+        ),
     ] = ""
     data: Annotated[Path, Meta(description="Folder for everything that the server writes.")] = Path(
         "~/.local/share/gfedge"
@@ -320,9 +326,9 @@ class Settings(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=
     vast_key: Annotated[
         str, Meta(description="API key of Vast.ai, to rent machines for training; empty: none.")
     ] = ""
-    vast_url: Annotated[str, Meta(description="Address of Vast.ai's API.")] = (
-        "https://console.vast.ai"
-    )
+    vast_url: Annotated[
+        str, Meta(description="Address of Vast.ai's API.", examples=["https://console.vast.ai"])
+    ] = "https://console.vast.ai"
     vast_python: Annotated[
         str,
         Meta(description="Python that has the vastai SDK (`make vastai`); empty: the server's."),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -22,13 +23,16 @@ NOT_SETTINGS = frozenset(
         "GFEDGE_SERVER",
         "GFEDGE_TOKEN",
         "GFEDGE_TOKEN_FILE",
-        "GFEDGE_KILL_ROUNDS",
-        "GFEDGE_FUZZ",
-        "GFEDGE_TWINS",
-        "GFEDGE_SLOW",
+        *("GFEDGE_PUBLISH", "GFEDGE_NAMES", "GFEDGE_MEMORY"),
+        *("GFEDGE_FUZZ", "GFEDGE_KILL_ROUNDS", "GFEDGE_KILL_SEED", "GFEDGE_LARGE", "GFEDGE_TWINS"),
+        *("GFEDGE_PROMQL_TESTS", "GFEDGE_SCREENS", "GFEDGE_SHARED", "GFEDGE_SLOW"),
+        *("GFEDGE_BINARY", "GFEDGE_SPARK_PYTHON"),
     }
 )
-"""Variables of the command line and of the tests; `GFEDGE_JOB_*` are those of trainers."""
+"""Variables of the command line, of docker-compose.yml and of the tests; `GFEDGE_JOB_*` are those of trainers."""
+LINK = re.compile(r"GFEDGE_(\w+_)?(SERVICE_(HOST|PORT\w*)|PORT_[0-9]+_(TCP|UDP|SCTP)\w*)")
+LINKED = re.compile(r"(tcp|udp|sctp)://")
+"""What Kubernetes sets in every container beside a service whose name begins with gfedge."""
 LIVE = frozenset(
     {
         *(
@@ -56,7 +60,7 @@ PATHS = frozenset(
         *("admin_token_file", "receivers_file", "tls_cert", "tls_key"),
     }
 )
-"""Relative ones in the file start at its folder; elsewhere at the current one."""
+"""Relative ones in the file start at its folder, as those of `rule_files` do; elsewhere at the current one."""
 
 
 class Given(NamedTuple):
@@ -76,6 +80,9 @@ def gather(
 ) -> dict[str, Given]:
     """What was given for each setting, by the source that wins; raises SettingsError for a file that cannot be used."""
     known = tuple(names)
+    environ = {name: text for name, text in environ.items() if not _linked(name, text)}
+    if problems := unknown(known, environ):
+        raise SettingsError("; ".join(problems))
     found = {} if file is None else _of_file(file, known)
     for name in known:
         plain = [name.upper()] if name in WITHOUT_PREFIX else []
@@ -119,7 +126,7 @@ def _of_file(file: Path, known: tuple[str, ...]) -> dict[str, Given]:
 
 def _read(file: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(file.read_text(encoding="utf-8"))
+        return tomllib.loads(file.read_text(encoding="utf-8-sig"))  # Notepad begins with a mark.
     except OSError as error:
         raise SettingsError(f"cannot read {file}: {error.strerror or error}") from None
     except UnicodeDecodeError:
@@ -140,13 +147,19 @@ def _text(file: Path, name: str, value: object) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, list) and name in LISTS and all(isinstance(one, str) for one in value):
-        return ",".join(value)
+        return _text(file, name, ",".join(value))
+    if name == "rule_files" and isinstance(value, str):
+        return ",".join(_below(file, one.strip()) for one in value.split(",") if one.strip())
     if not isinstance(value, str | int | float):
         listed = " or a list of texts" if name in LISTS else ""
         raise SettingsError(f"{file}: {name}: expected a text, a number, true or false{listed}")
     if name in PATHS and value:
-        return str(file.parent / Path(str(value)).expanduser())
+        return _below(file, str(value))
     return str(value)
+
+
+def _below(file: Path, path: str) -> str:
+    return str(file.parent / Path(path).expanduser())
 
 
 def _quoted(value: object) -> str:
@@ -155,15 +168,24 @@ def _quoted(value: object) -> str:
 
 def nearest(name: str, known: Iterable[str], prefix: str = "") -> str:
     """Which name was perhaps meant."""
-    near = difflib.get_close_matches(name, list(known), 1)
-    return f"did you mean {prefix}{near[0]}?" if near else "`gfedge settings` lists them"
+    near = close(name, known)
+    return f"did you mean {prefix}{near}?" if near else "`gfedge settings` lists them"
+
+
+def close(name: str, known: Iterable[str]) -> str:
+    """The nearest name, or nothing."""
+    return next(iter(difflib.get_close_matches(name, list(known), 1)), "")
+
+
+def _linked(name: str, text: str) -> bool:
+    return bool(
+        LINK.fullmatch(name)
+        or (name.startswith(PREFIX) and name.endswith("_PORT") and LINKED.match(text))
+    )
 
 
 def unknown(names: Iterable[str], environ: Mapping[str, str]) -> list[str]:
-    """A warning for each `GFEDGE_*` variable that sets nothing, with the name that was perhaps meant.
-
-    Not an error, as in the file: Kubernetes puts GFEDGE_SERVICE_HOST and more beside a service of that name.
-    """
+    """A sentence for each `GFEDGE_*` variable that sets nothing, with the name that was perhaps meant."""
     known = [name.upper() for name in names]
     ours = sorted(
         name

@@ -28,8 +28,6 @@ from gfedge.cli.errors import INTERRUPTED, CommandError
 from gfedge.cli.options import DEFAULT_SERVER
 from gfedge.inference import png
 from gfedge.parsing import SettingsError
-from gfedge.settings import Settings
-from gfedge.sources import unknown
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(20)
 
@@ -735,12 +733,66 @@ def test_a_choice_takes_any_case() -> None:
     assert (found.log_level, found.device) == ("warning", "cpu")
 
 
-def test_unknown_variables_are_warned_of() -> None:
-    given = dict.fromkeys(
-        ("GFEDGE_PROT", "GFEDGE_ZZZ", "GFEDGE_PORT", "GFEDGE_SERVER", "GFEDGE_KILL_ROUNDS", "PATH"),
-        "1",
+def test_unknown_variables_are_errors() -> None:
+    known = ("GFEDGE_PORT", "GFEDGE_SERVER", "GFEDGE_KILL_ROUNDS", "GFEDGE_JOB_ID", "PATH")
+    fine = dict.fromkeys(known, "1")
+    assert configuration.load({}, fine).port == 1
+    with pytest.raises(SettingsError) as told:
+        configuration.load({}, {**fine, "GFEDGE_PROT": "1", "GFEDGE_ZZZ": "1"})
+    assert str(told.value) == (
+        "GFEDGE_PROT is not a setting: did you mean GFEDGE_PORT?; "
+        "GFEDGE_ZZZ is not a setting: `gfedge settings` lists them"
     )
-    assert unknown(Settings.__struct_fields__, given) == [
-        "GFEDGE_PROT is not a setting: did you mean GFEDGE_PORT?",
-        "GFEDGE_ZZZ is not a setting: `gfedge settings` lists them",
-    ]
+
+
+def test_what_kubernetes_sets_beside_a_service_is_left_aside() -> None:
+    for service in ("GFEDGE", "GFEDGE_WEB"):
+        given = {
+            f"{service}_SERVICE_HOST": "10.0.0.1",
+            f"{service}_SERVICE_PORT": "8000",
+            f"{service}_SERVICE_PORT_HTTP": "8000",
+            f"{service}_PORT": "tcp://10.0.0.1:8000",
+            f"{service}_PORT_8000_TCP": "tcp://10.0.0.1:8000",
+            f"{service}_PORT_8000_TCP_ADDR": "10.0.0.1",
+        }
+        assert configuration.load({}, given) == configuration.load({}, {})
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("serve --prot 1", "gfedge serve has no --prot: did you mean --port?"),
+        ("serve --max-quue=1", "gfedge serve has no --max-quue: did you mean --max-queue?"),
+        ("serve --max-queue", "--max-queue needs a value"),
+        ("serve --max-queue -1", "--max-queue -1: expected a whole number from 1 to 100000"),
+        ("serve --vast-key x", "--vast-key: others on this machine see flags"),
+        ("serve now", "gfedge serve has no now: `gfedge serve --help` lists what it takes"),
+        ("gc --max-queue 1", "gfedge gc has no --max-queue: `gfedge gc --help`"),
+        ("doctor --dta x", "gfedge doctor has no --dta: did you mean --data?"),
+        ("token list --jsn", "gfedge token list has no --jsn: did you mean --json?"),
+    ],
+)
+def test_unknown_flags_are_errors(
+    words: str, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(words.split()) == 2
+    assert f"error: {said}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "near"), [(["genrate"], "generate"), (["token", "crate"], "create")]
+)
+def test_the_nearest_command_is_named(
+    words: list[str], near: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(words)
+    assert capsys.readouterr().err.endswith(f": did you mean {near}?\n")
+
+
+def test_help_is_a_command_too(capsys: pytest.CaptureFixture[str]) -> None:
+    for words in (["help", "gc"], ["gc", "--help"]):
+        with pytest.raises(SystemExit, match="0"):
+            main(words)
+    first, second = capsys.readouterr().out.split("usage: ")[1:]
+    assert first == second

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -48,7 +49,11 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 
 
 def test_two_builds_are_the_same_bytes(built: list[Path], tmp_path: Path) -> None:
-    again = _tool("dist").build(tmp_path)
+    before = os.umask(0o077)
+    try:
+        again = _tool("dist").build(tmp_path)
+    finally:
+        os.umask(before)
     assert [path.name for path in built] == [path.name for path in again]
     assert [path.read_bytes() for path in built] == [path.read_bytes() for path in again]
 

@@ -182,7 +182,7 @@ def test_a_target_loses_its_last_slash() -> None:
 
 
 def test_onnx_runtime_tells_nobody(tmp_path: Path) -> None:
-    """Since 1.32 its packages for Linux know the machine by a file in its home, and report to their maker what is run."""
+    """Its packages for Linux know the machine by a file in its home, and report to their maker what is run."""
     asked = [sys.executable, "-m", "gfedge", "doctor", "--data", str(tmp_path / "data")]
     environ = {"HOME": str(tmp_path), "PATH": "/usr/bin:/bin"}  # It keeps quiet where CI is set.
     done = subprocess.run(asked, env=environ, capture_output=True, text=True, check=True)

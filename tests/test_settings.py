@@ -52,6 +52,42 @@ def test_flags_win_over_the_environment_and_that_over_the_file(tmp_path: Path) -
     assert found.isolate_inference
 
 
+def test_every_setting_is_a_flag(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = _written(tmp_path, "max_queue = 2\nmax_running = 3")
+    monkeypatch.setenv("GFEDGE_MAX_QUEUE", "4")
+    words = ["--max-queue", "5", "--max-body=3M", "--shipped-rules", "false"]
+    assert main(["settings", "--config", str(path), "--json", *words]) == 0
+    found = {one["name"]: one for one in json.loads(capsys.readouterr().out)}
+    assert {
+        name: (found[name]["value"], found[name]["source"])
+        for name in ("max_queue", "max_running", "max_body", "shipped_rules")
+    } == {
+        "max_queue": (5, "--max-queue"),
+        "max_running": (3, str(path)),
+        "max_body": (3 << 20, "--max-body"),
+        "shipped_rules": (False, "--shipped-rules"),
+    }
+
+
+def test_relative_paths_start_at_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "gfedge.toml"
+    for text in ('["a.yml", "rules/*.yml", "/b.yml"]', '"a.yml, rules/*.yml,/b.yml"'):
+        path.write_text(f"rule_files = {text}", encoding="utf-8-sig")  # as Notepad writes it
+        found = configuration.load({}, {}, str(path)).listed("rule_files")
+        assert found == (f"{tmp_path}/a.yml", f"{tmp_path}/rules/*.yml", "/b.yml")
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [("host", ""), ("host", "a b"), ("public_url", "edge.lan:8000"), ("vast_url", "vast.ai")],
+)
+def test_what_is_no_address_is_refused(name: str, text: str) -> None:
+    with pytest.raises(SettingsError, match=f"{name.upper()}={text}: expected something like "):
+        configuration.load({}, {f"GFEDGE_{name.upper()}": text})
+
+
 def test_a_file_in_the_data_folder_is_found(tmp_path: Path) -> None:
     _written(tmp_path, "port = 1234")
     assert configuration.load({"data": str(tmp_path)}, {}).port == 1234
@@ -228,7 +264,9 @@ async def test_a_reload_changes_what_it_can(
         await api.call("POST", "/api/v1/ai/generate", 202, json=body, headers=origin)
         path.write_text("max_promt = 1", encoding="utf-8")
         said = await api.refused("POST", "/api/v1/admin/reload", 422, "reload_refused")
-        assert "max_promt is not a setting: did you mean max_prompt?" in said["detail"]
+        assert said["detail"].endswith(
+            "max_promt is not a setting: did you mean max_prompt? (what was read before goes on)"
+        )
         assert "gfedge_reload_failures_total 1.0" in (await api.bytes("/metrics")).decode()
         records = (await api.get("/api/v1/admin/audit"))["records"]
         assert [one["action"] for one in records][:2] == ["reload", "reload"]

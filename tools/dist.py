@@ -64,6 +64,7 @@ def _built(source: Path, what: str, into: Path, epoch: str) -> Path:
         capture_output=True,
         text=True,
         check=False,
+        umask=0o022,
     )
     if done.returncode:
         sys.exit(done.stderr)

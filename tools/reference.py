@@ -32,8 +32,8 @@ SETTINGS = """\
 # Settings
 
 In `gfedge.toml` (`--config FILE`, `GFEDGE_CONFIG`, or in the data folder) by their names, in the environment as `GFEDGE_<NAME>` in capitals,
-and some as flags of the commands; flags win over the environment, and that over the file. `gfedge settings` prints those of this machine
-with where each comes from, as a file to begin with. *Live* ones change at SIGHUP and `POST /admin/reload`, the others at the next start.
+and as flags of `gfedge serve` and `gfedge settings` (`--max-queue 9`; keys are not); flags win over the environment, and that over the file.
+`gfedge settings` prints those of this machine with where each comes from, as a file to begin with. *Live* ones change at SIGHUP and `POST /admin/reload`, the others at the next start.
 Sizes take K, M and G. ([Why so](../decisions/0043-configuration.md).)
 
 | setting | default | accepts | |

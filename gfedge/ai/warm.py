@@ -70,8 +70,13 @@ class Warm:
             if self.stopping.is_set():
                 return
             if number == 0:
-                log.info(self.engine.device.note)
+                self._tell_device(settings.device)
         await watcher.start(executor, lambda: any(queue.counts.values()))
+
+    def _tell_device(self, asked: str) -> None:
+        found = self.engine.device
+        missed = asked == "cuda" and not found.provider.startswith("CUDA")
+        log.log(logging.WARNING if missed else logging.INFO, found.note)
 
     async def down(self, task: asyncio.Task[None]) -> None:
         """Ends the engine and what comes up with it; `task` is that of `up`."""

@@ -13,14 +13,18 @@ from collections.abc import Callable, Sequence
 
 from gfedge.cli.commands import parser
 from gfedge.cli.errors import FAILED, INTERRUPTED, UNUSABLE, CommandError
+from gfedge.cli.flags import undeclared
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit code."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace", line_buffering=True)
-    args = parser().parse_args(argv)
+    words = sys.argv[1:] if argv is None else list(argv)
+    words = [*words[1:], "--help"] if words[:1] == ["help"] else words
+    args, others = parser().parse_known_args(words)
     try:
+        args.undeclared = undeclared(args, others) if others else {}
         return _run(args)
     except CommandError as error:
         print(f"error: {error}", file=sys.stderr)

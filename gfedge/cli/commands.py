@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import difflib
+import re
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NoReturn
 
 import gfedge
 from gfedge.cli.access_parser import add_access, add_tls
@@ -50,9 +52,16 @@ from gfedge.cli.train_parser import (
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser whose help may end with what is worked out only when somebody asks."""
+    """A parser whose help may end with what is worked out only when somebody asks, and which names the nearest choice."""
 
     ending: Callable[[], str] | None = None
+
+    def error(self, message: str) -> NoReturn:
+        asked = re.search(r"invalid choice: '(.*?)' \(choose from (.*)\)", message)
+        near = (
+            difflib.get_close_matches(asked[1], re.findall(r"[\w-]+", asked[2]), 1) if asked else []
+        )
+        super().error(f"{message}: did you mean {near[0]}?" if near else message)
 
     def format_help(self) -> str:
         ending = "" if self.ending is None else "\n" + self.ending()

@@ -28,7 +28,7 @@ FLAGS = (
     "tls_key",
     *("keep_job_days", "keep_jobs", "keep_job_bytes", "restore_days"),
 )
-"""The settings that some command has as flags."""
+"""The settings that some command declares as flags; the others are undeclared ones of `serve` and `settings`."""
 REPEATED = ("allowed_host", "cors_origin")
 
 
@@ -82,6 +82,7 @@ def flags(args: argparse.Namespace) -> dict[str, str]:
     """The flags that were given, by the names of their settings."""
     given = {name: getattr(args, name, None) for name in FLAGS}
     found = {name: value for name, value in given.items() if value is not None}
+    found |= getattr(args, "undeclared", {})
     return found | {name: ",".join(found[name]) for name in REPEATED if name in found}
 
 
@@ -91,7 +92,7 @@ def environment_help() -> str:
 
     lines = [f"  GFEDGE_{name.upper()}={default}\n      {text}" for name, default, text in table()]
     return (
-        "environment variables (flags win over them, and they over gfedge.toml, which has the names without GFEDGE_ in small letters):\n"
+        "environment variables (flags win over them, and they over gfedge.toml, which has the names without GFEDGE_ in small letters; each is a flag too, as --max-queue 9, but for keys):\n"
         + "\n".join(lines)
         + "\n"
     )

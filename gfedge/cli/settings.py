@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import sys
 from typing import TYPE_CHECKING, Any
 
 import gfedge
@@ -25,15 +24,11 @@ def run(args: argparse.Namespace) -> int:
     """Print all of them."""
     from gfedge.configuration import shown
     from gfedge.parsing import SettingsError
-    from gfedge.settings import Settings
-    from gfedge.sources import unknown
 
     try:
         found = shown(flags(args), config=args.config)
     except SettingsError as error:
         raise CommandError(str(error), UNUSABLE) from None
-    for text in unknown(Settings.__struct_fields__, os.environ):
-        print(f"warning: {text}", file=sys.stderr)
     if args.json:
         print(json.dumps([as_json(one) for one in found], indent=2))
     else:

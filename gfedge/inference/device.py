@@ -73,7 +73,7 @@ def driver_problem() -> str:
     try:
         driver = ctypes.CDLL(DRIVER)
     except OSError:
-        return f"no NVIDIA driver ({DRIVER}): install the driver, 580 or newer, or run on CPU"
+        return f"no NVIDIA driver ({DRIVER}): install the driver, 580 or newer (a container gets the host's: --gpus all), or run on CPU"
     if code := driver.cuInit(0):
         return f"the NVIDIA driver does not start (cuInit gives {code}): check `nvidia-smi`"
     count = ctypes.c_int(0)
