@@ -53,6 +53,35 @@ def test_a_program_in_a_home_folder_cannot_be_a_service(
     assert "it sees no home folders. Install gfedge elsewhere" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        ("/opt/none/gfedge", "there is no program /opt/none/gfedge"),
+        ("/opt/my dir/gfedge", "put the program where the path has no blanks"),
+        ("/opt/100%/gfedge", "put the program where the path has no blanks"),
+        ("/bin/sh", "systemd does not run this machine: --dry-run shows the units"),
+    ],
+)
+def test_what_cannot_be_a_service_is_said(
+    command: str, said: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("os.geteuid", lambda: 0)
+    monkeypatch.setattr("gfedge.cli.service.BOOTED", Path("/none"))
+    assert main(["install-service", "--command", command]) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_a_root_that_cannot_be_written_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    asked = ["install-service", "--root", str(tmp_path / "file"), "--command", "bin/gfedge"]
+    assert main(asked) == 1
+    assert "Not a directory" in capsys.readouterr().err
+    assert main([*asked, "--dry-run"]) == 0
+    assert f"ExecStart={Path.cwd()}/bin/gfedge serve\n" in capsys.readouterr().out
+
+
 def test_the_one_file_binary_is_no_service_and_the_folder_is(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -13,7 +13,7 @@ from gfedge.ai.execution import Executor
 from gfedge.ai.queue import JobQueue
 from gfedge.ai.shadow import Watcher
 from gfedge.assets.assets import Assets
-from gfedge.inference.types import EngineOptions, ModelFolder
+from gfedge.inference.types import Device, EngineOptions, ModelFolder
 from gfedge.registry.registry import Registry
 from gfedge.registry.versions import version_id
 from gfedge.settings import Settings
@@ -70,13 +70,8 @@ class Warm:
             if self.stopping.is_set():
                 return
             if number == 0:
-                self._tell_device(settings.device)
+                _tell(self.engine.device, settings.device)
         await watcher.start(executor, lambda: any(queue.counts.values()))
-
-    def _tell_device(self, asked: str) -> None:
-        found = self.engine.device
-        missed = asked == "cuda" and not found.provider.startswith("CUDA")
-        log.log(logging.WARNING if missed else logging.INFO, found.note)
 
     async def down(self, task: asyncio.Task[None]) -> None:
         """Ends the engine and what comes up with it; `task` is that of `up`."""
@@ -149,3 +144,8 @@ def _made(settings: Settings, options: EngineOptions) -> Engine:
     if settings.engine == "isolated" or settings.isolate_inference:
         return inference.isolated.IsolatedEngine(options)
     return inference.engine.Engine(options)
+
+
+def _tell(found: Device, asked: str) -> None:
+    missed = asked == "cuda" and not found.provider.startswith("CUDA")
+    log.log(logging.WARNING if missed else logging.INFO, found.note)
