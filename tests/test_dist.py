@@ -189,6 +189,8 @@ def _hold_component(one: dict[str, Any]) -> None:
     licences = one.get("licenses", [])
     assert all(("expression" in it) or it["license"].keys() in ({"id"}, {"name"}) for it in licences)  # fmt: skip
     assert len(licences) == 1 or not any("expression" in it for it in licences)
+    ids = [it["license"]["id"] for it in licences if "id" in it.get("license", {})]
+    assert all(re.fullmatch(r"[A-Za-z0-9.+-]+", one) for one in ids), "the schema lists single ones"
     hashes = [*one.get("hashes", ()), *(h for ref in one.get("externalReferences", ()) for h in ref["hashes"])]  # fmt: skip
     for it in hashes:
         assert re.fullmatch(r"[0-9a-f]+", it["content"])

@@ -141,7 +141,7 @@ def vendored(tools: Path = ROOT / "tools" / "vendor" / "vendor.toml") -> Iterato
             "name": said["name"],
             "version": said["version"],
             "purl": purl,
-            "licenses": [{"license": {"id": said["licence"]}}],
+            "licenses": spdx(said["licence"]),
             "externalReferences": [_distribution(purl, "SHA-512", [published])],
             "components": _files(purl, {name: digests[name] for name in said["files"].values()}),
         }
@@ -157,6 +157,11 @@ def _files(ref: str, digests: dict[str, str]) -> list[dict[str, Any]]:
         }
         for name, digest in digests.items()
     ]
+
+
+def spdx(said: str) -> list[dict[str, Any]]:
+    """One identifier, or several with AND, OR and WITH between."""
+    return [{"expression": said} if " " in said else {"license": {"id": said}}]
 
 
 def _licences(package: str) -> list[dict[str, Any]]:
@@ -195,7 +200,7 @@ def models(folder: Path = ROOT / "models") -> Iterator[dict[str, Any]]:
             "name": said["name"],
             "version": said["version"],
             "description": said["description"],
-            "licenses": [{"license": {"id": said["licence"]}}],
+            "licenses": spdx(said["licence"]),
             "hashes": [{"alg": "SHA-256", "content": said["files"]["model.onnx"]}],
             "pedigree": {"notes": said["source"]},
             "components": _files(ref, said["files"]),
