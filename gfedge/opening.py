@@ -29,7 +29,7 @@ def open_database(settings: Settings) -> Database:
         (settings.data / "assets").mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise StartError(
-            f"cannot make the data folder {settings.data}: {error.strerror}; take another with --data"
+            f"cannot make the data folder {settings.data}: {error.strerror}; give it to the user that serves, or take another with --data"
         ) from None
     db = Database(
         settings.data / "gfedge.duckdb",
