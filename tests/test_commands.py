@@ -238,7 +238,9 @@ def session(tmp_path: Path) -> Callable[[str], None]:
 
 
 def test_a_wrong_command_is_found(session: Callable[[str], None]) -> None:
-    with pytest.raises(AssertionError, match=r"page.md:4 did not end well:(.*\n)*.*has no --colour"):
+    with pytest.raises(
+        AssertionError, match=r"page.md:4 did not end well:(.*\n)*.*has no --colour"
+    ):
         session("```sh\nA=1\n```\n```sh\ngfedge generate x -o y.png --colour red\necho on\n```\n")
 
 
