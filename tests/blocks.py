@@ -3,7 +3,7 @@
     <!-- not run: needs a GPU -->     not run, for this reason
     <!-- slow: trains for minutes --> run where GFEDGE_SLOW is set
     <!-- needs: nginx -->             run where these programs are installed
-    <!-- file: nginx.conf -->         written to this file, and held to what checks such files
+    <!-- file: nginx.conf -->         written to this file, which the text above it names, and held to what checks such files
     <!-- in: archive -->              run in this folder of the page
     <!-- given: touch a.png -->       run before it: what a reader has by now
     <!-- refused -->                  its last command has to fail
@@ -30,6 +30,8 @@ class Block(NamedTuple):
     language: str
     text: str
     notes: dict[str, str]
+    above: str
+    """What a reader sees between the block before and this one."""
 
     @property
     def place(self) -> str:
@@ -41,6 +43,7 @@ def blocks(page: Path) -> list[Block]:
     found: list[Block] = []
     notes: dict[str, str] = {}
     everywhere: dict[str, str] = {}
+    above: list[str] = []
     lines = iter(enumerate(page.read_text(encoding="utf-8").splitlines(), 1))
     for number, line in lines:
         if line.startswith("<!-- page slow: "):
@@ -49,10 +52,12 @@ def blocks(page: Path) -> list[Block]:
             notes[note["name"]] = note["value"] or ""
         elif fence := FENCE.match(line):
             inside = _until(f"{fence['indent']}```", lines, len(fence["indent"]))
-            found.append(Block(page, number, fence["language"], inside, everywhere | notes))
-            notes = {}
+            told = everywhere | notes
+            found.append(Block(page, number, fence["language"], inside, told, "\n".join(above)))
+            notes, above = {}, []
         elif line.strip():
             assert not notes, f"{page.name}:{number}: {notes} stand above no block"
+            above.append(line)
     return found
 
 

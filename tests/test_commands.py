@@ -73,6 +73,8 @@ def test_no_block_is_passed_over_silently() -> None:
         assert block.language, f"{block.place}: say what it is (```sh, ```text, ...)"
         assert told or block.language in LANGUAGES, f"{block.place}: a file, or why it is not run"
         if name := block.notes.get("file"):
+            named = name.rpartition("/")[2]
+            assert named in block.above, f"{block.place}: say above it that it is {named}"
             assert checks(block) or used(name, block), f"{block.place}: nothing uses {name}"
         assert len(block.notes.get("not run", "a long reason")) > 10, block.place
     text = "\n".join(block.text for block in every)
