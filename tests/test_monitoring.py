@@ -18,9 +18,10 @@ import aiohttp
 import pytest
 import yaml
 from aiohttp import web
-from aiohttp.test_utils import TestServer
+from aiohttp.test_utils import TestServer, unused_port
 from conftest import Api, Process, Serving, eventually
 
+from gfedge.cli import main
 from gfedge.monitoring.boards import shipped
 from gfedge.monitoring.moments import duration, moment
 from gfedge.monitoring.routes import HISTORY
@@ -56,8 +57,11 @@ async def test_a_server_is_alive_before_it_is_ready(client: Api) -> None:
     assert all(check["ok"] and check["reason"] for check in found["checks"].values())
 
 
-async def test_what_is_missing_is_said(serving: Serving) -> None:
-    api = await serving(min_free_disk=1 << 60, models=Path("/nowhere"))
+async def test_what_is_missing_is_said(
+    serving: Serving, capsys: pytest.CaptureFixture[str]
+) -> None:
+    port = unused_port()
+    api = await serving(port=port, min_free_disk=1 << 60, models=Path("/nowhere"))
 
     async def look() -> Any:
         async with api.http.get(f"{BASE}/health/ready") as response:
@@ -69,6 +73,12 @@ async def test_what_is_missing_is_said(serving: Serving) -> None:
     assert not checks["disk"]["ok"]
     assert "min_free_disk" in checks["disk"]["reason"]
     assert checks["database"]["ok"]
+    assert await asyncio.to_thread(main, ["doctor", "--server", f"http://127.0.0.1:{port}"]) == 1
+    assert re.search(
+        "^broken +server .* runs no jobs now: .*min_free_disk",
+        capsys.readouterr().out,
+        re.MULTILINE,
+    )
 
 
 async def test_the_status_tells_of_everything(client: Api) -> None:

@@ -14,10 +14,10 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import gfedge
-from gfedge.cli.client import NoServer, Server
+from gfedge.cli.client import NoServer, Refused, Server
 from gfedge.cli.errors import CommandError
 
 if TYPE_CHECKING:
@@ -42,6 +42,7 @@ FASTER = (
 )
 INSTALL = "install again with `make clean run`, or `pip install {}`"
 ROOMY_BYTES = 2 << 30
+READY = "/api/v1/monitoring/health/ready"
 NO_CUDA = "this binary is for the CPU: build one with `make binary CUDA=1`, install the wheel with gfedge[cuda], or use the image"
 
 
@@ -328,17 +329,31 @@ def models(settings: Settings) -> Iterator[Finding]:
 
 
 def server(args: argparse.Namespace) -> Iterator[Finding]:
-    """Is a server running."""
+    """Is a server running, and can it run jobs."""
     address = args.server
     try:
         with Server.of(args, timeout=3.0) as running:
+            running.get(READY)
             health = running.get("/health").json()
     except NoServer:
         text = f"none answers at {address}: start one with `gfedge serve`"
         yield Finding(level="note", subject="server", text=text)
     except CommandError as error:
+        if isinstance(error, Refused) and error.problem.get("status") == "not ready":
+            yield _unready(address, error.problem.get("checks", {}))
+            return
         mend = "another program may be listening there: choose a port with --port"
         yield _broken("server", f"{address}: {error}", mend)
     else:
         text = f"{address} answers: {health.get('status', 'ok')} {health.get('version', '')}"
         yield Finding(level="ok", subject="server", text=text.strip())
+
+
+def _unready(address: str, checks: dict[str, dict[str, Any]]) -> Finding:
+    """Whoever may read is told why; engine and models may be only on their way up."""
+    away = {name: one["reason"] for name, one in checks.items() if not one["ok"]}
+    reasons = "; ".join(f"{name}: {reason}" for name, reason in away.items())
+    text = f"{address} runs no jobs now: {reasons or 'it tells why to who has a token'}"
+    if away.keys() <= {"provider", "models"}:
+        return Finding(level="note", subject="server", text=text)
+    return _broken("server", text, "see to what it names")
