@@ -27,7 +27,7 @@ SERVES = re.compile(
     r"^\s*(([A-Z_]+=\S+ )*gfedge serve\b(?!.* --port)|([A-Z_]+=\S+ )+make run\b)", re.MULTILINE
 )
 """A page that says how its server is started has one of its own; the others share one. With `--port` it is one more."""
-OTHER_PORTS = (8443, 9090)
+OTHER_PORTS = (8443, 8444, 9090)
 """What pages let other programs listen on; here each gets a free one."""
 SHARED = ("models", "tools", "node_modules")
 """Of the repository, what a page finds in its folder."""
