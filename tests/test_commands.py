@@ -166,7 +166,8 @@ class Session:
             (self.folder / name).parent.mkdir(parents=True, exist_ok=True)
             return f"cat >'{name}' <<'END-OF-FILE'\n{text}END-OF-FILE\n{checks(block)}"
         if block.language == "python":
-            return f"python - <<'END-OF-FILE'\n{text}END-OF-FILE"
+            given = block.notes.get("given", ":")
+            return f"{given}\npython - <<'END-OF-FILE'\n{text}END-OF-FILE"
         if block.language == "sql":
             text = f"python -c '{QUERY}' <<'END-OF-FILE'\n{text}END-OF-FILE"
             return f"( cd {block.notes.get('in', '.')}\n{text}\n)"
@@ -208,8 +209,13 @@ SECRETS = (
     "sed -n 's/.*_file: \\([a-z0-9.]*\\).*/\\1/p' {name} | xargs -I NAME sh -c 'echo secret >NAME'"
 )
 RECEIVERS = "import pathlib, sys; from gfedge.alerts import receivers; receivers.load(pathlib.Path(sys.argv[1]))"
+ENTRY_POINTS = (
+    "import pathlib, sys; from gfedge.settings import Settings; from gfedge.training import entry_points; "
+    "entry_points.read(Settings(data=pathlib.Path(sys.argv[1]).parent))"
+)
 CHECKS = {
     r"gfedge\.toml$": "gfedge settings --config {name}",
+    r"training\.toml$": f"python -c '{ENTRY_POINTS}' {{name}}",
     r"\.toml$": "python -c 'import sys, tomllib; tomllib.load(open(sys.argv[1], \"rb\"))' {name}",
     r"receivers\.yml$": f"{SECRETS}; python -c '{RECEIVERS}' {{name}}",
 }
