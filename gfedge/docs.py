@@ -106,7 +106,7 @@ class Reference:
         return (
             '<!doctype html><html lang="en"><meta charset="utf-8"><title>gfedge: the interface</title>'
             '<meta name="viewport" content="width=device-width, initial-scale=1">'
-            f'<link rel="stylesheet" href="/docs/style.css"><nav>{self._index(areas)}</nav><main>'
+            f'<link rel="icon" href="/ui/icon.svg"><link rel="stylesheet" href="/docs/style.css"><nav>{self._index(areas)}</nav><main>'
             f"<h1>gfedge {_text(info['version'])}</h1>{_prose(info['description'])}"
             '<p>For programs: <a href="/openapi.json">/openapi.json</a>.</p>'
             f"{''.join(self._area(*area) for area in areas)}{self._shapes()}</main></html>"

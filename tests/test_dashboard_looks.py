@@ -66,3 +66,16 @@ async def test_every_page_can_be_read_and_fits(
             if found := [*await tab.serious(), *(["too wide"] if over > 0 else [])]:
                 wrong[name] = found
     assert wrong == {}
+
+
+@pytest.mark.parametrize("size", SCREENS.SIZES)
+async def test_the_interface_can_be_read_and_fits(
+    chromium: Browser, server: str, size: str
+) -> None:
+    async with browser.tab(chromium, server, **SCREENS.SIZES[size]) as tab:
+        page = await tab.open("docs#post_generate")
+        await page.get_by_role("link", name="Jobs", exact=True).click()
+        await browser.expect(
+            page.get_by_role("heading", name="Jobs", exact=True)
+        ).to_be_in_viewport()
+        assert await page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0

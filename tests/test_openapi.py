@@ -148,6 +148,7 @@ async def test_the_page_shows_every_operation_and_needs_nothing_else(client: Api
     assert {link for link in links if not link.startswith("#")} == {
         "/docs/style.css",
         "/openapi.json",
+        "/ui/icon.svg",
     }
     assert not re.search(r"<script|<style| style=|@import|url\(", page)
     sheet = (await client.bytes("/docs/style.css")).decode()
