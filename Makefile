@@ -49,14 +49,14 @@ format: $(DEV_STAMP) ## put the code into its format and mend what the linter ca
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-# What LONG=1 adds to some of them, for the figures in the README: an hour and a half more.
+# What LONG=1 adds to some of them, for docs/figures.md: an hour and a half more.
 LONG_tracking = --full
 LONG_mlflow = --long
 LONG_hot_swap = --requests 10000
 LONG_soak = --minutes 60 --fill 20000
 MEASURED = $(if $(BENCH),$(BENCH),$(basename $(notdir $(shell grep -l 'parse_args()' bench/*.py))))
 
-bench: $(DEV_STAMP) ## every measurement in bench/, then all tables (LONG=1 as in the README, BENCH=soak ARGS="--minutes 60" for one)
+bench: $(DEV_STAMP) ## every measurement in bench/, then all tables (LONG=1 as in docs/figures.md, BENCH=soak ARGS="--minutes 60" for one)
 	@set -e; $(foreach name,$(MEASURED),echo "== $(name)"; $(BIN)/python bench/$(name).py $(if $(LONG),$(LONG_$(name))) $(ARGS);)
 	@if [ -z '$(BENCH)' ]; then $(BIN)/python bench/table.py; fi
 

@@ -22,11 +22,27 @@ def rows(document: Path, head: str) -> list[list[str]]:
     return [re.split(r"\s*\|\s*", line)[1:-1] for line in text.splitlines()[1:]]
 
 
-def test_each_figure_of_the_readme_names_the_script_that_takes_it() -> None:
-    figures = rows(ROOT / "README.md", "| | measured | to hold | script |")
+@pytest.mark.parametrize("page", ["README.md", "docs/figures.md"])
+def test_each_figure_names_the_script_that_takes_it(page: str) -> None:
+    tables = (ROOT / page).read_text().split("| | measured | to hold | script |\n")[1:]
+    figures = [
+        re.split(r"\s*\|\s*", line)[1:-1]
+        for table in tables
+        for line in table.split("\n\n", 1)[0].splitlines()[1:]
+    ]
     named = [re.fullmatch(r"`(\w+)`", row[-1]) for row in figures]
     assert named
     assert all(found and found[1] in SCRIPTS for found in named), figures
+
+
+def test_the_readme_says_nothing_else_than_all_figures_do() -> None:
+    """A number that is taken anew is written in both, and what is behind stays in sight."""
+    short = (ROOT / "README.md").read_text().split("## Figures")[1].split("\n\n", 2)[2]
+    every = (ROOT / "docs/figures.md").read_text()
+    number = re.compile(r"\d[\d.,]*\d|\d")
+    assert set(number.findall(short.split("\n\n")[0])) <= set(number.findall(every))
+    assert short.count("**behind") + short.count("**packages behind") == 3
+    assert "**not held**" in short
 
 
 def test_the_readme_of_bench_has_each_script() -> None:

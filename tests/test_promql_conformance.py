@@ -24,7 +24,7 @@ PASSED = {
     "selectors": (31, 31),
     "staleness": (17, 17),
 }
-"""Evaluations that pass, and all: what is missing needs native histograms. The README has the sum."""
+"""Evaluations that pass, and all: what is missing needs native histograms. docs/monitoring.md has the sum."""
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
