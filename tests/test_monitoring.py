@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import msgspec
 import pytest
 import yaml
 from aiohttp import web
@@ -22,6 +23,8 @@ from aiohttp.test_utils import TestServer, unused_port
 from conftest import Api, Process, Serving, eventually
 
 from gfedge.cli import main
+from gfedge.inference.device import on_cpu
+from gfedge.monitoring import health, serving
 from gfedge.monitoring.boards import shipped
 from gfedge.monitoring.moments import duration, moment
 from gfedge.monitoring.routes import HISTORY
@@ -456,3 +459,12 @@ async def test_a_real_prometheus_scrapes_the_server(
                     assert (target["health"], target["lastError"]) == ("up", "")
         finally:
             theirs.terminate()
+
+
+def test_folders_that_are_still_read_are_not_called_empty() -> None:
+    empty = serving.Serving(
+        versions=list, loaded=list, device=lambda: None, jobs=dict, failure=lambda: ""
+    )
+    assert health.models(empty) == health.Check(ok=False, reason="they are read")
+    looked = msgspec.structs.replace(empty, device=lambda: on_cpu("as set"))
+    assert health.models(looked).reason.startswith("no model is here")

@@ -54,6 +54,11 @@ class Cluster:
                     found.append(one)
         return found
 
+    def head(self) -> psutil.Process:
+        """The head's raylet, which a server on this machine has joined; the others are nodes without `--head`."""
+        parts = psutil.Process(self.process.pid).children(recursive=True)
+        return next(one for one in parts if "--head" in one.cmdline() and "raylet" in one.name())
+
     def tell(self, what: str) -> None:
         assert self.process.stdin is not None
         assert self.process.stdout is not None
@@ -213,6 +218,26 @@ async def test_a_new_version_is_on_all_workers_before_it_serves(
     assert job["model"]["version"] == "1"
     kept = {path.name for path in (cluster.cache / "gfedge" / "models").iterdir()}
     assert any(name.startswith("model-") for name in kept)
+
+
+async def test_the_node_that_the_server_has_joined_ends_and_another_is_there(
+    process: Callable[..., Process], tmp_path: Path
+) -> None:
+    own = await asyncio.to_thread(Cluster, tmp_path, *NODES)
+    running = process(engine="ray", ray_address=own.address, workers=1, metrics_interval=1)
+    running.start()
+    try:
+        async with connected(running.address) as api:
+            await eventually(lambda: workers(api), lambda found: "2 of 2 answer" in found)
+            own.head().kill()  # while there is nothing to do, when Ray does not notice
+            await eventually(
+                lambda: metric(api, "gfedge_worker_restarts_total"),
+                lambda found: len(found) == 2 and all(found.values()),
+            )
+            assert await pixels(api, await api.submit(seed=1))
+        assert running.stop() == 0
+    finally:
+        await asyncio.to_thread(own.end)
 
 
 @pytest.mark.skipif(not driver_problem(), reason="there is a GPU here, which would be used")

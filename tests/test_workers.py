@@ -456,3 +456,14 @@ def test_an_engine_without_any_worker_says_why_and_ends_what_waits_when_it_is_cl
         with pytest.raises(Cancelled):
             future.result(1)
     assert engine.workers() == []
+
+
+def test_a_device_is_told_of_only_while_a_worker_is_there(
+    cluster: SupervisedEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(supervised, "FAILING_SECONDS", 0.0)
+    assert "workers" in cluster.device.note
+    for worker in list(cluster._calls.workers.values()):
+        cluster._lose(worker, "it left", 0)
+    assert cluster.failure
+    assert cluster.device.note in cluster.failure

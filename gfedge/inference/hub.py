@@ -9,12 +9,14 @@ from __future__ import annotations
 import contextlib
 import itertools
 import logging
+import os
 import signal
 import socket
 import sys
 import threading
 import time
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -88,11 +90,18 @@ class Hub:
     # The cluster
 
     def look(self) -> None:
-        """Keeps a seat for a worker wherever there can be one."""
+        """Keeps a seat for a worker wherever there can be one, as long as the node that this process has joined lives."""
+        home = ray.get_runtime_context().get_node_id()
+        options, actors = self.connect.begin.options, self.connect.actors
         while not self.over.is_set():
-            options, actors = self.connect.begin.options, self.connect.actors
             try:
-                self.settle(places(ray.nodes(), options, actors))
+                nodes = ray.nodes()
+                if not any(node["Alive"] for node in nodes if node["NodeID"] == home):
+                    log.error("Ray's node on this machine has ended")
+                    os._exit(
+                        1
+                    )  # as Ray does where the head has: no actor of this driver starts again
+                self.settle(places(nodes, options, actors))
             except RayError as error:
                 self.say(messages.State(f"Ray does not answer ({self.where}): {_reason(error)}"))
             else:
@@ -258,8 +267,10 @@ def main() -> None:
     let_signals_pass()
     line = Line(socket.socket(fileno=int(sys.argv[1])))
     letter = line.letter()
-    if letter and isinstance(found := messages.read_order(letter.message), messages.Connect):
-        Hub(line, found).run()
+    # Ray prints pages about dead nodes, coloured; they stand in its own logs, and the server's may be JSON.
+    with Path(os.devnull).open("w") as nowhere, contextlib.redirect_stdout(nowhere):
+        if letter and isinstance(found := messages.read_order(letter.message), messages.Connect):
+            Hub(line, found).run()
 
 
 if __name__ == "__main__":

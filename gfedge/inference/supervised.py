@@ -90,8 +90,10 @@ class SupervisedEngine:
     def device(self) -> Device:
         with self._lock:
             workers = list(self._calls.workers.values())
+        if self.failure or not self._ran_on:
+            return on_cpu(self._told)
         if len(workers) < 2:
-            return self._last if self._ran_on else on_cpu(self._told)
+            return self._last
         note = f"{len(workers)} workers: {self._last.note}"
         return msgspec.structs.replace(self._last, note=note)
 

@@ -48,7 +48,9 @@ def models(serving: Serving) -> Check:
         return Check(ok=False, reason=failure)
     versions = [v for v in serving.versions() if v.serves]
     if not versions:
-        return Check(ok=False, reason="no model is here: put one into the folder of --models")
+        read = serving.device() is not None  # the engine starts after the folders were read
+        text = "no model is here: put one into the folder of --models" if read else "they are read"
+        return Check(ok=False, reason=text)
     missing = [f"{v.model}@{v.version} is {v.state}" for v in versions if v.state != "ready"]
     names = ", ".join(f"{v.model}@{v.version}" for v in versions)
     return Check(ok=not missing, reason="; ".join(missing) or f"{names} ready")
