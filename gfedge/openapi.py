@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from inspect import cleandoc
 from typing import Any
 
 import msgspec
@@ -143,6 +144,9 @@ def document(routes: Iterable[Route]) -> Schema:
     schemas, components = msgspec.json.schema_components(
         kinds, ref_template="#/components/schemas/{name}"
     )
+    for schema in components.values():
+        if about := schema.get("description"):
+            schema["description"] = cleandoc(about)  # as Python does itself since 3.13
     schema_of = dict(zip(kinds, schemas, strict=True))
     paths: dict[str, Schema] = {}
     shared: Schema = {}

@@ -46,7 +46,7 @@ def _since(unit: str, whole: str) -> Callable[[Values], Values]:
 
 def _days_in_month(values: Values) -> Values:
     month = _at(values).astype("datetime64[M]")
-    following = (month + 1).astype("datetime64[D]")
+    following = (month + np.timedelta64(1, "M")).astype("datetime64[D]")
     days: Values = (following - month.astype("datetime64[D]")).astype(np.float64)
     return days
 
