@@ -73,7 +73,8 @@ SECURITY: Schema = {
 SOCKET = (
     "Connect with `ws://`. Say at once what you want (`send`), or get everything; send again to change it. Each "
     "subscription is answered with a `snapshot`, or with `resumed` where `since_seq` is still kept and else `gap` and a "
-    "`snapshot`; every change follows. A message that cannot be understood is answered with `error`, whose data is a Problem."
+    "`snapshot`; every change follows. A message that cannot be understood is answered with `error`, whose data is a Problem "
+    "(`bad_topic`, `too_many_topics`, `invalid`)."
 )
 CLOSES = {
     1001: "the server stops",
@@ -83,9 +84,10 @@ CLOSES = {
     4008: "too much waited for you: read faster, want less, or resume with `since_seq`",
 }
 OF_ALL = {
-    400: ("token_in_query", "looks_proxied", "bad_http"),
+    400: ("token_in_query", "looks_proxied", "bad_http", "host_needed"),
     421: ("host_not_allowed",),
     422: ("invalid",),
+    503: ("too_many_connections",),
 }
 OF_GUARDED = {
     401: ("token_needed", "bad_token"),
@@ -97,6 +99,7 @@ OF_BODIES = {
     408: ("body_timeout",),
     413: ("too_large",),
     415: ("unsupported_media_type",),
+    417: ("bad_expectation",),
     422: ("query_not_taken",),
     501: ("transfer_coding",),
 }
@@ -122,6 +125,7 @@ TITLES = {
     413: "Too large",
     415: "Unsupported type",
     416: "No such range",
+    417: "Not to be expected",
     422: "Invalid",
     426: "Upgrade required",
     429: "Too busy",

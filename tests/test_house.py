@@ -355,6 +355,32 @@ def test_tasks_alone_makes_tasks() -> None:
 # -- documents ----------------------------------------------------------------------------------
 
 
+def test_every_error_code_is_documented() -> None:
+    """Stable codes are for programs: whoever writes one finds it at its route, or on the page of its subject."""
+    docs = "".join(path.read_text("utf-8") for path in (PACKAGE.parent / "docs").rglob("*.md"))
+    told = set(re.findall(r"`([a-z_]+)`", docs))
+    raised = {
+        code
+        for path in PACKAGE.rglob("*.py")
+        for code in re.findall(r'\bcode="([a-z_]+)"', path.read_text("utf-8"))
+    }
+    mlflow = {"upload_not_found"}  # told in MLflow's own form
+    assert raised - told - mlflow == set()
+
+
+def test_tables_have_no_keys_and_migrations_no_gaps() -> None:
+    """The single writer knows what is unique: an index is what DuckDB's log has been corrupted by."""
+    for folder in PACKAGE.glob("*/migrations"):
+        files = sorted(folder.glob("*.sql"))
+        assert [int(path.name[:4]) for path in files] == list(range(1, len(files) + 1)), folder
+        for path in files:
+            text = re.sub(r"--.*", "", path.read_text("utf-8")).lower()
+            found = re.findall(
+                r"primary key|\bunique\b|\breferences\b|create (?:unique )?index", text
+            )
+            assert found == [], path
+
+
 def test_the_reference_is_what_the_code_says(monkeypatch: pytest.MonkeyPatch) -> None:
     """`make reference` writes it anew."""
     monkeypatch.delenv("GFEDGE_SERVER", raising=False)

@@ -33,7 +33,7 @@ def routes() -> list[Route]:
             path="/admin/exports",
             handler=begin_export,
             summary="Write what changed since the last export to the archive, as Parquet; goes on after the answer",
-            fails={409: ("export_running",)},
+            fails={409: ("export_running",), 422: ("archive_unreadable",)},
             body=ExportRequest,
             reply=Export,
             status=202,

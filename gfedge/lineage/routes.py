@@ -22,7 +22,11 @@ def routes() -> list[Route]:
             method="GET",
             path="/ml-platform/lineage/{kind}/{id}",
             handler=get_lineage,
-            fails={404: ("unknown_kind", "node_not_found"), 422: ("unknown_kind", "bad_cursor")},
+            fails={
+                404: ("unknown_kind", "node_not_found"),
+                413: ("graph_too_large",),
+                422: ("unknown_kind", "bad_cursor"),
+            },
             tail=True,
             summary="What a thing came from and what came of it: `model_version/sprite@1?direction=down&kinds=asset`",
             query=LineageQuery,

@@ -12,6 +12,11 @@ from gfedge.wire import Route
 
 SHARES = web.AppKey("shares", Shares)
 
+NOT_BESIDE = {
+    404: ("model_not_found",),
+    409: ("wrong_stage", "nothing_in_prod", "load_failed", "files_missing"),
+}
+
 
 def routes() -> list[Route]:
     canary, shadow = f"{MODELS}/{{name}}/canary", f"{MODELS}/{{name}}/shadow"
@@ -20,6 +25,7 @@ def routes() -> list[Route]:
             method="GET",
             path=canary,
             handler=get_traffic,
+            fails={404: ("model_not_found",)},
             summary="How a model's traffic is shared, and what its versions showed",
             reply=Traffic,
         ),
@@ -27,6 +33,7 @@ def routes() -> list[Route]:
             method="POST",
             path=canary,
             handler=start_canary,
+            fails=NOT_BESIDE,
             summary="Give a staging version a share of the jobs that name the model alone",
             body=CanaryBody,
             reply=Traffic,
@@ -35,6 +42,7 @@ def routes() -> list[Route]:
             method="DELETE",
             path=canary,
             handler=stop_canary,
+            fails={404: ("model_not_found", "no_canary")},
             summary="Take the canary's share from it",
             query=StopQuery,
             reply=Traffic,
@@ -43,6 +51,7 @@ def routes() -> list[Route]:
             method="POST",
             path=shadow,
             handler=start_shadow,
+            fails=NOT_BESIDE,
             summary="Run a version beside the one in prod: its results are compared, not returned",
             body=ShadowBody,
             reply=Traffic,
@@ -51,6 +60,7 @@ def routes() -> list[Route]:
             method="DELETE",
             path=shadow,
             handler=stop_shadow,
+            fails={404: ("model_not_found", "no_shadow")},
             summary="End the shadow",
             query=StopQuery,
             reply=Traffic,

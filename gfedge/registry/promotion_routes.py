@@ -35,6 +35,7 @@ def routes() -> list[Route]:
                     "load_failed",
                     "files_missing",
                     "gate_failed",
+                    "not_run_here",
                 ),
             },
             summary="Move a version to a stage if its gates hold; into prod it is swapped without a failed request",

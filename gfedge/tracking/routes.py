@@ -81,7 +81,7 @@ def _of_experiments(at: str) -> list[Route]:
             method="POST",
             path=at,
             handler=create_experiment,
-            fails={409: ("experiment_exists", "experiment_deleted")},
+            fails={409: ("experiment_exists", "experiment_deleted"), 422: ("name_reserved",)},
             example={"name": "dragon eyes", "headline": {"metric": "loss", "goal": "min"}},
             summary="Make an experiment",
             body=ExperimentCreate,
@@ -103,6 +103,7 @@ def _of_experiments(at: str) -> list[Route]:
             fails={
                 **EXPERIMENT_GONE,
                 409: ("experiment_exists", "experiment_deleted", "experiment_needed"),
+                422: ("name_reserved",),
             },
             summary="Change an experiment's name, description, tags or headline metric",
             body=ExperimentPatch,
