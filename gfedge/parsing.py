@@ -30,6 +30,8 @@ SIZES = frozenset(
 )
 """The settings in bytes, which may be written as 64M or 2GiB."""
 SIZE = re.compile(r"([0-9]{1,12}) ?([KMG])(?:iB)?", re.IGNORECASE | re.ASCII)
+LARGEST = 1 << 50
+"""A PiB: past it libraries count wrong, and say that the database is broken."""
 UNITS = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 ADDRESSES = frozenset({"prometheus_url", "grafana_url", "public_url", "vast_url"})
 ADDRESS = re.compile(r"(https?://[^\s/?#@]+(/[^\s?#]*)?)?", re.IGNORECASE | re.ASCII)
@@ -53,6 +55,8 @@ def read(name: str, hint: Any, text: str, origin: str) -> Any:
         found = msgspec.convert(value, hint, strict=False)
         if isinstance(found, float) and not math.isfinite(found):
             raise ValueError("not a number")
+        if name in SIZES and found > LARGEST:
+            raise ValueError("too large")
         if name in ADDRESSES and not ADDRESS.fullmatch(text):
             raise ValueError("not an address")
     except ValueError:
@@ -68,7 +72,7 @@ def expected(kind: Any, limits: Meta, *, size: bool) -> str:
     if kind is Path:
         return "a path"
     if size:
-        return f"a size of at least {limits.ge} bytes; K, M and G behind it are KiB, MiB and GiB"
+        return f"a size of {limits.ge} bytes to a PiB; K, M and G behind it are KiB, MiB and GiB"
     if kind is bool:
         return "true or false"
     if kind is str:

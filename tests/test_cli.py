@@ -704,8 +704,9 @@ def test_words_without_effect_are_warned_of(capsys: pytest.CaptureFixture[str]) 
         ("max_wait", "nan", "a number from 0 to 3600"),
         ("device", "tpu", "one of auto, cpu, cuda"),
         ("data", "", "a path"),
-        ("max_body", "1T", "a size of at least 1024 bytes; K, M and G behind it"),
-        ("max_body", "512", "a size of at least 1024 bytes"),
+        ("max_body", "1T", "a size of 1024 bytes to a PiB; K, M and G behind it"),
+        ("max_body", "512", "a size of 1024 bytes to a PiB"),
+        ("database_memory", "99999999999G", "a size of 67108864 bytes to a PiB"),
         ("max_steps", "1K", "a whole number from 1 to 1000"),
     ],
 )
