@@ -49,3 +49,10 @@ def test_every_page_is_reached_from_the_readme() -> None:
         text = page.read_text(encoding="utf-8")
         waiting += [page.parent / name for name, _ in LINK.findall(text) if name]
     assert [page for page in PAGES if page.resolve() not in seen] == []
+
+
+def test_every_slice_and_engine_is_in_the_picture_of_them() -> None:
+    picture = (ROOT / "docs/architecture.svg").read_text(encoding="utf-8")
+    folders = {path.parent.name for path in (ROOT / "gfedge").glob("*/__init__.py")}
+    shown = set(re.findall(r'class="head">([a-z]+)</text>', picture))
+    assert folders - {"cli"} - shown == set()

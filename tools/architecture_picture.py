@@ -96,7 +96,13 @@ def architecture() -> str:
             ("compat", "Prometheus' API"),
             ("mlflow", "MLflow's API"),
         ),
-        *row(162, "face", ("retention", "gc, pins"), ("backup", "restore, verify, export")),
+        *row(
+            162,
+            "face",
+            ("retention", "gc, pins"),
+            ("export", "the archive, Parquet"),
+            ("backup", "restore, verify"),
+        ),
         *row(
             222,
             "work",
