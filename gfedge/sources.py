@@ -88,11 +88,18 @@ def gather(
         plain = [name.upper()] if name in WITHOUT_PREFIX else []
         for variable in (*plain, f"{PREFIX}{name.upper()}"):
             if (text := environ.get(variable)) is not None:
-                found[name] = Given(text, variable, f"{variable}={text}")
+                found[name] = _given(name, text, variable, f"{variable}={text}")
     for name, text in flags.items():
         flag = f"--{name.replace('_', '-')}"
-        found[name] = Given(text, flag, f"{flag} {text}")
+        found[name] = _given(name, text, flag, f"{flag} {text}")
     return found
+
+
+def _given(name: str, text: str, source: str, origin: str) -> Given:
+    """What a variable or a flag gives, which no shell may have seen."""
+    if name in PATHS - {"data", "models"} and text.startswith("~"):
+        text = str(_expanded(Path(text)))
+    return Given(text, source, origin)
 
 
 def file_of(config: str | None, environ: Mapping[str, str], data: Path) -> Path | None:
@@ -107,13 +114,16 @@ def file_of(config: str | None, environ: Mapping[str, str], data: Path) -> Path 
 
 
 def absolute(path: Path) -> Path:
-    """The path with `~` filled in; raises SettingsError where nobody's home is known (an empty root, a bare container)."""
+    """The path with `~` filled in, from the root on."""
+    return _expanded(path, "name a folder with --data or GFEDGE_DATA").absolute()
+
+
+def _expanded(path: Path, advice: str = "write the whole path") -> Path:
+    """Raises SettingsError where nobody's home is known (an empty root, a bare container)."""
     try:
-        return path.expanduser().absolute()
+        return path.expanduser()
     except RuntimeError:
-        raise SettingsError(
-            f"{path}: no home folder is known here: name a folder with --data or GFEDGE_DATA"
-        ) from None
+        raise SettingsError(f"{path}: no home folder is known here: {advice}") from None
 
 
 def _of_file(file: Path, known: tuple[str, ...]) -> dict[str, Given]:
@@ -159,7 +169,7 @@ def _text(file: Path, name: str, value: object) -> str:
 
 
 def _below(file: Path, path: str) -> str:
-    return str(file.parent / Path(path).expanduser())
+    return str(file.parent / _expanded(Path(path)))
 
 
 def _quoted(value: object) -> str:

@@ -79,6 +79,23 @@ def test_relative_paths_start_at_the_file(tmp_path: Path) -> None:
         assert found == (f"{tmp_path}/a.yml", f"{tmp_path}/rules/*.yml", "/b.yml")
 
 
+def test_a_path_below_nobodys_home_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = _written(tmp_path, 'tls_cert = "~/x"')
+    monkeypatch.setenv("HOME", "/home/ada")
+    assert configuration.load({}, {}, str(path)).tls_cert == "/home/ada/x"
+    assert configuration.load({"tls_key": "~/y"}, {}).tls_key == "/home/ada/y"
+
+    def homeless(path: Path) -> Path:
+        if path.parts[0] == "~":
+            raise RuntimeError("Could not determine home directory.")
+        return path
+
+    monkeypatch.setattr(Path, "expanduser", homeless)
+    for given in ({"config": str(path)}, {"flags": {"data": "/d", "tls_cert": "~/x"}}):
+        with pytest.raises(SettingsError, match="x: no home folder is known here: write the whole"):
+            configuration.load(**{"flags": {"data": "/d"}, "environ": {}, **given})  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize(
     ("name", "text"),
     [("host", ""), ("host", "a b"), ("public_url", "edge.lan:8000"), ("vast_url", "vast.ai")],
