@@ -168,6 +168,8 @@ class Database:
             self._long = self._cursor()
             try:
                 return self._read(function, *args, **kwargs)
+            except duckdb.IOException as error:
+                raise _elsewhere(error) from error
             finally:
                 self._long = None
 
@@ -357,6 +359,13 @@ def _rollback(cursor: Cursor) -> None:
         cursor.execute("ROLLBACK")
     except duckdb.Error:
         log.debug("nothing to roll back", exc_info=True)
+
+
+def _elsewhere(error: duckdb.IOException) -> Exception:
+    """What a copy or an export met at the file that it writes, which is not the database's."""
+    if "No space left" in str(error):
+        return errors.NoSpace("the disk that it is written to is full: free some space there")
+    return OSError(str(error).partition("\n")[0])
 
 
 def _explained(error: Exception) -> Exception:

@@ -131,6 +131,9 @@ def offline(
         raise CommandError(str(error), UNUSABLE) from None
     except ApiError as error:
         raise CommandError(error.detail) from None
+    except OSError as error:
+        text = f"{error.filename}: {error.strerror}" if error.filename else str(error)
+        raise CommandError(text) from None
 
 
 async def _make_here(db: Database, settings: Settings) -> Any:

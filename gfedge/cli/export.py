@@ -207,7 +207,7 @@ def _check_room(target: Path, needed: int) -> None:
     free = shutil.disk_usage(target).free
     if free < needed:
         raise CommandError(
-            f"{target} has {free >> 20} MiB free, and {needed >> 20} MiB are to come"
+            f"{target} has {free / 1e6:.1f} MB free, and {needed / 1e6:.1f} MB are to come"
         )
 
 

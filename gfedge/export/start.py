@@ -29,7 +29,7 @@ class Exports:
     def __init__(self, db: Database, settings: Settings, tasks: Tasks) -> None:
         self._settings = settings
         self._tasks = tasks
-        self._failed_at = 0.0
+        self._began_at, self._failed_at = time.time(), 0.0
         self.exporter = Exporter(db, settings.exports)
 
     def begin(self, wanted: ExportRequest, by: str) -> Export:
@@ -51,7 +51,8 @@ class Exports:
         hours = self._settings.export_hours
         if not hours:
             return None
-        due = (self.exporter.folder.made_at or 0.0) + hours * 3600
+        made_at = self.exporter.folder.made_at
+        due = self._began_at if made_at is None else made_at + hours * 3600
         return max(due, self._failed_at + RETRY_SECONDS) if self._failed_at else due
 
     @property
