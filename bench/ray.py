@@ -164,7 +164,7 @@ def bytes_of_jobs(table: Table, address: str, models: Path) -> None:
                     engine.upscale(
                         superres, image, UpscaleRequest(), lambda *a: None, Cancel()
                     ).result(300)
-                    pixels = 4 * side**2 * 17
+                    pixels = 4 * side**2 * 16
             sent, received = counted["sent"] / 10, counted["received"] / 10
             table.add(f"{kind}: sent a job", sent, "bytes")
             table.add(f"{kind}: received a job, over its pixels", received, "bytes", peer=pixels)
