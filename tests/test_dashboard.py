@@ -128,7 +128,8 @@ async def test_every_node_of_a_trace_opens(tab: Tab) -> None:
         await expect(came).to_be_visible()
         assert await tab.serious() == []
         await page.go_back()
-    await page.goto(f"{tab.server}/#/runs/{job['run_id']}")
+    place = f"#/experiments/{job['experiment_id']}/runs/{job['run_id']}"  # as MLflow prints it
+    await page.goto(f"{tab.server}/{place}")
     artifact = page.get_by_label("Artifacts").get_by_role("img", name="output-01.png")
     await artifact.evaluate("(image) => image.decode()")
     assert await artifact.evaluate("(image) => image.naturalWidth") == 32

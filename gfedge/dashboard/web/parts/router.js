@@ -2,12 +2,15 @@
 
 import { signal } from "./html.js";
 
+/** The address of a run that MLflow's client prints when it ends. */
+const MLFLOW = /^experiments\/[^/]+\/(?=runs\/.)/;
+
 export const route = signal(read());
 
 addEventListener("hashchange", () => (route.value = read()));
 
 function read() {
-  const [path, query = ""] = location.hash.replace(/^#\/?/, "").split("?");
+  const [path, query = ""] = location.hash.replace(/^#\/?/, "").replace(MLFLOW, "").split("?");
   const [page, ...parts] = path.split("/").map(decodeURIComponent);
   return { page: page || "studio", parts, query: Object.fromEntries(new URLSearchParams(query)), path };
 }
