@@ -257,6 +257,18 @@ async def test_a_gpu_that_cuda_does_not_find_is_not_used_and_told(
     await eventually(lambda: workers(api), lambda found: found == "2 of 2 answer")
 
 
+async def test_an_address_where_something_else_listens(process: Callable[..., Process]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        running = process(engine="ray", ray_address=f"127.0.0.1:{mute.getsockname()[1]}")
+        running.start()
+        async with connected(running.address) as api:
+            await eventually(
+                lambda: ready(api),
+                lambda found: "not answered as a Ray head" in str(found["checks"]["models"]),
+            )
+        assert running.stop() == 0
+
+
 async def test_a_cluster_that_is_not_there_and_goes(
     process: Callable[..., Process], tmp_path: Path
 ) -> None:

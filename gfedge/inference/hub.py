@@ -115,6 +115,9 @@ class Hub:
         while not self.over.is_set():
             try:
                 knock(where)
+                self.say(
+                    messages.State(f"what listens at {where} has not answered as a Ray head yet")
+                )
                 ray.init(
                     address=where,
                     namespace="gfedge",
