@@ -56,3 +56,10 @@ def test_every_slice_and_engine_is_in_the_picture_of_them() -> None:
     folders = {path.parent.name for path in (ROOT / "gfedge").glob("*/__init__.py")}
     shown = set(re.findall(r'class="head">([a-z]+)</text>', picture))
     assert folders - {"cli"} - shown == set()
+
+
+def test_a_trainer_in_any_language_reads_what_it_finds_in_its_environment() -> None:
+    told = (ROOT / "docs/training.md").read_text(encoding="utf-8")
+    for path in sorted((ROOT / "gfedge/training").glob("*.py")):
+        for name in re.findall(r'"(GFEDGE_JOB_[A-Z_]*[A-Z])"', path.read_text(encoding="utf-8")):
+            assert f"`{name}`" in told, (path.name, name)
