@@ -18,8 +18,10 @@ import psutil
 import pytest
 from conftest import Api, Process, connected, eventually, start_server
 
+from gfedge.inference import messages
 from gfedge.inference.cluster import ray_problem
 from gfedge.inference.device import driver_problem
+from gfedge.inference.types import EngineOptions
 
 pytestmark = pytest.mark.skipif(bool(ray_problem()), reason="Ray is not here: make ray")
 READY = "/api/v1/monitoring/health/ready"
@@ -255,6 +257,16 @@ async def test_a_gpu_that_cuda_does_not_find_is_not_used_and_told(
     await asyncio.to_thread(cluster.tell, "remove gpu-1")
     assert await pixels(api, job)
     await eventually(lambda: workers(api), lambda found: found == "2 of 2 answer")
+
+
+def test_a_cluster_without_the_gpu_that_is_asked_for_says_so() -> None:
+    from gfedge.inference.hub import Hub
+
+    begin = messages.Begin(EngineOptions(device="cuda"))
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        hub = Hub(messages.Line(ours), messages.Connect("auto", 0, begin))
+        assert hub.state() == "Ray (auto) counts no GPU on any node"
 
 
 async def test_an_address_where_something_else_listens(process: Callable[..., Process]) -> None:

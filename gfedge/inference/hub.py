@@ -148,9 +148,12 @@ class Hub:
         where = f"Ray ({self.where})"
         if self.problems:
             return f"{where}: " + "; ".join(f"{k}: {v}" for k, v in sorted(self.problems.items()))
+        if not self.seats and self.connect.begin.options.device == "cuda":
+            return f"{where} counts no GPU on any node"
         if not self.seats:
             return f"{where} has no node with a GPU, or with a CPU to spare"
-        return f"{where}: {len(self.seats)} workers"
+        gpus = sum(seat.place.gpus for seat in self.seats.values())
+        return f"{where}: {len(self.seats)} workers, {gpus} of them on GPUs"
 
 
 class Seat:
