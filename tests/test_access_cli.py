@@ -157,7 +157,10 @@ def test_tls_with_a_certificate_of_its_own(
     server = serve(process, tls_cert=str(certificate), tls_key=str(key))
     assert server.address.startswith("https://")
     words = ("doctor", "--server", server.address, "--token", token)
-    assert "answers: ok" in gfedge(*words, SSL_CERT_FILE=str(certificate)).stdout
+    found = gfedge(*words, SSL_CERT_FILE=str(certificate)).stdout
+    assert re.search(
+        f"{server.address} (answers: ok|runs no jobs now)", found
+    )  # its engine may start yet
     assert "me" in gfedge("token", "list").stdout
     with (
         Server(server.address, token=token) as client,
