@@ -16,14 +16,15 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import numpy as np
-import onnxruntime as ort
 from running import Server, server, wait_until_ready
 from table import Table, arguments
 
 from gfedge.inference import palette, png
+from gfedge.inference.device import onnxruntime
 from gfedge.inference.engine import Engine
 from gfedge.inference.folder import read_folder
 from gfedge.inference.latents import to_pixels
@@ -39,7 +40,8 @@ WORDS = Vocabulary.load(FOLDER / "vocab.json")
 PROMPTS = ("red potion", "long sword", "stone wall", "green dragon")
 
 
-def session() -> ort.InferenceSession:
+def session() -> Any:
+    ort = onnxruntime()
     options = ort.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
@@ -47,7 +49,7 @@ def session() -> ort.InferenceSession:
     return ort.InferenceSession(data, options, providers=["CPUExecutionProvider"])
 
 
-def bare(net: ort.InferenceSession, seeds: list[int]) -> list[bytes]:
+def bare(net: Any, seeds: list[int]) -> list[bytes]:
     """Sprites of these seeds, sampled together."""
     told = [WORDS.encode(PROMPTS[seed % len(PROMPTS)]) for seed in seeds]
     texts = told + [WORDS.encode("")] * len(told)
@@ -65,7 +67,7 @@ def bare(net: ort.InferenceSession, seeds: list[int]) -> list[bytes]:
     return [png.encode(palette.quantise(to_pixels(one), colours)) for one in x]
 
 
-def bare_rate(net: ort.InferenceSession, images: int, at_once: int) -> float:
+def bare_rate(net: Any, images: int, at_once: int) -> float:
     """Sprites a second of the loop."""
     groups = [list(range(i, min(i + at_once, images))) for i in range(0, images, at_once)]
     began = time.perf_counter()

@@ -16,6 +16,9 @@ from pathlib import Path
 
 import psutil
 
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+"""ONNX Runtime tells its maker of sessions and runs; the server has that off, so the peers have."""
+
 
 @dataclass(frozen=True)
 class Server:

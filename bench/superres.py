@@ -14,14 +14,15 @@ import statistics
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import numpy as np
-import onnxruntime as ort
 from running import Server, server, wait_until_ready
 from table import Table, arguments
 
 from gfedge.inference import png
+from gfedge.inference.device import onnxruntime
 from gfedge.inference.rewrite import for_cpu
 
 MODEL = Path(__file__).parent.parent / "models" / "superres" / "1" / "model.onnx"
@@ -42,14 +43,15 @@ def pictures(count: int, side: int = 64) -> list[bytes]:
     return found
 
 
-def session(model: bytes) -> ort.InferenceSession:
+def session(model: bytes) -> Any:
+    ort = onnxruntime()
     options = ort.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     return ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
 
-def bare(net: ort.InferenceSession, data: bytes, pad: int) -> bytes:
+def bare(net: Any, data: bytes, pad: int) -> bytes:
     image = png.decode(data, 1 << 20)
     rgb = np.pad(image[..., :3], ((pad, pad), (pad, pad), (0, 0)), "edge")
     planes = np.ascontiguousarray(rgb.transpose(2, 0, 1)[None], dtype=np.float32) / 255
@@ -60,9 +62,7 @@ def bare(net: ort.InferenceSession, data: bytes, pad: int) -> bytes:
     return png.encode(pixels, {})
 
 
-def bare_rate(
-    net: ort.InferenceSession, images: list[bytes], pad: int = 4, threads: int | None = None
-) -> float:
+def bare_rate(net: Any, images: list[bytes], pad: int = 4, threads: int | None = None) -> float:
     """Pictures a second of the loop, on a thread a core where no number is given."""
     began = time.perf_counter()
     with ThreadPoolExecutor(threads or os.cpu_count()) as pool:
