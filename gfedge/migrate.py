@@ -36,15 +36,22 @@ def scripts(root: Path = Path(__file__).parent) -> list[tuple[str, Path]]:
     ]
 
 
+def names() -> list[str]:
+    """Every script of this version, as slice/name, in order."""
+    return [f"{name}/{path.name}" for name, path in scripts()]
+
+
+def applied_names(cursor: Cursor) -> list[str]:
+    """The scripts that made a database, in the same form."""
+    if "schema_migrations" not in snapshot.tables(cursor):
+        return []
+    return [f"{name}/{script}" for name, script in _applied(cursor)]
+
+
 def migrate(cursor: Cursor) -> None:
     """Applies what is missing, all in one transaction; refuses a file made by a newer gfedge."""
     cursor.execute(TABLE)
-    applied = {
-        (name, script): digest
-        for name, script, digest in cursor.execute(
-            "select slice, name, sha256 from schema_migrations"
-        ).fetchall()
-    }
+    applied = _applied(cursor)
     known = {(name, path.name) for name, path in scripts()}
     if unknown := sorted(set(applied) - known):
         raise SchemaRefused(
@@ -55,6 +62,12 @@ def migrate(cursor: Cursor) -> None:
         _back_up(cursor)
     if missing := [one for one in scripts() if _is_missing(*one, applied)]:
         _apply(cursor, missing)
+
+
+def _applied(cursor: Cursor) -> dict[tuple[str, str], str]:
+    """Digests by slice and script."""
+    found = cursor.execute("select slice, name, sha256 from schema_migrations").fetchall()
+    return {(name, script): digest for name, script, digest in found}
 
 
 def _is_missing(name: str, path: Path, applied: dict[tuple[str, str], str]) -> bool:

@@ -8,7 +8,8 @@ from aiohttp import web
 
 from gfedge import keys
 from gfedge.backup.backups import BackupFolder
-from gfedge.backup.types import Backup, BackupRequest, Backups, Verification
+from gfedge.backup.schema import schema
+from gfedge.backup.types import Backup, BackupRequest, Backups, Schema, Verification
 from gfedge.backup.verify import verify
 from gfedge.wire import Route
 
@@ -53,6 +54,14 @@ def routes() -> list[Route]:
             reply=Verification,
             scope="admin",
         ),
+        Route(
+            method="GET",
+            path="/admin/schema",
+            handler=get_schema,
+            summary="The migrations that made the database's tables, and the room for a copy of it",
+            reply=Schema,
+            scope="admin",
+        ),
     ]
 
 
@@ -66,6 +75,10 @@ async def make_backup(request: web.Request, body: BackupRequest) -> Backup:
 
 async def remove_backup(request: web.Request) -> Backup:
     return await asyncio.to_thread(request.app[BACKUPS].remove, request.match_info["name"])
+
+
+async def get_schema(request: web.Request) -> Schema:
+    return await schema(request.app[keys.DB])
 
 
 async def verify_data(request: web.Request) -> Verification:

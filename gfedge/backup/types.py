@@ -39,6 +39,14 @@ class Manifest(msgspec.Struct, kw_only=True, frozen=True):
     """By path within the backup, with slashes."""
 
 
+class Schema(msgspec.Struct, kw_only=True, frozen=True):
+    """What made the tables of a database, and how much room a copy of it has."""
+
+    migrations: Annotated[list[str], Meta(description="As slice/script, in order.")]
+    database_bytes: int
+    free_bytes: Annotated[int, Meta(description="On the disk of the data folder.")]
+
+
 class BackupRequest(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
     """What to make."""
 

@@ -81,6 +81,10 @@ def _run(args: argparse.Namespace) -> int:
 
             run: Callable[[argparse.Namespace], int] = getattr(backup, command)
             return run(args)
+        case "upgrade":
+            from gfedge.cli import upgrade
+
+            return upgrade.run(args)
         case "token" | "audit" as command:
             from gfedge.cli import access
 

@@ -234,6 +234,11 @@ def _add_backups(commands: Any) -> None:
     add_data(verify)
     add_server(verify)
     verify.add_argument("--json", action="store_true", help="print the findings as JSON")
+    text = "what this version would change in the data, and the steps; changes nothing"
+    upgrade = commands.add_parser("upgrade", help=text, description=sentence(text))
+    add_data(upgrade)
+    add_server(upgrade)
+    upgrade.add_argument("--json", action="store_true", help="print it as JSON")
 
 
 def _add_gc(commands: Any) -> None:

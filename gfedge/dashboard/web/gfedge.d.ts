@@ -1955,6 +1955,14 @@ export interface RunsFound {
   runs?: Array<MlflowRun>;
   next_page_token?: string;
 }
+/** What made the tables of a database, and how much room a copy of it has. */
+export interface Schema {
+  /** As slice/script, in order. */
+  migrations: Array<string>;
+  database_bytes: number;
+  /** On the disk of the data folder. */
+  free_bytes: number;
+}
 export interface Search {
   filter?: string | null;
   max_results?: number | null;
@@ -2961,6 +2969,8 @@ export interface Routes {
   "DELETE /admin/backups/{name}": { params: { name: string }; body: undefined; reply: Backup };
   /** Read every block of the database and every file that it names. */
   "POST /admin/verify": { params: {  }; body: undefined; reply: Verification };
+  /** The migrations that made the database's tables, and the room for a copy of it. */
+  "GET /admin/schema": { params: {  }; body: undefined; reply: Schema };
   /** The archive: its tables, the export that runs or the last one, when the next is due. */
   "GET /admin/exports": { params: {  }; body: undefined; reply: Archive };
   /** Write what changed since the last export to the archive, as Parquet; goes on after the answer. */
