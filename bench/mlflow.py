@@ -13,6 +13,7 @@ import contextlib
 import itertools
 import os
 import signal
+import sqlite3
 import statistics
 import sys
 import tempfile
@@ -249,20 +250,39 @@ class Comparison:
         )  # fmt: skip
 
 
-async def many_runs(stock: Side, args: argparse.Namespace, folder: Path, table: Table) -> None:
-    """Our search among more runs, filled by SQL, against the stock server's among fewer."""
+async def many_runs(
+    stock: Side, args: argparse.Namespace, folder: Path, theirs: Path, table: Table
+) -> None:
+    """Searches among more runs, which SQL puts into both databases."""
     (folder / "data").mkdir(parents=True)
     db = Database(folder / "data" / "gfedge.duckdb")
     db.open(migrate.migrate)
     await db.write(fill, args.many_runs, 1)
     (experiment,) = await db.read(all_experiments)
     await asyncio.to_thread(db.close)
+    await asyncio.to_thread(multiply, theirs, args.many_runs // args.runs)
     with ours_at(folder) as found:
         ours = Side("gfedge", found, stock.http)
         ours.experiment = experiment.id
         await ours.search()  # the first one waits for the index of runs
-        name = f"search, {args.many_runs} runs here, {args.runs} there"
-        await Comparison(ours, stock, table, 3).take(name, lambda s: s.search, 5, 1, 20)
+        name = f"search, {args.many_runs} runs"
+        await Comparison(ours, stock, table, 1).take(name, lambda s: s.search, 2, 1, 20)
+
+
+def multiply(database: Path, times: int) -> None:
+    """Puts copies of every run, with all that belongs to it, into MLflow's sqlite until there are so many times as many."""
+    copies = f"with recursive copy(n) as (select 1 union all select n + 1 from copy where n < {times - 1})"
+    with contextlib.closing(sqlite3.connect(database)) as db, db:
+        for table in ("runs", "metrics", "latest_metrics", "params", "tags"):
+            names = [row[1] for row in db.execute(f"pragma table_info({table})")]
+            # No id of theirs has an x in it.
+            taken = (
+                "substr(run_uuid, 1, 28) || printf('x%03d', n)" if name == "run_uuid" else name
+                for name in names
+            )
+            db.execute(
+                f"insert into {table} ({', '.join(names)}) {copies} select {', '.join(taken)} from {table}, copy"
+            )
 
 
 async def acknowledged(ours: Side, clients: int, calls: int) -> dict[str, set[int]]:
@@ -338,7 +358,8 @@ async def against_stock(args: argparse.Namespace, folder: Path, table: Table) ->
             await single.clients(args.calls, most=32 if args.long else 8)
             await single.store(args)
             if args.long:
-                await many_runs(slow, args, folder / "many", table)
+                theirs = folder / "one" / "mlflow.db"
+                await many_runs(slow, args, folder / "many", theirs, table)
 
 
 async def killed(folder: Path, table: Table) -> None:
@@ -365,7 +386,7 @@ def main() -> None:
     parser.add_argument("--calls", type=int, default=100, help="of each kind in a round")
     parser.add_argument("--rounds", type=int, default=4)
     parser.add_argument("--runs", type=int, default=1000, help="to search among")
-    parser.add_argument("--many-runs", type=int, default=100_000, help="to search among here, if long")  # fmt: skip
+    parser.add_argument("--many-runs", type=int, default=100_000, help="to search among, if long")  # fmt: skip
     parser.add_argument("--points", type=int, default=10_000)
     parser.add_argument("--megabytes", type=int, default=64)
     parser.add_argument("--long", action="store_true", help="10,000 and 100,000 runs, 100,000 points, and 32 clients at one worker")  # fmt: skip
