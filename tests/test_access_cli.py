@@ -158,9 +158,8 @@ def test_tls_with_a_certificate_of_its_own(
     assert server.address.startswith("https://")
     words = ("doctor", "--server", server.address, "--token", token)
     found = gfedge(*words, SSL_CERT_FILE=str(certificate)).stdout
-    assert re.search(
-        f"{server.address} (answers: ok|runs no jobs now)", found
-    )  # its engine may start yet
+    # Its engine may start yet.
+    assert re.search(f"{server.address} (answers: ok|runs no jobs now)", found)
     assert "me" in gfedge("token", "list").stdout
     with (
         Server(server.address, token=token) as client,

@@ -120,7 +120,7 @@ def test_what_fails_while_a_model_is_judged_is_not_called_a_bad_folder(models: P
 @pytest.mark.parametrize("name", ["../../away", "/away", ".", "a/b"])
 def test_a_folder_that_names_itself_a_path_is_copied_nowhere(tmp_path: Path, name: str) -> None:
     (tmp_path / "model.toml").write_text(f'name = "{name}"\nversion = "1"\n')
-    with pytest.raises(Unjudged, match="is no model folder"), evaluated.named(tmp_path):
+    with pytest.raises(Unjudged, match="its name and version are"), evaluated.named(tmp_path):
         pass
 
 

@@ -20,7 +20,7 @@ from gfedge.evaluation import likeness, scores, sets, written
 from gfedge.evaluation.drawing import SEEDS, Drawing, drawing
 from gfedge.evaluation.judge import Judge, Unjudged
 from gfedge.evaluation.split import check_enough
-from gfedge.inference.folder import read_folder
+from gfedge.inference.folder import NAME, read_folder
 from gfedge.inference.types import ModelFolder, ModelRefused
 
 Tell = Callable[[str, int, int], None]
@@ -103,9 +103,10 @@ def named(folder: Path) -> Iterator[ModelFolder]:
 def _read(folder: Path, place: Path) -> ModelFolder:
     try:
         told = tomllib.loads((folder / written.MANIFEST).read_text(encoding="utf-8"))
-        path = place / str(told["name"]) / str(told["version"])
-        if ".." in (relative := path.relative_to(place).parts) or len(relative) != 2:
-            raise ValueError(f"its name and version are {told['name']!r} and {told['version']!r}")
+        name, version = str(told["name"]), str(told["version"])
+        if not NAME.fullmatch(name) or not NAME.fullmatch(version):
+            raise ValueError(f"its name and version are {name!r} and {version!r}")
+        path = place / name / version
         shutil.copytree(folder, path)
         return read_folder(path)
     except (OSError, ValueError, KeyError, ModelRefused) as error:

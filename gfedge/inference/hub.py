@@ -98,9 +98,8 @@ class Hub:
                 nodes = ray.nodes()
                 if not any(node["Alive"] for node in nodes if node["NodeID"] == home):
                     log.error("Ray's node on this machine has ended")
-                    os._exit(
-                        1
-                    )  # as Ray does where the head has: no actor of this driver starts again
+                    # As Ray does where the head has: no actor of this driver starts again.
+                    os._exit(1)
                 self.settle(places(nodes, options, actors))
             except RayError as error:
                 self.say(messages.State(f"Ray does not answer ({self.where}): {_reason(error)}"))
